@@ -1,0 +1,513 @@
+//! Typed configuration. Layers, later wins: defaults, `config.toml`, further files, environment
+//! (`TICKPATH__SECTION__KEY`). Unknown keys are refused with a suggestion.
+
+mod load;
+
+pub use load::{ConfigError, load};
+
+use crate::{
+    types::Symbol,
+    types::{InstanceId, decimal},
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who we are and what is at stake.
+    pub instance: Instance,
+    /// The venue and the account.
+    pub venue: Venue,
+    /// What is traded; the order is the instrument index.
+    pub instrument: Vec<Instrument>,
+    /// Hot threads.
+    pub thread: Vec<Thread>,
+    /// The pairs strategy.
+    pub pairs: Pairs,
+    /// Limits, checked in the gateway.
+    pub risk: Risk,
+    /// Lanes and archive.
+    pub journal: Journal,
+    /// The control process.
+    pub control: Control,
+    /// The supervisor.
+    pub supervisor: Supervisor,
+}
+
+/// Trading mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Orders go to a simulator.
+    #[default]
+    Simulation,
+    /// Orders go to a live host, if every guard is satisfied.
+    Live,
+}
+
+impl Mode {
+    /// Lower-case name, used in file names and labels.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Simulation => "simulation",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// Who we are and what is at stake.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Instance {
+    /// Three base-36 digits, unique among the programs that trade the account.
+    pub id: String,
+    /// `simulation` or `live`.
+    pub mode: Mode,
+    /// Arms itself after a reconciled start; simulation only.
+    pub arm_at_start: bool,
+    /// Live only: set to `true` after reading the limits of this file.
+    pub limits_confirmed: bool,
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        Self { id: "001".into(), mode: Mode::Simulation, arm_at_start: false, limits_confirmed: false }
+    }
+}
+
+/// The venue and the account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Venue {
+    /// Protocol family.
+    pub kind: String,
+    /// Base of REST requests, without a path.
+    pub rest_url: String,
+    /// Streams of book data, with the path prefix.
+    pub public_url: String,
+    /// Other market streams, with the path prefix.
+    pub market_url: String,
+    /// Account events, with the path prefix.
+    pub private_url: String,
+    /// Order entry, whole URL.
+    pub order_url: String,
+    /// PEM file of an additional certificate authority; empty for the built-in roots alone.
+    pub ca_file: PathBuf,
+    /// `ed25519` (logs the session on once) or `hmac` (signs every request).
+    pub key_kind: KeyKind,
+    /// File (mode 0600) with the API key; `TICKPATH_API_KEY_FILE` overrides.
+    pub api_key_file: PathBuf,
+    /// File (mode 0600) with the secret: HMAC text, or Ed25519 PKCS#8 PEM; `TICKPATH_API_SECRET_FILE` overrides.
+    pub api_secret_file: PathBuf,
+    /// Milliseconds an order may travel before the venue must refuse it, 100..=2000.
+    pub recv_window_ms: u64,
+    /// Milliseconds without an answer after which an order's outcome is unknown.
+    pub answer_timeout_ms: u64,
+    /// Largest frame accepted, bytes.
+    pub frame_bytes_max: usize,
+}
+
+/// Kind of API key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// One signature a session.
+    #[default]
+    Ed25519,
+    /// One signature a request.
+    Hmac,
+}
+
+impl Default for Venue {
+    fn default() -> Self {
+        Self {
+            kind: String::new(),
+            rest_url: String::new(),
+            public_url: String::new(),
+            market_url: String::new(),
+            private_url: String::new(),
+            order_url: String::new(),
+            ca_file: PathBuf::new(),
+            key_kind: KeyKind::Ed25519,
+            api_key_file: PathBuf::new(),
+            api_secret_file: PathBuf::new(),
+            recv_window_ms: 2000,
+            answer_timeout_ms: 1000,
+            frame_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// One instrument.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instrument {
+    /// Venue symbol, upper case.
+    pub symbol: String,
+    /// Name of the diff stream after the `@`.
+    #[serde(default = "default_depth_stream")]
+    pub depth_stream: String,
+    /// Levels a side that the book keeps before it drops the farthest.
+    #[serde(default = "default_book_levels")]
+    pub book_levels_max: usize,
+}
+
+fn default_depth_stream() -> String {
+    "depth@100ms".into()
+}
+
+fn default_book_levels() -> usize {
+    16_384
+}
+
+/// Parts of the hot path that a thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageName {
+    /// Receives and decodes market data.
+    Feed,
+    /// Books, signals, strategies.
+    Engine,
+    /// Limits, orders, private sockets.
+    Gateway,
+}
+
+/// What a hot thread does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// Polls without a pause: lowest latency, one core.
+    Spin,
+    /// Polls, then gives the core to others: for shared cores.
+    #[default]
+    Yield,
+    /// Sleeps until a socket is readable, at most a millisecond: least energy.
+    Park,
+}
+
+/// One hot thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thread {
+    /// Core to pin to; absent: not pinned.
+    #[serde(default)]
+    pub core: Option<usize>,
+    /// Neighbouring stages in the order feed, engine, gateway.
+    pub stages: Vec<StageName>,
+    /// Wait strategy.
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+/// The pairs strategy: trades the z-score of the log price of one instrument against another's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pairs {
+    /// Off: the engine keeps books and decides nothing.
+    pub is_enabled: bool,
+    /// Symbol bought when the spread is low.
+    pub base: String,
+    /// Symbol sold when the spread is low.
+    pub hedge: String,
+    /// Hedge ratio: spread = ln(base) - ratio x ln(hedge).
+    pub ratio: f64,
+    /// Samples in the window, 10..=100000.
+    pub window: usize,
+    /// Venue milliseconds between samples, 1..=3600000.
+    pub sample_ms: u64,
+    /// Absolute z-score at which a position is opened.
+    pub entry_z: f64,
+    /// Absolute z-score at which it is closed; below the entry (hysteresis).
+    pub exit_z: f64,
+    /// Quantity of the base leg.
+    pub base_qty: String,
+    /// Quantity of the hedge leg.
+    pub hedge_qty: String,
+    /// Ticks beyond the opposite best that an order may pay.
+    pub aggression_ticks: i64,
+    /// Milliseconds to wait for an order's outcome before the next order of the leg.
+    pub leg_timeout_ms: u64,
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            base: String::new(),
+            hedge: String::new(),
+            ratio: 1.0,
+            window: 120,
+            sample_ms: 250,
+            entry_z: 2.0,
+            exit_z: 0.5,
+            base_qty: "0.010".into(),
+            hedge_qty: "0.200".into(),
+            aggression_ticks: 2,
+            leg_timeout_ms: 2000,
+        }
+    }
+}
+
+/// Limits, checked in the gateway, the last hop before the venue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Risk {
+    /// Largest distance of a price from the mark price, basis points, 1..=5000.
+    pub collar_bps: i64,
+    /// Oldest mark price accepted, milliseconds.
+    pub mark_age_ms_max: u64,
+    /// Oldest book update accepted, milliseconds.
+    pub book_age_ms_max: u64,
+    /// Longest way of an intent to the gateway, milliseconds.
+    pub intent_age_ms_max: u64,
+    /// Largest notional of an order, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub order_notional_max: i64,
+    /// Largest notional of position and orders in flight of an instrument, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub position_notional_max: i64,
+    /// Largest quantity of an order in lots of the instrument.
+    pub order_lots_max: i64,
+    /// Orders in any window of `order_rate_window_ms`.
+    pub order_rate_max: usize,
+    /// Width of the window.
+    pub order_rate_window_ms: u64,
+    /// Orders that may be open at once.
+    pub open_orders_max: usize,
+    /// Largest error bound of the venue's clock accepted, milliseconds.
+    pub clock_error_ms_max: u64,
+}
+
+impl Default for Risk {
+    fn default() -> Self {
+        Self {
+            collar_bps: 100,
+            mark_age_ms_max: 10_000,
+            book_age_ms_max: 2_000,
+            intent_age_ms_max: 500,
+            order_notional_max: 2_000 * 100_000_000,
+            position_notional_max: 5_000 * 100_000_000,
+            order_lots_max: 100_000,
+            order_rate_max: 200,
+            order_rate_window_ms: 10_000,
+            open_orders_max: 64,
+            clock_error_ms_max: 500,
+        }
+    }
+}
+
+/// What happens when lanes run short of segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overload {
+    /// Live: telemetry is dropped, risk stops, inputs are skipped with a gap mark.
+    #[default]
+    Shed,
+    /// Offline runs: the source is held back instead, nothing is lost.
+    Stall,
+}
+
+/// Lanes and archive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Where lanes live: `auto` takes /dev/shm and falls back to the data directory with a warning,
+    /// `shm` insists on /dev/shm, anything else is a directory.
+    pub dir: String,
+    /// Mebibytes of the feed lane's pool.
+    pub feed_mib: usize,
+    /// Mebibytes of the engine lane's pool.
+    pub engine_mib: usize,
+    /// Mebibytes of the gateway lane's pool.
+    pub gateway_mib: usize,
+    /// Mebibytes of the session lane's pool.
+    pub session_mib: usize,
+    /// Mebibytes of a segment; it must hold the largest frame.
+    pub segment_mib: usize,
+    /// What happens when lanes run short of segments.
+    pub overload: Overload,
+    /// Ask the system to lock the lanes in memory.
+    pub lock: bool,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            dir: "auto".into(),
+            feed_mib: 128,
+            engine_mib: 64,
+            gateway_mib: 32,
+            session_mib: 32,
+            segment_mib: 2,
+            overload: Overload::Shed,
+            lock: true,
+        }
+    }
+}
+
+/// The control process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// Loopback address and port of the HTTP interface.
+    pub bind: String,
+    /// Values of the `Host` header that are served besides the bound address, without a port.
+    pub hosts: Vec<String>,
+    /// Archived bytes waiting above which readiness fails, mebibytes.
+    pub lag_mib_max: u64,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8080".into(),
+            hosts: vec!["localhost".into(), "127.0.0.1".into()],
+            lag_mib_max: 32,
+        }
+    }
+}
+
+/// The supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Supervisor {
+    /// Milliseconds without progress of engine or gateway after which the kill road is taken.
+    pub stall_ms: u64,
+    /// First pause before a restart, milliseconds; doubles to thirty seconds.
+    pub backoff_ms: u64,
+    /// Crashes of the hot process within ten minutes after which it stays down.
+    pub crashes_max: usize,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self { stall_ms: 3000, backoff_ms: 200, crashes_max: 5 }
+    }
+}
+
+impl Config {
+    /// Checks ranges and relations. The messages name the key, the value and the bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with the first value that cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_identity()?;
+        self.check_instruments()?;
+        self.check_threads()?;
+        self.check_pairs()?;
+        self.check_limits()
+    }
+
+    fn check_identity(&self) -> Result<(), ConfigError> {
+        InstanceId::new(&self.instance.id)
+            .map_err(|e| ConfigError::Invalid(format!("instance.id: {:?}: {e}", self.instance.id)))?;
+        let is_live_armed = self.instance.mode == Mode::Live && self.instance.arm_at_start;
+        ensure(!is_live_armed, || "instance.arm_at_start: true is for simulation only, mode is live".into())
+    }
+
+    fn check_instruments(&self) -> Result<(), ConfigError> {
+        ensure(!self.instrument.is_empty(), || "instrument: none configured, at least one is needed".into())?;
+        let bound = crate::status::INSTRUMENTS_MAX;
+        ensure(self.instrument.len() <= bound, || {
+            format!("instrument: {} configured, at most {bound}", self.instrument.len())
+        })?;
+        for (i, instrument) in self.instrument.iter().enumerate() {
+            let symbol = &instrument.symbol;
+            ensure(Symbol::new(symbol).is_some(), || {
+                format!("instrument.symbol: {symbol:?} must have 1..={} bytes", Symbol::BYTES)
+            })?;
+            let is_repeated = self.instrument[..i].iter().any(|other| &other.symbol == symbol);
+            ensure(!is_repeated, || format!("instrument.symbol: {symbol:?} is configured twice"))?;
+            in_range("instrument.book_levels_max", instrument.book_levels_max as u64, 1_000, 65_536)?;
+        }
+        Ok(())
+    }
+
+    fn check_threads(&self) -> Result<(), ConfigError> {
+        use StageName::{Engine, Feed, Gateway};
+        let allowed: [&[StageName]; 6] =
+            [&[Feed], &[Engine], &[Gateway], &[Feed, Engine], &[Engine, Gateway], &[Feed, Engine, Gateway]];
+        for thread in &self.thread {
+            ensure(allowed.contains(&thread.stages.as_slice()), || {
+                format!(
+                    "thread.stages: {:?} are not neighbours in the order feed, engine, gateway",
+                    thread.stages
+                )
+            })?;
+        }
+        let mut stages: Vec<_> = self.thread.iter().flat_map(|t| t.stages.iter()).collect();
+        stages.sort_by_key(|s| **s as u8);
+        ensure(stages == [&Feed, &Engine, &Gateway], || {
+            format!("thread.stages: each of feed, engine, gateway must run exactly once, found {stages:?}")
+        })
+    }
+
+    fn check_pairs(&self) -> Result<(), ConfigError> {
+        let pairs = &self.pairs;
+        if !pairs.is_enabled {
+            return Ok(());
+        }
+        for (key, symbol) in [("pairs.base", &pairs.base), ("pairs.hedge", &pairs.hedge)] {
+            let is_known = self.instrument.iter().any(|i| &i.symbol == symbol);
+            ensure(is_known, || format!("{key}: {symbol:?} is not among the instruments"))?;
+        }
+        ensure(pairs.base != pairs.hedge, || format!("pairs.hedge: {:?} is the base too", pairs.hedge))?;
+        in_range("pairs.window", pairs.window as u64, 10, 100_000)?;
+        in_range("pairs.sample_ms", pairs.sample_ms, 1, 3_600_000)?;
+        in_range("pairs.leg_timeout_ms", pairs.leg_timeout_ms, 10, 60_000)?;
+        in_range("pairs.aggression_ticks", pairs.aggression_ticks as u64, 0, 10_000)?;
+        let is_hysteresis = pairs.entry_z.is_finite() && pairs.exit_z >= 0.0 && pairs.exit_z < pairs.entry_z;
+        ensure(is_hysteresis && pairs.ratio.is_finite(), || {
+            format!("pairs.exit_z: {} must be at least 0 and below entry_z {}", pairs.exit_z, pairs.entry_z)
+        })?;
+        for (key, qty) in [("pairs.base_qty", &pairs.base_qty), ("pairs.hedge_qty", &pairs.hedge_qty)] {
+            let is_positive = decimal::parse(qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+            ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let (risk, journal, venue) = (&self.risk, &self.journal, &self.venue);
+        in_range("risk.collar_bps", risk.collar_bps as u64, 1, 5000)?;
+        in_range("risk.order_rate_max", risk.order_rate_max as u64, 1, 100_000)?;
+        in_range("risk.order_rate_window_ms", risk.order_rate_window_ms, 1, 3_600_000)?;
+        in_range("risk.open_orders_max", risk.open_orders_max as u64, 1, 256)?;
+        in_range("risk.order_notional_max", risk.order_notional_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
+        in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
+        in_range("venue.answer_timeout_ms", venue.answer_timeout_ms, 10, 60_000)?;
+        in_range("venue.frame_bytes_max", venue.frame_bytes_max as u64, 4096, 16 << 20)?;
+        in_range("journal.segment_mib", journal.segment_mib as u64, 1, 64)?;
+        let pools = [
+            ("journal.feed_mib", journal.feed_mib),
+            ("journal.engine_mib", journal.engine_mib),
+            ("journal.gateway_mib", journal.gateway_mib),
+            ("journal.session_mib", journal.session_mib),
+        ];
+        for (key, mib) in pools {
+            in_range(key, mib as u64, (crate::journal::SEGMENTS_MIN * journal.segment_mib) as u64, 65_536)?;
+        }
+        // Headers take a little of a segment; the largest frame must still fit.
+        in_range(
+            "venue.frame_bytes_max",
+            venue.frame_bytes_max as u64,
+            4096,
+            (journal.segment_mib as u64) << 19,
+        )?;
+        in_range("supervisor.stall_ms", self.supervisor.stall_ms, 100, 600_000)
+    }
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
+}
+
+fn in_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    // A negative number arrives as a huge one; print what was written.
+    ensure((min..=max).contains(&value), || format!("{key}: {} is outside {min}..={max}", value as i64))
+}

@@ -1,0 +1,81 @@
+//! Everything the hot process counts, each counter written by one thread and readable from outside.
+
+crate::labelled_enum! {
+    /// Counters of the status file. Numbers are part of its layout: append, never renumber.
+    pub enum Counter: u16 {
+        Frames = 0, "frames", "Market-data frames received.";
+        FrameBytes = 1, "frame_bytes", "Payload bytes of market-data frames received.";
+        DepthFrames = 2, "depth_frames", "Depth diffs decoded.";
+        TickerFrames = 3, "ticker_frames", "Best bid and offer updates decoded.";
+        TradeFrames = 4, "trade_frames", "Public trades decoded.";
+        MarkFrames = 5, "mark_frames", "Mark prices decoded.";
+        FallbackFrames = 6, "fallback_frames", "Frames of an irregular shape, read by the general parser.";
+        IgnoredFrames = 7, "ignored_frames", "Well-formed frames of a kind we do not use.";
+        DecodeErrors = 8, "decode_errors", "Frames that could not be decoded.";
+        UnknownSymbols = 9, "unknown_symbols", "Frames of a symbol that is not configured.";
+        FramesRingFull = 10, "frames_ring_full", "Frames dropped because the engine did not drain its ring.";
+        FeedStalls = 11, "feed_stalls", "Polls in which an offline run held its source back.";
+        DepthApplied = 12, "depth_applied", "Depth diffs applied to a book.";
+        DepthBeforeSnapshot = 13, "depth_before_snapshot", "Depth diffs older than the snapshot, skipped.";
+        DepthDuplicates = 14, "depth_duplicates", "Depth diffs seen before, skipped.";
+        DepthBuffered = 15, "depth_buffered", "Depth diffs kept while a snapshot was awaited.";
+        BookGaps = 16, "book_gaps", "Times a book became invalid because an update was missed.";
+        BookCrossed = 17, "book_crossed", "Times a book became invalid because it was crossed or empty.";
+        Snapshots = 18, "snapshots", "Snapshots applied to a book.";
+        SnapshotsTooOld = 19, "snapshots_too_old", "Snapshots older than every buffered diff, fetched again.";
+        OffTickLevels = 20, "off_tick_levels", "Levels off the tick grid, kept in the book.";
+        BookOverflow = 21, "book_overflow", "Levels dropped because a side of the book was full.";
+        Intents = 22, "intents", "Intents the engine sent to the gateway.";
+        IntentsRingFull = 23, "intents_ring_full", "Intents dropped because the gateway did not drain its ring.";
+        OutcomesRingFull = 24, "outcomes_ring_full", "Outcomes the engine did not drain; trading halts.";
+        Refusals = 25, "refusals", "Intents refused by a limit.";
+        OrdersSent = 26, "orders_sent", "Orders handed to the socket.";
+        OrdersAccepted = 27, "orders_accepted", "Orders accepted by the venue.";
+        OrdersRejected = 28, "orders_rejected", "Orders rejected by the venue.";
+        OrdersUnknown = 29, "orders_unknown", "Orders whose outcome became unknown.";
+        OrdersResolved = 30, "orders_resolved", "Unknown outcomes resolved by proof.";
+        OrdersFilled = 31, "orders_filled", "Orders filled completely.";
+        OrdersExpired = 32, "orders_expired", "Orders ended without being filled completely.";
+        CancelsSent = 33, "cancels_sent", "Cancel requests handed to the socket.";
+        Fills = 34, "fills", "Executions of our orders.";
+        FillsDuplicate = 35, "fills_duplicate", "Executions reported again and counted once.";
+        FillsForeign = 36, "fills_foreign", "Executions on the account that no order of this session explains.";
+        PrivateFrames = 37, "private_frames", "Frames received on the private sockets.";
+        PrivateIgnored = 38, "private_ignored", "Private frames of a kind we do not use.";
+        PrivateErrors = 39, "private_errors", "Private frames that could not be decoded.";
+        Reconnects = 40, "reconnects", "Connections established after the first of their kind.";
+        CommandsRefused = 41, "commands_refused", "Commands refused: damaged, expired, repeated or of another session.";
+        AckViolations = 42, "ack_violations", "Archiver acknowledgements beyond what is published, ignored.";
+        PollGaps = 43, "poll_gaps", "Times a hot stage was not polled for more than a second.";
+        ClockJumps = 44, "clock_jumps", "Times the processor's counter left the system clock.";
+        OutcomesForeign = 45, "outcomes_foreign", "Orders on the account that this session did not send.";
+        SequenceAnomalies = 46, "ticker_out_of_order", "Best bid and offer updates older than one seen before, skipped.";
+    }
+}
+
+/// Room for counters in the status file.
+pub const COUNTERS_MAX: usize = 128;
+
+const _: () = assert!(Counter::ALL.len() <= COUNTERS_MAX);
+
+crate::labelled_enum! {
+    /// Where time goes between a tick and an order. Each is a histogram written by one thread.
+    pub enum Stage: u16 {
+        Decode = 0, "decode", "Read returned to frame decoded.";
+        Hop = 1, "hop", "Frame decoded to frame taken by the engine.";
+        Book = 2, "book", "Frame taken by the engine to book updated.";
+        Decide = 3, "decide", "Book updated to strategy decided.";
+        TickToDecision = 4, "tick_to_decision", "Read returned to strategy decided, every tick.";
+        Risk = 5, "risk", "Strategy decided to all limits passed.";
+        Encode = 6, "encode", "Limits passed to order encoded and journalled.";
+        Write = 7, "write", "Order encoded to write returned.";
+        TickToTrade = 8, "tick_to_trade", "Read of the tick returned to write of the order returned.";
+        OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";
+        OrderToFill = 10, "order_to_fill", "Write of the order returned to fill read.";
+    }
+}
+
+/// Room for histograms in the status file.
+pub const STAGES_MAX: usize = 24;
+
+const _: () = assert!(Stage::ALL.len() <= STAGES_MAX);

@@ -1,0 +1,436 @@
+//! Payloads of the records. Enums are stored as their number, prices and quantities in the units of the
+//! instrument's definition, texts zero padded. All padding is named.
+
+use crate::types::{ClientOrderId, InstrumentDefinition, Symbol};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Declares plain-old-data payloads: fixed layout, no padding, a size that is a multiple of eight.
+macro_rules! payloads {
+    ($( $(#[$attr:meta])* $name:ident { $( $(#[$field_attr:meta])* $field:ident : $ty:ty, )+ } )+) => { $(
+        $(#[$attr])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        pub struct $name { $( $(#[$field_attr])* pub $field: $ty, )+ }
+        const _: () = assert!(size_of::<$name>().is_multiple_of(8));
+    )+ };
+}
+
+payloads! {
+    /// Precedes the text of a received frame.
+    FrameMeta {
+        /// Session time when the read that completed the frame returned.
+        read_ns: u64,
+        /// Which connection of the stage: 0 public, 1 market; 0 orders, 1 account events.
+        connection: u16,
+        /// Zero.
+        reserved: [u16; 3],
+    }
+
+    /// Precedes the text of a book snapshot.
+    SnapshotMeta {
+        /// Session time when the request was sent.
+        requested_ns: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// A command as accepted.
+    CommandRecord {
+        /// Caller's id of the command.
+        id: u64,
+        /// [`crate::command::Verb`].
+        verb: u16,
+        /// Zero.
+        reserved: [u16; 3],
+    }
+
+    /// Answer to a command.
+    CommandResultRecord {
+        /// Caller's id of the command.
+        id: u64,
+        /// [`crate::command::Verb`].
+        verb: u16,
+        /// [`crate::command::CommandOutcome`].
+        outcome: u16,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The gateway's trading state changed.
+    TradingStateRecord {
+        /// [`crate::types::TradingState`] before.
+        from: u8,
+        /// [`crate::types::TradingState`] now.
+        to: u8,
+        /// [`StateReason`].
+        reason: u16,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The gateway saw the kill word.
+    KillRecord {
+        /// Session time at which the word was stored, as its writer stamped it.
+        stored_ns: u64,
+        /// Session time of the poll that saw it.
+        seen_ns: u64,
+        /// 1 set, 0 cleared.
+        is_set: u8,
+        /// Zero.
+        reserved: [u8; 7],
+    }
+
+    /// A socket of a stage came up or went down.
+    LinkRecord {
+        /// As in [`FrameMeta`].
+        connection: u16,
+        /// 1 up, 0 down.
+        is_up: u8,
+        /// Zero.
+        reserved: [u8; 5],
+    }
+
+    /// A position.
+    PositionRecord {
+        /// Instrument index.
+        instrument: u32,
+        /// Zero.
+        reserved: u32,
+        /// Signed quantity.
+        qty: i64,
+        /// Average entry price x 10^8, in quote currency.
+        entry_price_e8: i64,
+    }
+
+    /// An order the venue shows as open.
+    OpenOrderRecord {
+        /// Client order id as far as it fits.
+        client_order_id: ClientOrderId,
+        /// Venue's order id (FIX 37).
+        venue_order_id: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// 1 when the id is of an earlier session of this instance.
+        is_ours: u8,
+        /// Zero.
+        reserved: [u8; 2],
+        /// Limit price.
+        price: i64,
+        /// Order quantity.
+        qty: i64,
+        /// Quantity filled so far.
+        filled: i64,
+    }
+
+    /// End of the reconciliation at a start.
+    ReconciledRecord {
+        /// Orders the venue shows as open.
+        open_orders: u32,
+        /// Trades listed.
+        trades: u32,
+    }
+
+    /// Clocks.
+    TimeRecord {
+        /// Unix time in nanoseconds at session time zero, by the venue's clock.
+        venue_epoch_ns: u64,
+        /// Half of the best round trip: bound of the error of the offset.
+        error_bound_ns: u64,
+        /// Our session clock minus the host's monotonic clock.
+        drift_ns: i64,
+    }
+
+    /// Free segments crossed a watermark.
+    PressureRecord {
+        /// [`crate::journal::Pressure`].
+        level: u8,
+        /// Zero.
+        reserved: [u8; 7],
+    }
+
+    /// Answer to a query of one order.
+    OrderReportRecord {
+        /// Client order id queried.
+        client_order_id: ClientOrderId,
+        /// Venue's order id, 0 when not found.
+        venue_order_id: u64,
+        /// Quantity filled in total.
+        filled: i64,
+        /// [`crate::types::OrderState`]; `Absent` when the venue does not know the order.
+        state: u8,
+        /// Zero.
+        reserved: [u8; 7],
+    }
+
+    /// The engine decided to trade.
+    IntentRecord {
+        /// Running number of the engine's messages to the gateway.
+        number: u64,
+        /// Limit price.
+        price: i64,
+        /// Quantity, positive.
+        qty: i64,
+        /// Session time of the last change of the book decided on.
+        book_ns: u64,
+        /// Session time when the tick's read returned.
+        read_ns: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// Grows by one with every time the book became valid.
+        book_epoch: u32,
+        /// Strategy index.
+        strategy: u16,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// [`crate::types::TimeInForce`].
+        time_in_force: u8,
+        /// 1 when the order may only reduce the position.
+        is_reduce_only: u8,
+        /// 1 while the book decided on was complete.
+        is_book_valid: u8,
+        /// Zero.
+        reserved: [u8; 2],
+    }
+
+    /// An order or a cancel as handed to the socket; its canonical text follows.
+    OrderRecord {
+        /// Client order id.
+        client_order_id: ClientOrderId,
+        /// Number of the intent; 0 for what the gateway does by itself.
+        intent: u64,
+        /// Limit price.
+        price: i64,
+        /// Quantity.
+        qty: i64,
+        /// Instrument index.
+        instrument: u32,
+        /// Strategy index.
+        strategy: u16,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// [`crate::types::TimeInForce`].
+        time_in_force: u8,
+        /// 1 when the order may only reduce the position.
+        is_reduce_only: u8,
+        /// Zero.
+        reserved: [u8; 7],
+    }
+
+    /// Stamps around the write of an order.
+    OrderWrittenRecord {
+        /// Client order id.
+        client_order_id: ClientOrderId,
+        /// Session time when the write began.
+        begun_ns: u64,
+        /// Session time when the write returned.
+        returned_ns: u64,
+        /// Session time when the read of the tick returned, 0 without a tick.
+        read_ns: u64,
+    }
+
+    /// An order's state changed.
+    OrderStateRecord {
+        /// Client order id.
+        client_order_id: ClientOrderId,
+        /// Venue's order id, 0 while unknown.
+        venue_order_id: u64,
+        /// Quantity filled so far, from fills alone.
+        filled: i64,
+        /// Venue's error code, 0 for none.
+        code: i32,
+        /// [`crate::types::OrderState`] before.
+        from: u8,
+        /// [`crate::types::OrderState`] now.
+        to: u8,
+        /// Zero.
+        reserved: [u8; 2],
+    }
+
+    /// One execution.
+    FillRecord {
+        /// Client order id as far as it fits.
+        client_order_id: ClientOrderId,
+        /// Venue's order id.
+        venue_order_id: u64,
+        /// Venue's trade id, unique within the instrument.
+        trade_id: u64,
+        /// Venue's time of the execution, unix milliseconds.
+        venue_ms: u64,
+        /// Price.
+        price: i64,
+        /// Quantity, positive.
+        qty: i64,
+        /// Commission paid (negative: received) x 10^8, in `fee_asset`.
+        fee_e8: i64,
+        /// Asset of the commission, zero padded.
+        fee_asset: [u8; 8],
+        /// Instrument index.
+        instrument: u32,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// 1 when the order was resting.
+        is_maker: u8,
+        /// 1 when learnt by asking instead of from the account stream.
+        is_reconciled: u8,
+        /// Zero.
+        reserved: u8,
+    }
+
+    /// An intent refused.
+    RefusalRecord {
+        /// Number of the intent.
+        intent: u64,
+        /// The value that was compared.
+        value: i64,
+        /// The bound it was compared with.
+        bound: i64,
+        /// Instrument index.
+        instrument: u32,
+        /// [`crate::types::Refusal`].
+        reason: u16,
+        /// Strategy index.
+        strategy: u16,
+    }
+
+    /// A book became valid or invalid.
+    BookStateRecord {
+        /// Last update id applied.
+        update_id: u64,
+        /// Update id that was expected or found, by reason.
+        other_id: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// [`BookChange`].
+        change: u16,
+        /// Zero.
+        reserved: u16,
+    }
+
+    /// Hash of a stage's whole state.
+    DigestRecord {
+        /// Inputs consumed so far.
+        events: u64,
+        /// The hash.
+        digest: u64,
+    }
+
+    /// Inputs skipped for want of free segments.
+    GapRecord {
+        /// How many.
+        skipped: u64,
+    }
+
+    /// Something an operator or a log reader wants to know; a text follows.
+    SessionEventRecord {
+        /// [`EventCode`].
+        code: u16,
+        /// [`Severity`].
+        severity: u16,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// Best bid and ask.
+    TopOfBookRecord {
+        /// Venue's update id.
+        update_id: u64,
+        /// Best bid price, 0 when there is none.
+        bid_price: i64,
+        /// Quantity there.
+        bid_qty: i64,
+        /// Best ask price, 0 when there is none.
+        ask_price: i64,
+        /// Quantity there.
+        ask_qty: i64,
+        /// Mark price, 0 before the first.
+        mark_price: i64,
+        /// Instrument index.
+        instrument: u32,
+        /// 1 while the book is complete.
+        is_valid: u8,
+        /// Zero.
+        reserved: [u8; 3],
+    }
+
+    /// What a strategy computed at a sample; floats as their bits.
+    SignalRecord {
+        /// Bits of the spread.
+        spread_bits: u64,
+        /// Bits of the z-score; 0 while warming up.
+        z_bits: u64,
+        /// Venue milliseconds of the sample.
+        venue_ms: u64,
+        /// Strategy index.
+        strategy: u16,
+        /// Strategy's own state: 0 flat, 1 long the spread, 2 short the spread.
+        state: u16,
+        /// Zero.
+        reserved: u32,
+    }
+}
+
+const _: () = assert!(size_of::<InstrumentDefinition>().is_multiple_of(8));
+const _: () = assert!(size_of::<Symbol>().is_multiple_of(8));
+
+crate::labelled_enum! {
+    /// Why the trading state changed.
+    pub enum StateReason: u16 {
+        Start = 1, "start", "The process started.";
+        Command = 2, "command", "An operator's command.";
+        Kill = 3, "kill", "The kill word was set.";
+        PollGap = 4, "poll_gap", "The stage was not polled for more than a second.";
+        JournalExhausted = 5, "journal_exhausted", "The journal has no free segment left.";
+        OutcomesLost = 6, "outcomes_lost", "The engine did not drain its outcomes.";
+        ClockJump = 7, "clock_jump", "The processor's counter left the system clock.";
+        KillCleared = 8, "kill_cleared", "The kill latch was released.";
+        Tampering = 9, "tampering", "A journal file was replaced, truncated or removed.";
+        Stop = 10, "stop", "The process stops in order.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Why a book's validity changed.
+    pub enum BookChange: u16 {
+        Valid = 1, "valid", "Snapshot and diffs meet; the book is complete.";
+        Gap = 2, "gap", "A diff does not follow the one before.";
+        Crossed = 3, "crossed", "Best bid at or above best ask, or a side empty.";
+        Disconnected = 4, "disconnected", "The connection of the stream was lost.";
+        Redefined = 5, "redefined", "The instrument's definition changed.";
+        Undecodable = 6, "undecodable", "A depth frame of the instrument could not be decoded.";
+        FrameLost = 7, "frame_lost", "A frame was dropped between feed and engine.";
+        BufferFull = 8, "buffer_full", "Too many diffs arrived before their snapshot.";
+        PollGap = 9, "poll_gap", "The engine was not polled for more than a second.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Codes of session events.
+    pub enum EventCode: u16 {
+        Started = 1, "started", "The hot process started.";
+        Stopped = 2, "stopped", "The hot process stopped in order.";
+        Connected = 3, "connected", "A connection to the venue is up.";
+        ConnectFailed = 4, "connect_failed", "A connection to the venue could not be made.";
+        Disconnected = 5, "disconnected", "A connection to the venue was lost.";
+        RestFailed = 6, "rest_failed", "A REST request failed.";
+        Setting = 7, "setting", "How a setting of the host or the process was taken.";
+        Warning = 8, "warning", "Something works with reduced guarantees.";
+        Reconciliation = 9, "reconciliation", "Progress or trouble of the reconciliation.";
+        Panic = 10, "panic", "A hot thread found a broken invariant and aborts.";
+        Tampering = 11, "tampering", "A shared file was replaced, truncated or removed.";
+        KillLatch = 12, "kill_latch", "The kill latch was set or released.";
+        Private = 13, "private", "An account event that needs attention.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Severity of a session event.
+    pub enum Severity: u16 {
+        Info = 1, "info", "For the record.";
+        Warning = 2, "warning", "Reduced guarantees.";
+        Error = 3, "error", "Something failed.";
+    }
+}

@@ -1,0 +1,182 @@
+//! Versioned instrument definitions: the units in which every price and quantity is an integer.
+
+use super::decimal::pow10;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A venue's symbol, UTF-8, at most 32 bytes, zero padded.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Symbol([u8; Symbol::BYTES]);
+
+impl Symbol {
+    /// Longest symbol in bytes.
+    pub const BYTES: usize = 32;
+
+    /// The symbol, or `None` when the text is empty, too long or holds a zero byte.
+    pub fn new(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.is_empty() || bytes.len() > Self::BYTES || bytes.contains(&0) {
+            return None;
+        }
+        let mut out = [0; Self::BYTES];
+        out[..bytes.len()].copy_from_slice(bytes);
+        Some(Self(out))
+    }
+
+    /// The symbol's bytes without padding.
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = self.0.iter().position(|&b| b == 0).unwrap_or(Self::BYTES);
+        &self.0[..len]
+    }
+
+    /// The symbol as text; empty when the bytes (from a damaged record) are no UTF-8.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// One version of an instrument's rules.
+///
+/// Prices are integers of `10^-price_scale` quote units, quantities of `10^-qty_scale` base units:
+/// fine enough to keep off-tick market data, which is counted, while off-tick orders are refused.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct InstrumentDefinition {
+    /// Venue symbol.
+    pub symbol: Symbol,
+    /// Index of the instrument in this session's configuration.
+    pub instrument: u32,
+    /// Starts at 1 in a session, plus one for every change of any rule below.
+    pub version: u32,
+    /// Decimal places of a price unit.
+    pub price_scale: u8,
+    /// Decimal places of a quantity unit.
+    pub qty_scale: u8,
+    /// 1 when the venue accepts orders on the instrument, else 0.
+    pub is_trading: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+    /// Smallest step of an order price, in price units.
+    pub tick: i64,
+    /// Smallest step of an order quantity, in quantity units.
+    pub lot: i64,
+    /// Lowest order price, inclusive, in price units.
+    pub price_min: i64,
+    /// Highest order price, inclusive, in price units.
+    pub price_max: i64,
+    /// Smallest order quantity, inclusive, in quantity units.
+    pub qty_min: i64,
+    /// Largest order quantity, inclusive, in quantity units.
+    pub qty_max: i64,
+    /// Smallest order notional in quote currency x 10^8; reduce-only orders are exempt.
+    pub notional_min_e8: i64,
+}
+
+/// Which rule an order's price or quantity breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisfitKind {
+    /// The price is no multiple of the tick or outside the venue's range.
+    Price,
+    /// The quantity is no multiple of the lot or outside the venue's range.
+    Qty,
+}
+
+impl InstrumentDefinition {
+    /// Notional of `qty` at `price` in quote currency x 10^8, rounded away from zero.
+    pub fn notional_e8(&self, price: i64, qty: i64) -> i128 {
+        let product = i128::from(price) * i128::from(qty);
+        let scale = self.price_scale + self.qty_scale;
+        if scale <= 8 {
+            return product * i128::from(pow10(8 - scale));
+        }
+        let divisor = i128::from(pow10(scale - 8));
+        let quotient = product / divisor;
+        if product % divisor == 0 { quotient } else { quotient + product.signum() }
+    }
+
+    /// First rule of the venue's filters that an order of `qty` at `price` breaks.
+    pub fn misfit(&self, price: i64, qty: i64) -> Option<MisfitKind> {
+        if price < self.price_min || price > self.price_max || price % self.tick != 0 {
+            return Some(MisfitKind::Price);
+        }
+        if qty < self.qty_min || qty > self.qty_max || qty % self.lot != 0 {
+            return Some(MisfitKind::Qty);
+        }
+        None
+    }
+
+    /// Price units as a float, for signals only.
+    pub fn price_to_f64(&self, price: i64) -> f64 {
+        price as f64 / pow10(self.price_scale) as f64
+    }
+
+    /// Why the definition cannot be used, or `None` when it is sound.
+    pub fn fault(&self) -> Option<&'static str> {
+        if self.tick <= 0 || self.lot <= 0 {
+            return Some("tick or lot not positive");
+        }
+        if self.price_scale > 9 || self.qty_scale > 9 {
+            return Some("more than nine decimal places");
+        }
+        if self.symbol.as_bytes().is_empty() {
+            return Some("empty symbol");
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn btc() -> InstrumentDefinition {
+        InstrumentDefinition {
+            symbol: Symbol::new("BTCUSDT").unwrap(),
+            instrument: 0,
+            version: 1,
+            price_scale: 2,
+            qty_scale: 3,
+            is_trading: 1,
+            reserved: [0; 5],
+            tick: 10,
+            lot: 1,
+            price_min: 10,
+            price_max: 100_000_000,
+            qty_min: 1,
+            qty_max: 1_000_000,
+            notional_min_e8: 500_000_000,
+        }
+    }
+
+    #[test]
+    fn notional_is_exact_and_rounds_away_from_zero() {
+        let mut d = btc();
+        assert_eq!(d.notional_e8(6_180_020, 14), 86_520_280_000);
+        d.price_scale = 6;
+        d.qty_scale = 6;
+        assert_eq!(d.notional_e8(1, 1), 1);
+        assert_eq!(d.notional_e8(-1, 1), -1);
+        assert_eq!(d.notional_e8(100, 100), 1);
+    }
+
+    #[test]
+    fn orders_off_the_grid_are_misfits() {
+        let d = btc();
+        assert_eq!(d.misfit(6_180_020, 14), None);
+        assert_eq!(d.misfit(6_180_025, 14), Some(MisfitKind::Price));
+        assert_eq!(d.misfit(6_180_020, 0), Some(MisfitKind::Qty));
+    }
+
+    #[test]
+    fn symbols_have_a_bound() {
+        assert!(Symbol::new("").is_none());
+        assert!(Symbol::new(&"X".repeat(33)).is_none());
+        assert_eq!(Symbol::new("币安人生USDT").unwrap().as_str(), "币安人生USDT");
+    }
+}

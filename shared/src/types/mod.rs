@@ -1,0 +1,10 @@
+//! Domain types: decimals, instrument definitions, orders and ids.
+
+pub mod decimal;
+mod definition;
+mod ids;
+mod order;
+
+pub use definition::{InstrumentDefinition, MisfitKind, Symbol};
+pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
+pub use order::{OrderState, OrderType, Refusal, Side, TimeInForce, TradingState};

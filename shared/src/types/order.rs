@@ -1,0 +1,127 @@
+//! Order vocabulary: side, time in force, life cycle, trading state and refusal reasons.
+
+crate::labelled_enum! {
+    /// Side of an order or of an aggressor.
+    pub enum Side: u8 {
+        Buy = 1, "buy", "Buys the base asset.";
+        Sell = 2, "sell", "Sells the base asset.";
+    }
+}
+
+impl Side {
+    /// +1 for a buy, -1 for a sell.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Buy => 1,
+            Self::Sell => -1,
+        }
+    }
+
+    /// The other side.
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+}
+
+crate::labelled_enum! {
+    /// How an order is priced.
+    pub enum OrderType: u8 {
+        Limit = 1, "limit", "Executes at its price or better.";
+        Market = 2, "market", "Executes at whatever is displayed.";
+    }
+}
+
+crate::labelled_enum! {
+    /// How long an order stays (FIX 59).
+    pub enum TimeInForce: u8 {
+        Gtc = 1, "gtc", "Rests until filled or canceled.";
+        Ioc = 2, "ioc", "Fills at once what it can, the rest expires.";
+        Fok = 3, "fok", "Fills completely at once or not at all.";
+        Gtx = 4, "gtx", "Post only: refused when it would take.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Life cycle of one of our orders.
+    ///
+    /// `Unknown` is a state of its own: the venue may or may not have accepted the order, so it counts
+    /// as exposure and blocks its instrument until proof arrives.
+    pub enum OrderState: u8 {
+        Sent = 1, "sent", "Handed to the socket, not yet answered.";
+        Working = 2, "working", "Accepted by the venue, no fill yet.";
+        PartiallyFilled = 3, "partially_filled", "Accepted and filled in part.";
+        Unknown = 4, "unknown", "The outcome of a request was lost; neither accepted nor failed is proven.";
+        Filled = 5, "filled", "Filled completely.";
+        Canceled = 6, "canceled", "Canceled before it was filled completely.";
+        Expired = 7, "expired", "Ended by its time in force or by the venue.";
+        Rejected = 8, "rejected", "Refused by the venue; never in the book.";
+        Absent = 9, "absent", "Proven never to have reached the venue's book.";
+    }
+}
+
+impl OrderState {
+    /// No further event can change the order.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Filled | Self::Canceled | Self::Expired | Self::Rejected | Self::Absent)
+    }
+}
+
+crate::labelled_enum! {
+    /// May the engine open risk?
+    pub enum TradingState: u8 {
+        Disarmed = 1, "disarmed", "No order leaves; the state after a start.";
+        Armed = 2, "armed", "Orders leave within the limits.";
+        CancelOnly = 3, "cancel_only", "Only cancels and reduce-only orders leave.";
+        Halted = 4, "halted", "Nothing but cancels leaves until a person intervenes.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Why the gateway refused an intent.
+    pub enum Refusal: u16 {
+        Killed = 1, "killed", "The kill word is set.";
+        NotArmed = 2, "not_armed", "The trading state does not allow new orders.";
+        NotReconciled = 3, "not_reconciled", "Orders and positions of the account are not proven yet.";
+        NoSession = 4, "no_session", "The order session with the venue is not up.";
+        NoDefinition = 5, "no_definition", "The instrument has no definition or is not trading.";
+        BookInvalid = 6, "book_invalid", "The book had a gap when the engine decided.";
+        BookStale = 7, "book_stale", "The book's last update is too old.";
+        NoMark = 8, "no_mark", "No mark price has been seen for the instrument.";
+        MarkStale = 9, "mark_stale", "The mark price is too old.";
+        PriceCollar = 10, "price_collar", "The price is too far from the mark price.";
+        OffTick = 11, "off_tick", "The price is off the tick grid or outside the venue's range.";
+        OffLot = 12, "off_lot", "The quantity is off the lot grid or outside the venue's range.";
+        QtyMax = 13, "qty_max", "The quantity exceeds the limit of an order.";
+        NotionalMax = 14, "notional_max", "The notional exceeds the limit of an order.";
+        NotionalMin = 15, "notional_min", "The notional is below the venue's minimum.";
+        PositionMax = 16, "position_max", "Position and orders in flight could exceed the limit.";
+        OrderRate = 17, "order_rate", "Too many orders in the window.";
+        OutcomeUnknown = 18, "outcome_unknown", "An earlier order of the instrument has an unknown outcome.";
+        OrdersMax = 19, "orders_max", "Too many orders are open.";
+        JournalPressure = 20, "journal_pressure", "The journal is short of free segments.";
+        ClockUnknown = 21, "clock_unknown", "The offset to the venue's clock is unknown or too large.";
+        IntentStale = 22, "intent_stale", "The intent waited too long on its way to the gateway.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_not_terminal() {
+        assert!(!OrderState::Unknown.is_terminal());
+        assert!(OrderState::Absent.is_terminal());
+    }
+
+    #[test]
+    fn numbers_survive_the_round_trip() {
+        for &refusal in Refusal::ALL {
+            assert_eq!(Refusal::from_repr(refusal as u16), Some(refusal));
+        }
+        assert_eq!(Refusal::from_repr(9999), None);
+    }
+}
