@@ -60,8 +60,12 @@ pub struct InstrumentDefinition {
     pub qty_scale: u8,
     /// 1 when the venue accepts orders on the instrument, else 0.
     pub is_trading: u8,
+    /// Decimal places of a price in an order's text.
+    pub price_places: u8,
+    /// Decimal places of a quantity in an order's text.
+    pub qty_places: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 3],
     /// Smallest step of an order price, in price units.
     pub tick: i64,
     /// Smallest step of an order quantity, in quantity units.
@@ -111,6 +115,11 @@ impl InstrumentDefinition {
         None
     }
 
+    /// Price units as an amount of 10^-8 quote units; exact because scales are at most 8.
+    pub fn price_to_e8(&self, price: i64) -> i128 {
+        i128::from(price) * i128::from(pow10(8 - self.price_scale))
+    }
+
     /// Price units as a float, for signals only.
     pub fn price_to_f64(&self, price: i64) -> f64 {
         price as f64 / pow10(self.price_scale) as f64
@@ -121,8 +130,16 @@ impl InstrumentDefinition {
         if self.tick <= 0 || self.lot <= 0 {
             return Some("tick or lot not positive");
         }
-        if self.price_scale > 9 || self.qty_scale > 9 {
-            return Some("more than nine decimal places");
+        if self.price_scale > 8 || self.qty_scale > 8 {
+            return Some("more than eight decimal places");
+        }
+        if self.price_places > self.price_scale || self.qty_places > self.qty_scale {
+            return Some("order text finer than the units");
+        }
+        let price_step = pow10(self.price_scale - self.price_places);
+        let qty_step = pow10(self.qty_scale - self.qty_places);
+        if self.tick % price_step != 0 || self.lot % qty_step != 0 {
+            return Some("tick or lot finer than the order text");
         }
         if self.symbol.as_bytes().is_empty() {
             return Some("empty symbol");
@@ -143,7 +160,9 @@ pub(crate) mod tests {
             price_scale: 2,
             qty_scale: 3,
             is_trading: 1,
-            reserved: [0; 5],
+            price_places: 1,
+            qty_places: 3,
+            reserved: [0; 3],
             tick: 10,
             lot: 1,
             price_min: 10,

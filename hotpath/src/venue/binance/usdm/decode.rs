@@ -1,0 +1,386 @@
+//! Schema-directed decoder of market frames: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`,
+//! `markPriceUpdate`, combined (`{"stream":..,"data":..}`) or raw.
+//!
+//! Unknown scalar fields are skipped; anything irregular goes to the general parser. Source: Binance
+//! USD-M Futures, WebSocket Market Streams.
+
+use super::fallback::Fallback;
+use crate::{
+    market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
+    wire::json::{Cursor, Irregular},
+};
+use thiserror::Error;
+use tickpath_shared::types::InstrumentDefinition;
+
+/// Decimal places of a mark price, whatever the instrument's units.
+pub(super) const MARK_SCALE: u8 = 8;
+
+/// Trades that move the market; others (insurance fund, ADL) print prices far from it.
+pub(super) const MARKET_TRADE: &[u8] = b"MARKET";
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A market event; its levels are in [`MarketDecoder::levels`].
+    Event(MarketHeader),
+    /// Well-formed and of no use to us.
+    Ignored,
+    /// A known event of a symbol that is not configured.
+    UnknownSymbol,
+}
+
+/// Why a frame could not be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// No JSON at all.
+    #[error("not JSON")]
+    Syntax,
+    /// A field is missing, repeated or of the wrong type.
+    #[error("field {0:?} missing, repeated or of the wrong type")]
+    Field(&'static str),
+    /// A price or quantity without an exact value in the instrument's units.
+    #[error("field {0:?}: no exact value in the instrument's units")]
+    Number(&'static str),
+    /// More levels than an event can carry.
+    #[error("more than {LEVELS_MAX} levels")]
+    TooManyLevels,
+}
+
+/// Decodes the frames of one feed.
+pub struct MarketDecoder {
+    instruments: Vec<InstrumentDefinition>,
+    levels: Vec<Level>,
+    fallback: Fallback,
+    fallbacks: u64,
+}
+
+impl MarketDecoder {
+    /// A decoder for these instruments. Allocates everything it will ever need for frames up to
+    /// `frame_bytes_max`.
+    pub fn new(instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
+        Self {
+            instruments: instruments.to_vec(),
+            levels: Vec::with_capacity(LEVELS_MAX),
+            fallback: Fallback::new(frame_bytes_max),
+            fallbacks: 0,
+        }
+    }
+
+    /// Levels of the event decoded last: bids, then asks.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// Frames that needed the general parser.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks
+    }
+
+    /// Decodes one frame. The header's stamps and cause are left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the frame is of no known shape; nothing of it may be used.
+    pub fn decode(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
+        self.levels.clear();
+        match self.decode_regular(frame) {
+            Ok(decoded) => Ok(decoded),
+            Err(Irregular) => {
+                self.fallbacks += 1;
+                self.levels.clear();
+                self.fallback.decode(frame, &self.instruments, &mut self.levels)
+            }
+        }
+    }
+
+    /// Decodes a REST answer with a full book of `instrument` (`GET /fapi/v1/depth`).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode_snapshot(&mut self, body: &[u8], instrument: usize) -> Result<MarketHeader, DecodeError> {
+        self.levels.clear();
+        self.fallback.decode_snapshot(body, &self.instruments[instrument], &mut self.levels)
+    }
+
+    fn decode_regular(&mut self, frame: &[u8]) -> Result<Decoded, Irregular> {
+        let mut cursor = Cursor::new(frame);
+        let is_combined = cursor.expect(b"{\"stream\":").is_ok();
+        if is_combined {
+            let stream = cursor.string()?;
+            cursor.expect(b",\"data\":")?;
+            if is_partial_depth(stream) {
+                return Ok(Decoded::Ignored);
+            }
+        }
+        cursor.expect(b"{\"e\":")?;
+        let mut event = Event { instruments: &self.instruments, levels: &mut self.levels, seen: 0 };
+        let decoded = match cursor.string()? {
+            b"bookTicker" => event.ticker(&mut cursor)?,
+            b"depthUpdate" => event.depth(&mut cursor)?,
+            b"trade" => event.trade(&mut cursor, b"t")?,
+            b"aggTrade" => event.trade(&mut cursor, b"a")?,
+            b"markPriceUpdate" => event.mark(&mut cursor)?,
+            _ => return Err(Irregular),
+        };
+        if is_combined {
+            cursor.expect(b"}")?;
+        }
+        if cursor.is_end() { Ok(decoded) } else { Err(Irregular) }
+    }
+}
+
+/// Streams `<symbol>@depth5`, `10` and `20` send whole books in the shape of diffs.
+pub(super) fn is_partial_depth(stream: &[u8]) -> bool {
+    let name = stream.iter().position(|&b| b == b'@').map_or(&[][..], |at| &stream[at..]);
+    name.strip_prefix(b"@depth").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+}
+
+/// Index of a symbol.
+pub(super) fn find_symbol(instruments: &[InstrumentDefinition], symbol: &[u8]) -> Option<usize> {
+    instruments.iter().position(|i| i.symbol.as_bytes() == symbol)
+}
+
+/// State of decoding one event object, after its `e`.
+struct Event<'d> {
+    instruments: &'d [InstrumentDefinition],
+    levels: &'d mut Vec<Level>,
+    /// Known fields seen, one bit each: a repeated field is irregular.
+    seen: u32,
+}
+
+impl Event<'_> {
+    fn mark_seen(&mut self, bit: u32) -> Result<(), Irregular> {
+        let mask = 1 << bit;
+        if self.seen & mask != 0 {
+            return Err(Irregular);
+        }
+        self.seen |= mask;
+        Ok(())
+    }
+
+    /// Walks the remaining fields; `field` returns false for a key it does not know.
+    #[inline]
+    fn fields<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        mut field: impl FnMut(&mut Self, &mut Cursor<'a>, &'a [u8]) -> Result<bool, Irregular>,
+    ) -> Result<(), Irregular> {
+        while cursor.take(b',') {
+            let key = cursor.key()?;
+            if !field(self, cursor, key)? {
+                cursor.skip_scalar()?;
+            }
+        }
+        cursor.expect(b"}")
+    }
+
+    fn symbol(&self, cursor: &mut Cursor<'_>) -> Result<Option<usize>, Irregular> {
+        Ok(find_symbol(self.instruments, cursor.string()?))
+    }
+
+    fn depth(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+        let mut header = MarketHeader { kind: MarketKind::Depth as u16, ..MarketHeader::default() };
+        let mut symbol = None;
+        let mut is_unknown = false;
+        self.fields(cursor, |event, cursor, key| {
+            let bit = match key {
+                b"s" => 0,
+                b"T" => 1,
+                b"U" => 2,
+                b"u" => 3,
+                b"pu" => 4,
+                b"b" => 5,
+                b"a" => 6,
+                _ => return Ok(false),
+            };
+            event.mark_seen(bit)?;
+            match bit {
+                0 => {
+                    symbol = event.symbol(cursor)?;
+                    is_unknown = symbol.is_none();
+                }
+                1 => header.venue_ms = cursor.unsigned()?,
+                2 => header.first_update_id = cursor.unsigned()?,
+                3 => header.last_update_id = cursor.unsigned()?,
+                4 => header.previous_update_id = cursor.unsigned()?,
+                5 => header.bids = event.side(cursor, symbol, is_unknown, &mut header.off_tick)?,
+                // Asks follow bids in the event; the other order is for the general parser.
+                _ if event.seen & (1 << 5) == 0 => return Err(Irregular),
+                _ => header.asks = event.side(cursor, symbol, is_unknown, &mut header.off_tick)?,
+            }
+            Ok(true)
+        })?;
+        self.finish(header, symbol, is_unknown, 0b111_1111)
+    }
+
+    /// `[["price","qty"],..]`; returns how many.
+    fn side(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        symbol: Option<usize>,
+        is_unknown: bool,
+        off_tick: &mut u32,
+    ) -> Result<u16, Irregular> {
+        let definition = match symbol {
+            Some(index) => &self.instruments[index],
+            // Levels before the symbol have no units yet; those of a foreign symbol only need skipping.
+            None if is_unknown => &self.instruments[0],
+            None => return Err(Irregular),
+        };
+        cursor.expect(b"[")?;
+        if cursor.take(b']') {
+            return Ok(0);
+        }
+        let before = self.levels.len();
+        loop {
+            cursor.expect(b"[")?;
+            let price = cursor.quoted_decimal(definition.price_scale)?;
+            cursor.expect(b",")?;
+            let qty = cursor.quoted_decimal(definition.qty_scale)?;
+            cursor.expect(b"]")?;
+            if self.levels.len() == LEVELS_MAX {
+                return Err(Irregular);
+            }
+            *off_tick += u32::from(price % definition.tick != 0);
+            self.levels.push(Level { price, qty });
+            if !cursor.take(b',') {
+                break;
+            }
+        }
+        cursor.expect(b"]")?;
+        Ok((self.levels.len() - before) as u16)
+    }
+
+    fn ticker(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+        let mut header =
+            MarketHeader { kind: MarketKind::Ticker as u16, bids: 1, asks: 1, ..MarketHeader::default() };
+        let mut symbol = None;
+        let (mut bid, mut ask) = (Level::default(), Level::default());
+        self.fields(cursor, |event, cursor, key| {
+            let bit = match key {
+                b"s" => 0,
+                b"T" => 1,
+                b"u" => 2,
+                b"b" => 3,
+                b"B" => 4,
+                b"a" => 5,
+                b"A" => 6,
+                _ => return Ok(false),
+            };
+            event.mark_seen(bit)?;
+            if bit == 0 {
+                symbol = event.symbol(cursor)?;
+                return symbol.map(|_| true).ok_or(Irregular);
+            }
+            if bit <= 2 {
+                let value = cursor.unsigned()?;
+                *(if bit == 1 { &mut header.venue_ms } else { &mut header.last_update_id }) = value;
+                return Ok(true);
+            }
+            let definition = &event.instruments[symbol.ok_or(Irregular)?];
+            match bit {
+                3 => bid.price = cursor.quoted_decimal(definition.price_scale)?,
+                4 => bid.qty = cursor.quoted_decimal(definition.qty_scale)?,
+                5 => ask.price = cursor.quoted_decimal(definition.price_scale)?,
+                _ => ask.qty = cursor.quoted_decimal(definition.qty_scale)?,
+            }
+            Ok(true)
+        })?;
+        self.levels.extend([bid, ask]);
+        self.finish(header, symbol, false, 0b111_1111)
+    }
+
+    /// `trade` has its id in `t`, `aggTrade` in `a`; `m` (buyer is maker) means the aggressor sold.
+    fn trade(&mut self, cursor: &mut Cursor<'_>, id_key: &[u8]) -> Result<Decoded, Irregular> {
+        let mut header = MarketHeader { kind: MarketKind::Trade as u16, ..MarketHeader::default() };
+        let mut symbol = None;
+        let mut level = Level::default();
+        let (mut is_sell, mut is_market) = (false, true);
+        self.fields(cursor, |event, cursor, key| {
+            let bit = match key {
+                b"s" => 0,
+                b"T" => 1,
+                b"p" => 2,
+                b"q" => 3,
+                b"m" => 4,
+                b"X" => 5,
+                _ if key == id_key => 6,
+                _ => return Ok(false),
+            };
+            event.mark_seen(bit)?;
+            match bit {
+                0 => symbol = Some(event.symbol(cursor)?.ok_or(Irregular)?),
+                1 => header.venue_ms = cursor.unsigned()?,
+                4 => is_sell = boolean(cursor)?,
+                5 => is_market = cursor.string()? == MARKET_TRADE,
+                6 => header.last_update_id = cursor.unsigned()?,
+                _ => {
+                    let definition = &event.instruments[symbol.ok_or(Irregular)?];
+                    if bit == 2 {
+                        level.price = cursor.quoted_decimal(definition.price_scale)?;
+                    } else {
+                        level.qty = cursor.quoted_decimal(definition.qty_scale)?;
+                    }
+                }
+            }
+            Ok(true)
+        })?;
+        self.levels.push(level);
+        *(if is_sell { &mut header.asks } else { &mut header.bids }) = 1;
+        // The class of a trade is optional, everything else is not.
+        let decoded = self.finish(header, symbol, false, 0b101_1111)?;
+        Ok(if is_market { decoded } else { Decoded::Ignored })
+    }
+
+    fn mark(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+        let mut header = MarketHeader { kind: MarketKind::Mark as u16, bids: 1, ..MarketHeader::default() };
+        let mut symbol = None;
+        let mut price = 0;
+        self.fields(cursor, |event, cursor, key| {
+            let bit = match key {
+                b"s" => 0,
+                b"E" => 1,
+                b"p" => 2,
+                // The funding rate may be negative; the general skipper knows no strings as numbers.
+                _ => return Ok(false),
+            };
+            event.mark_seen(bit)?;
+            match bit {
+                0 => symbol = Some(event.symbol(cursor)?.ok_or(Irregular)?),
+                1 => header.venue_ms = cursor.unsigned()?,
+                _ => price = cursor.quoted_decimal(MARK_SCALE)?,
+            }
+            Ok(true)
+        })?;
+        self.levels.push(Level { price, qty: 0 });
+        self.finish(header, symbol, false, 0b111)
+    }
+
+    fn finish(
+        &self,
+        mut header: MarketHeader,
+        symbol: Option<usize>,
+        is_unknown: bool,
+        required: u32,
+    ) -> Result<Decoded, Irregular> {
+        if self.seen & required != required {
+            return Err(Irregular);
+        }
+        if is_unknown {
+            return Ok(Decoded::UnknownSymbol);
+        }
+        header.instrument = symbol.ok_or(Irregular)? as u16;
+        Ok(Decoded::Event(header))
+    }
+}
+
+fn boolean(cursor: &mut Cursor<'_>) -> Result<bool, Irregular> {
+    if cursor.expect(b"true").is_ok() {
+        return Ok(true);
+    }
+    cursor.expect(b"false").map(|()| false)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+use tickpath_shared::types::Symbol;
+
+fn definitions() -> Vec<InstrumentDefinition> {
+    let btc = InstrumentDefinition {
+        symbol: Symbol::new("BTCUSDT").unwrap(),
+        instrument: 0,
+        version: 1,
+        price_scale: 2,
+        qty_scale: 4,
+        is_trading: 1,
+        price_places: 1,
+        qty_places: 3,
+        reserved: [0; 3],
+        tick: 10,
+        lot: 10,
+        price_min: 10,
+        price_max: i64::MAX,
+        qty_min: 10,
+        qty_max: i64::MAX,
+        notional_min_e8: 0,
+    };
+    vec![btc]
+}
+
+/// Decodes by both ways and insists that they agree.
+fn decode(frame: &str) -> Result<(Decoded, Vec<Level>), DecodeError> {
+    let mut decoder = MarketDecoder::new(&definitions(), 65_536);
+    let result = decoder.decode(frame.as_bytes());
+    let levels = decoder.levels().to_vec();
+    let mut general = Vec::new();
+    let slow = Fallback::new(65_536).decode(frame.as_bytes(), &definitions(), &mut general);
+    assert_eq!(result, slow, "{frame}");
+    if matches!(result, Ok(Decoded::Event(_))) {
+        assert_eq!(levels, general, "{frame}");
+    }
+    result.map(|decoded| (decoded, levels))
+}
+
+// Genuine frames, Binance USD-M, 2024-08-08, the depth frame cut to three levels.
+const DEPTH: &str = r#"{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161256299,"T":1723161256298,"s":"BTCUSDT","U":5123107832006,"u":5123107837557,"pu":5123107831937,"b":[["58710.20","0.014"],["61496.50","0.010"]],"a":[["61510.90","0.000"]]}}"#;
+const TICKER: &str = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5123107839020,"s":"BTCUSDT","b":"61800.20","B":"2.507","a":"61800.30","A":"2.510","T":1723161256313,"E":1723161256313}}"#;
+const TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":false}}"#;
+const MARK: &str = r#"{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT","p":"28147.27373413","P":"28142.15563565","i":"28159.75642857","r":"0.00002754","T":1680652800000}}"#;
+
+#[test]
+fn a_genuine_depth_frame_decodes() {
+    let (decoded, levels) = decode(DEPTH).unwrap();
+    let Decoded::Event(header) = decoded else { panic!("{decoded:?}") };
+    assert_eq!((header.bids, header.asks), (2, 1));
+    assert_eq!(
+        (header.first_update_id, header.last_update_id, header.previous_update_id),
+        (5_123_107_832_006, 5_123_107_837_557, 5_123_107_831_937)
+    );
+    assert_eq!(levels[0], Level { price: 5_871_020, qty: 140 });
+    assert_eq!(levels[2], Level { price: 6_151_090, qty: 0 });
+}
+
+#[test]
+fn genuine_ticker_trade_and_mark_frames_decode() {
+    let (_, levels) = decode(TICKER).unwrap();
+    assert_eq!(levels, [Level { price: 6_180_020, qty: 25_070 }, Level { price: 6_180_030, qty: 25_100 }]);
+    let (decoded, _) = decode(TRADE).unwrap();
+    assert!(matches!(decoded, Decoded::Event(h) if h.bids == 1 && h.last_update_id == 5_266_583_935));
+    let (_, levels) = decode(MARK).unwrap();
+    assert_eq!(levels[0].price, 2_814_727_373_413);
+}
+
+#[test]
+fn later_fields_blanks_and_other_orders_change_nothing() {
+    let expected = decode(TICKER).unwrap();
+    let newer = TICKER
+        .replace("\"s\":\"BTCUSDT\"", "\"s\":\"BTCUSDT\",\"ps\":\"BTCUSDT\"")
+        .replace("}}", ",\"st\":1}}");
+    assert_eq!(decode(&newer).unwrap(), expected);
+    assert_eq!(decode(&TICKER.replace(",\"b\"", ", \"b\"")).unwrap(), expected);
+    let raw = TICKER.split_once("\"data\":").unwrap().1;
+    assert_eq!(decode(&raw[..raw.len() - 1]).unwrap(), expected);
+    let nested = TICKER.replace("}}", ",\"new\":{\"x\":[1,2]}}}");
+    assert_eq!(decode(&nested).unwrap(), expected);
+}
+
+#[test]
+fn only_market_trades_count() {
+    let (decoded, _) = decode(&TRADE.replace("MARKET", "INSURANCE_FUND")).unwrap();
+    assert_eq!(decoded, Decoded::Ignored);
+}
+
+#[test]
+fn partial_books_and_foreign_symbols_are_not_diffs() {
+    assert_eq!(decode(&DEPTH.replace("@depth@0ms", "@depth20@100ms")).unwrap().0, Decoded::Ignored);
+    assert_eq!(decode(&DEPTH.replace("\"BTCUSDT\"", "\"XRPUSDT\"")).unwrap().0, Decoded::UnknownSymbol);
+    assert_eq!(decode(r#"{"e":"kline","E":1,"k":{"t":1}}"#).unwrap().0, Decoded::Ignored);
+    assert_eq!(decode(r#"{"result":null,"id":1}"#).unwrap().0, Decoded::Ignored);
+}
+
+#[test]
+fn numbers_without_an_exact_value_are_errors() {
+    for bad in ["-1.0", "1e3", "1.00005", "", "99999999999999999999", "NaN"] {
+        let result = decode(&DEPTH.replace("0.014", bad));
+        assert!(matches!(result, Err(DecodeError::Number("b"))), "{bad}: {result:?}");
+    }
+}
+
+#[test]
+fn missing_and_repeated_fields_are_errors() {
+    assert_eq!(decode(&DEPTH.replace("\"pu\":5123107831937,", "")), Err(DecodeError::Field("pu")));
+    assert_eq!(decode(&DEPTH.replace("\"pu\"", "\"u\"")).err(), Some(DecodeError::Field("u")));
+    assert_eq!(decode(&DEPTH[..DEPTH.len() - 1]).err(), Some(DecodeError::Syntax));
+}

@@ -1,0 +1,6 @@
+//! Binance USD-M futures.
+
+mod decode;
+mod fallback;
+
+pub use decode::{DecodeError, Decoded, MarketDecoder};

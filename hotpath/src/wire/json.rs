@@ -1,0 +1,210 @@
+//! A cursor over JSON of a known shape: no blanks, no escapes, keys in any order.
+//!
+//! Whatever it does not expect is [`Irregular`], which sends the frame to the general parser; it never
+//! guesses. Every structural byte is checked.
+
+use tickpath_shared::types::decimal::pow10;
+
+/// The text is not of the expected shape; the general parser decides what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Irregular;
+
+/// Position in a text.
+#[derive(Clone, Copy)]
+pub struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at the start of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Bytes consumed.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// True at the end of the text.
+    pub fn is_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// The next byte without consuming it; 0 at the end.
+    #[inline]
+    pub fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Consumes exactly `literal`.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] when something else stands there.
+    #[inline]
+    pub fn expect(&mut self, literal: &[u8]) -> Result<(), Irregular> {
+        if self.text[self.at..].starts_with(literal) {
+            self.at += literal.len();
+            return Ok(());
+        }
+        Err(Irregular)
+    }
+
+    /// Consumes `byte` if it is next.
+    #[inline]
+    pub fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == byte && self.at < self.text.len();
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Consumes a string and returns what is between the quotes.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] for anything but a string of printable characters without escapes.
+    #[inline]
+    pub fn string(&mut self) -> Result<&'a [u8], Irregular> {
+        self.expect(b"\"")?;
+        let start = self.at;
+        for (i, &byte) in self.text[start..].iter().enumerate() {
+            match byte {
+                b'"' => {
+                    self.at = start + i + 1;
+                    return Ok(&self.text[start..start + i]);
+                }
+                b'\\' | 0..=0x1f => return Err(Irregular),
+                _ => {}
+            }
+        }
+        Err(Irregular)
+    }
+
+    /// Consumes a key and its colon.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] for anything else.
+    #[inline]
+    pub fn key(&mut self) -> Result<&'a [u8], Irregular> {
+        let key = self.string()?;
+        self.expect(b":")?;
+        Ok(key)
+    }
+
+    /// Consumes an unsigned integer without sign, fraction, exponent or leading zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] for anything else, or beyond 64 bits.
+    #[inline]
+    pub fn unsigned(&mut self) -> Result<u64, Irregular> {
+        let start = self.at;
+        let mut value = 0_u64;
+        while let digit @ b'0'..=b'9' = self.peek() {
+            value = value
+                .checked_mul(10)
+                .and_then(|v| v.checked_add(u64::from(digit - b'0')))
+                .ok_or(Irregular)?;
+            self.at += 1;
+        }
+        let digits = self.at - start;
+        let is_bare = !matches!(self.peek(), b'.' | b'e' | b'E' | b'-' | b'+');
+        let is_plain = digits == 1 || (digits > 1 && self.text[start] != b'0');
+        if is_plain && is_bare { Ok(value) } else { Err(Irregular) }
+    }
+
+    /// Consumes a quoted non-negative decimal and returns it in units of `10^-scale`.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] for anything that has no exact value at the scale within 18 digits.
+    #[inline]
+    pub fn quoted_decimal(&mut self, scale: u8) -> Result<i64, Irregular> {
+        self.expect(b"\"")?;
+        let mut value = 0_u64;
+        let start = self.at;
+        while let digit @ b'0'..=b'9' = self.peek() {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let whole_digits = self.at - start;
+        let mut places = 0_u8;
+        if self.take(b'.') {
+            let fraction = self.at;
+            while let digit @ b'0'..=b'9' = self.peek() {
+                if places < scale {
+                    value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+                    places += 1;
+                } else if digit != b'0' {
+                    return Err(Irregular);
+                }
+                self.at += 1;
+            }
+            if self.at == fraction {
+                return Err(Irregular);
+            }
+        }
+        // At most 18 digits in all cannot have wrapped, with the zeros that scaling adds.
+        if whole_digits == 0 || whole_digits + usize::from(scale) > 18 {
+            return Err(Irregular);
+        }
+        self.expect(b"\"")?;
+        Ok(value as i64 * pow10(scale - places))
+    }
+
+    /// Consumes a value of any scalar kind without looking at it.
+    ///
+    /// # Errors
+    ///
+    /// [`Irregular`] for arrays, objects and anything malformed.
+    pub fn skip_scalar(&mut self) -> Result<(), Irregular> {
+        match self.peek() {
+            b'"' => self.string().map(|_| ()),
+            b't' => self.expect(b"true"),
+            b'f' => self.expect(b"false"),
+            b'n' => self.expect(b"null"),
+            b'0'..=b'9' => self.unsigned().map(|_| ()),
+            _ => Err(Irregular),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickpath_shared::types::decimal;
+
+    #[test]
+    fn decimals_agree_with_the_exact_parser() {
+        for text in
+            ["61800.20", "0.001", "0", "00.5", "1.", ".5", "", "-1", "1e3", "12345678901234567.1", "9.999999"]
+        {
+            let quoted = format!("\"{text}\"");
+            let fast = Cursor::new(quoted.as_bytes()).quoted_decimal(3);
+            if let Ok(value) = fast {
+                assert_eq!(decimal::parse(text.as_bytes(), 3), Ok(value), "{text}");
+            }
+        }
+        assert_eq!(Cursor::new(b"\"61800.20\"").quoted_decimal(2), Ok(6_180_020));
+        assert_eq!(Cursor::new(b"\"0.0010\"").quoted_decimal(3), Ok(1));
+        assert_eq!(Cursor::new(b"\"0.0011\"").quoted_decimal(3), Err(Irregular));
+    }
+
+    #[test]
+    fn integers_are_plain() {
+        assert_eq!(Cursor::new(b"5123107837557,").unsigned(), Ok(5_123_107_837_557));
+        for text in [&b"-1"[..], b"1.5", b"1e3", b"01", b"", b"18446744073709551616"] {
+            assert_eq!(Cursor::new(text).unsigned(), Err(Irregular));
+        }
+    }
+
+    #[test]
+    fn strings_with_escapes_are_irregular() {
+        assert_eq!(Cursor::new(br#""a\"b""#).string(), Err(Irregular));
+        assert_eq!(Cursor::new(b"\"abc").string(), Err(Irregular));
+        assert_eq!(Cursor::new(b"\"abc\"").string(), Ok(&b"abc"[..]));
+    }
+}

@@ -1,0 +1,4 @@
+//! Bytes to values and back, without IO: WebSocket frames and JSON of a known shape.
+
+pub mod json;
+pub mod ws;

@@ -1,0 +1,429 @@
+//! WebSocket frames in place (RFC 6455, client side), over a fixed buffer.
+//!
+//! The buffer owns the bytes between two reads of the socket; a message is handed out as a slice of it.
+//! Only a fragmented message is moved, to join its parts.
+
+use thiserror::Error;
+
+/// Largest header: two bytes, eight of length, four of mask.
+pub const HEADER_BYTES_MAX: usize = 14;
+
+/// Operation codes.
+mod opcode {
+    pub(super) const CONTINUATION: u8 = 0;
+    pub(super) const TEXT: u8 = 1;
+    pub(super) const BINARY: u8 = 2;
+    pub(super) const CLOSE: u8 = 8;
+    pub(super) const PING: u8 = 9;
+    pub(super) const PONG: u8 = 10;
+}
+
+/// Bytes no server may send. The connection is closed with [`FrameError::close_code`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// A reserved bit without a negotiated extension.
+    #[error("reserved bits {0:#x} set")]
+    ReservedBits(u8),
+    /// An operation code of the reserved ranges.
+    #[error("reserved operation code {0}")]
+    ReservedOpcode(u8),
+    /// Server frames are not masked.
+    #[error("masked frame from a server")]
+    Masked,
+    /// Control frames are whole and at most 125 bytes.
+    #[error("control frame fragmented or of {0} bytes, at most 125")]
+    Control(u64),
+    /// Lengths use the shortest form.
+    #[error("length {0} not in its shortest form")]
+    LengthForm(u64),
+    /// A continuation without a start, or a start within a message.
+    #[error("fragment out of order")]
+    Fragment,
+    /// A frame or message beyond the configured cap.
+    #[error("message of {0} bytes, cap {1}")]
+    TooLarge(u64, usize),
+    /// A text message that is no UTF-8.
+    #[error("text is not UTF-8")]
+    Utf8,
+    /// A close frame with a forbidden code or a one-byte body.
+    #[error("close frame with code {0}")]
+    CloseCode(u16),
+}
+
+impl FrameError {
+    /// Status to close with (RFC 6455, section 7.4.1).
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::TooLarge(..) => 1009,
+            Self::Utf8 => 1007,
+            _ => 1002,
+        }
+    }
+}
+
+/// What the buffer holds next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A whole text message.
+    Text(&'a [u8]),
+    /// A whole binary message.
+    Binary(&'a [u8]),
+    /// A ping; the payload must be echoed.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong,
+    /// The peer closes, with its status or 1005 for none.
+    Close(u16),
+}
+
+struct Header {
+    is_final: bool,
+    opcode: u8,
+    header_bytes: usize,
+    payload_bytes: usize,
+}
+
+/// Receive buffer of one connection.
+///
+/// ```text
+/// 0 .. joined     parts of an unfinished fragmented message, joined
+///      start      first byte not handed out
+///      end        end of what was received
+/// ```
+pub struct FrameBuffer {
+    bytes: Vec<u8>,
+    joined: usize,
+    /// Operation code of the unfinished message, `None` outside of one.
+    fragmented: Option<u8>,
+    start: usize,
+    end: usize,
+    frame_max: usize,
+    message_max: usize,
+}
+
+impl FrameBuffer {
+    /// A buffer for frames up to `frame_max` and messages up to `message_max` payload bytes.
+    pub fn new(frame_max: usize, message_max: usize) -> Self {
+        let bytes = vec![0; message_max + 2 * frame_max + 2 * HEADER_BYTES_MAX];
+        Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, frame_max, message_max }
+    }
+
+    /// Where the next read of the socket goes; never empty while messages are taken out between reads.
+    pub fn space(&mut self) -> &mut [u8] {
+        let frame_room = self.frame_max + HEADER_BYTES_MAX;
+        if self.start == self.end {
+            (self.start, self.end) = (self.joined, self.joined);
+        } else if self.bytes.len() - self.start < frame_room {
+            self.bytes.copy_within(self.start..self.end, self.joined);
+            self.end -= self.start - self.joined;
+            self.start = self.joined;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Accounts for `bytes` that a read put into [`Self::space`].
+    pub fn filled(&mut self, bytes: usize) {
+        self.end += bytes;
+        debug_assert!(self.end <= self.bytes.len(), "{bytes} bytes beyond the buffer");
+    }
+
+    /// Bytes received and not handed out.
+    pub fn pending(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The next whole message or control frame, `None` until more bytes arrive.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`]: the connection must be closed.
+    pub fn next_message(&mut self) -> Result<Option<Message<'_>>, FrameError> {
+        loop {
+            let Some(header) = self.parse_header()? else { return Ok(None) };
+            let payload_at = self.start + header.header_bytes;
+            let payload_end = payload_at + header.payload_bytes;
+            if payload_end > self.end {
+                return Ok(None);
+            }
+            self.start = payload_end;
+            if header.opcode >= opcode::CLOSE {
+                return self.control(&header, payload_at).map(Some);
+            }
+            if header.is_final && self.fragmented.is_none() {
+                return finish(header.opcode, &self.bytes[payload_at..payload_end]).map(Some);
+            }
+            self.join(&header, payload_at)?;
+            if header.is_final {
+                let opcode = self.fragmented.take().unwrap_or(opcode::BINARY);
+                let joined = std::mem::take(&mut self.joined);
+                return finish(opcode, &self.bytes[..joined]).map(Some);
+            }
+        }
+    }
+
+    fn parse_header(&self) -> Result<Option<Header>, FrameError> {
+        let bytes = &self.bytes[self.start..self.end];
+        let [first, second, ..] = bytes else { return Ok(None) };
+        let (is_final, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
+        if reserved != 0 {
+            return Err(FrameError::ReservedBits(reserved));
+        }
+        if second & 0x80 != 0 {
+            return Err(FrameError::Masked);
+        }
+        if (3..=7).contains(&opcode) || opcode > opcode::PONG {
+            return Err(FrameError::ReservedOpcode(opcode));
+        }
+        let Some((header_bytes, length)) = parse_length(second & 0x7f, bytes)? else { return Ok(None) };
+        if opcode >= opcode::CLOSE {
+            if !is_final || length > 125 {
+                return Err(FrameError::Control(length));
+            }
+        } else {
+            self.check_data(opcode, length)?;
+        }
+        Ok(Some(Header { is_final, opcode, header_bytes, payload_bytes: length as usize }))
+    }
+
+    /// Order of fragments and caps, before the payload is waited for.
+    fn check_data(&self, opcode: u8, length: u64) -> Result<(), FrameError> {
+        let is_continuation = opcode == opcode::CONTINUATION;
+        if is_continuation != self.fragmented.is_some() {
+            return Err(FrameError::Fragment);
+        }
+        if length > self.frame_max as u64 {
+            return Err(FrameError::TooLarge(length, self.frame_max));
+        }
+        let message = length + if is_continuation { self.joined as u64 } else { 0 };
+        if message > self.message_max as u64 {
+            return Err(FrameError::TooLarge(message, self.message_max));
+        }
+        Ok(())
+    }
+
+    /// Moves a fragment behind the parts before it.
+    fn join(&mut self, header: &Header, payload_at: usize) -> Result<(), FrameError> {
+        if header.opcode != opcode::CONTINUATION {
+            self.fragmented = Some(header.opcode);
+            self.joined = 0;
+        }
+        let end = payload_at + header.payload_bytes;
+        debug_assert!(self.joined <= payload_at, "joined parts end before the next fragment");
+        self.bytes.copy_within(payload_at..end, self.joined);
+        self.joined += header.payload_bytes;
+        Ok(())
+    }
+
+    fn control(&self, header: &Header, payload_at: usize) -> Result<Message<'_>, FrameError> {
+        let payload = &self.bytes[payload_at..payload_at + header.payload_bytes];
+        match header.opcode {
+            opcode::PING => Ok(Message::Ping(payload)),
+            opcode::PONG => Ok(Message::Pong),
+            _ => close_status(payload).map(Message::Close),
+        }
+    }
+}
+
+fn finish(opcode: u8, payload: &[u8]) -> Result<Message<'_>, FrameError> {
+    if opcode == opcode::TEXT {
+        std::str::from_utf8(payload).map_err(|_| FrameError::Utf8)?;
+        return Ok(Message::Text(payload));
+    }
+    Ok(Message::Binary(payload))
+}
+
+/// Header length and payload length, `None` until they have arrived.
+fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(usize, u64)>, FrameError> {
+    let (header_bytes, length, least) = match short {
+        126 => {
+            let Some(field) = bytes.get(2..4) else { return Ok(None) };
+            (4, u64::from(u16::from_be_bytes([field[0], field[1]])), 126)
+        }
+        127 => {
+            let Some(field) = bytes.get(2..10).and_then(|f| <[u8; 8]>::try_from(f).ok()) else {
+                return Ok(None);
+            };
+            (10, u64::from_be_bytes(field), 1 << 16)
+        }
+        length => (2, u64::from(length), 0),
+    };
+    if length < least || length >> 63 != 0 {
+        return Err(FrameError::LengthForm(length));
+    }
+    Ok(Some((header_bytes, length)))
+}
+
+/// Status of a close frame's payload; 1005 for an empty one.
+fn close_status(payload: &[u8]) -> Result<u16, FrameError> {
+    let [high, low, reason @ ..] = payload else {
+        return if payload.is_empty() { Ok(1005) } else { Err(FrameError::CloseCode(0)) };
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    let is_allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if !is_allowed {
+        return Err(FrameError::CloseCode(code));
+    }
+    std::str::from_utf8(reason).map_err(|_| FrameError::Utf8)?;
+    Ok(code)
+}
+
+/// What a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFrame {
+    /// A text message.
+    Text,
+    /// Echo of a ping.
+    Pong,
+    /// Goodbye.
+    Close,
+}
+
+/// Writes one masked frame into `out` and returns its length, or `None` when it does not fit.
+pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mut [u8]) -> Option<usize> {
+    let opcode = match frame {
+        ClientFrame::Text => opcode::TEXT,
+        ClientFrame::Pong => opcode::PONG,
+        ClientFrame::Close => opcode::CLOSE,
+    };
+    let header_bytes = match payload.len() {
+        0..=125 => 6,
+        126..=65_535 => 8,
+        _ => 14,
+    };
+    let out = out.get_mut(..header_bytes + payload.len())?;
+    out[0] = 0x80 | opcode;
+    match header_bytes {
+        6 => out[1] = 0x80 | payload.len() as u8,
+        8 => {
+            out[1] = 0x80 | 126;
+            out[2..4].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+        }
+        _ => {
+            out[1] = 0x80 | 127;
+            out[2..10].copy_from_slice(&(payload.len() as u64).to_be_bytes());
+        }
+    }
+    out[header_bytes - 4..header_bytes].copy_from_slice(&mask);
+    let body = &mut out[header_bytes..];
+    for (chunk, source) in body.chunks_mut(4).zip(payload.chunks(4)) {
+        for ((to, from), key) in chunk.iter_mut().zip(source).zip(mask) {
+            *to = from ^ key;
+        }
+    }
+    Some(header_bytes + payload.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![first];
+        match payload.len() {
+            0..=125 => out.push(payload.len() as u8),
+            _ => {
+                out.push(126);
+                out.extend((payload.len() as u16).to_be_bytes());
+            }
+        }
+        out.extend(payload);
+        out
+    }
+
+    fn feed(buffer: &mut FrameBuffer, bytes: &[u8]) {
+        buffer.space()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+
+    #[test]
+    fn messages_arrive_whatever_the_read_boundaries() {
+        let mut stream = Vec::new();
+        for len in [0, 1, 125, 126, 300, 999] {
+            stream.extend(server_frame(0x81, &vec![b'a'; len]));
+        }
+        for step in [1, 2, 3, 7, 64, 5000] {
+            let mut buffer = FrameBuffer::new(1000, 2000);
+            let mut lens = Vec::new();
+            for chunk in stream.chunks(step) {
+                feed(&mut buffer, chunk);
+                while let Some(message) = buffer.next_message().unwrap() {
+                    let Message::Text(text) = message else { panic!("{message:?}") };
+                    lens.push(text.len());
+                }
+            }
+            assert_eq!(lens, [0, 1, 125, 126, 300, 999], "step {step}");
+        }
+    }
+
+    #[test]
+    fn fragments_are_joined_around_control_frames() {
+        let mut buffer = FrameBuffer::new(100, 200);
+        let parts = [
+            server_frame(0x01, b"hel"),
+            server_frame(0x89, b"ping"),
+            server_frame(0x00, b"lo "),
+            server_frame(0x80, b"world"),
+            server_frame(0x81, b"next"),
+        ];
+        feed(&mut buffer, &parts.concat());
+        assert_eq!(buffer.next_message(), Ok(Some(Message::Ping(b"ping"))));
+        assert_eq!(buffer.next_message(), Ok(Some(Message::Text(b"hello world"))));
+        assert_eq!(buffer.next_message(), Ok(Some(Message::Text(b"next"))));
+        assert_eq!(buffer.next_message(), Ok(None));
+    }
+
+    #[test]
+    fn long_fragmented_streams_stay_within_the_buffer() {
+        let mut buffer = FrameBuffer::new(100, 1000);
+        for _ in 0..1000 {
+            for i in 0..10 {
+                let first = (if i == 0 { 1 } else { 0 }) | (if i == 9 { 0x80 } else { 0 });
+                feed(&mut buffer, &server_frame(first, &[b'x'; 90]));
+                let message = buffer.next_message().unwrap();
+                assert_eq!(message.is_some(), i == 9);
+            }
+        }
+    }
+
+    #[test]
+    fn broken_frames_are_refused_with_their_status() {
+        let cases: [(&[u8], u16); 9] = [
+            (&[0xc1, 0], 1002),
+            (&[0x83, 0], 1002),
+            (&[0x81, 0x80, 1, 2, 3, 4], 1002),
+            (&[0x09, 0], 1002),
+            (&[0x80, 0], 1002),
+            (&[0x81, 126, 0, 5], 1002),
+            (&[0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 1], 1002),
+            (&[0x81, 126, 0xff, 0xff], 1009),
+            (&[0x81, 2, 0xff, 0xfe], 1007),
+        ];
+        for (bytes, code) in cases {
+            let mut buffer = FrameBuffer::new(1000, 1000);
+            feed(&mut buffer, bytes);
+            assert_eq!(buffer.next_message().map_err(FrameError::close_code), Err(code), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn caps_are_enforced_before_the_payload_arrives() {
+        let mut buffer = FrameBuffer::new(100, 150);
+        feed(&mut buffer, &server_frame(0x01, &[b'x'; 100]));
+        assert_eq!(buffer.next_message(), Ok(None));
+        feed(&mut buffer, &[0x80, 51]);
+        assert_eq!(buffer.next_message(), Err(FrameError::TooLarge(151, 150)));
+    }
+
+    #[test]
+    fn what_a_client_sends_unmasks_to_the_payload() {
+        for len in [0, 1, 5, 125, 126, 70_000] {
+            let payload: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let mut out = vec![0; len + HEADER_BYTES_MAX];
+            let n = encode_masked(ClientFrame::Text, &payload, [1, 2, 3, 4], &mut out).unwrap();
+            let body: Vec<u8> =
+                out[n - len..n].iter().enumerate().map(|(i, b)| b ^ [1, 2, 3, 4][i % 4]).collect();
+            assert_eq!(body, payload);
+        }
+        assert_eq!(encode_masked(ClientFrame::Text, &[0; 10], [0; 4], &mut [0; 15]), None);
+    }
+}
