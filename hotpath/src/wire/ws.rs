@@ -3,6 +3,7 @@
 //! The buffer owns the bytes between two reads of the socket; a message is handed out as a slice of it.
 //! Only a fragmented message is moved, to join its parts.
 
+use std::ops::Range;
 use thiserror::Error;
 
 /// Largest header: two bytes, eight of length, four of mask.
@@ -61,15 +62,13 @@ impl FrameError {
     }
 }
 
-/// What the buffer holds next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// A whole text message.
-    Text(&'a [u8]),
-    /// A whole binary message.
-    Binary(&'a [u8]),
+/// What the buffer holds next; ranges are for [`FrameBuffer::bytes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A whole message, text or binary.
+    Data(Range<usize>),
     /// A ping; the payload must be echoed.
-    Ping(&'a [u8]),
+    Ping(Range<usize>),
     /// A pong.
     Pong,
     /// The peer closes, with its status or 1005 for none.
@@ -132,31 +131,36 @@ impl FrameBuffer {
         self.end - self.start
     }
 
+    /// Bytes of a message, valid until the next call that changes the buffer.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
     /// The next whole message or control frame, `None` until more bytes arrive.
     ///
     /// # Errors
     ///
     /// [`FrameError`]: the connection must be closed.
-    pub fn next_message(&mut self) -> Result<Option<Message<'_>>, FrameError> {
+    pub fn next_range(&mut self) -> Result<Option<Next>, FrameError> {
         loop {
             let Some(header) = self.parse_header()? else { return Ok(None) };
             let payload_at = self.start + header.header_bytes;
-            let payload_end = payload_at + header.payload_bytes;
-            if payload_end > self.end {
+            let payload = payload_at..payload_at + header.payload_bytes;
+            if payload.end > self.end {
                 return Ok(None);
             }
-            self.start = payload_end;
+            self.start = payload.end;
             if header.opcode >= opcode::CLOSE {
-                return self.control(&header, payload_at).map(Some);
+                return self.control(&header, payload).map(Some);
             }
             if header.is_final && self.fragmented.is_none() {
-                return finish(header.opcode, &self.bytes[payload_at..payload_end]).map(Some);
+                return self.finish(header.opcode, payload).map(Some);
             }
-            self.join(&header, payload_at)?;
+            self.join(&header, payload);
             if header.is_final {
                 let opcode = self.fragmented.take().unwrap_or(opcode::BINARY);
                 let joined = std::mem::take(&mut self.joined);
-                return finish(opcode, &self.bytes[..joined]).map(Some);
+                return self.finish(opcode, 0..joined).map(Some);
             }
         }
     }
@@ -202,34 +206,30 @@ impl FrameBuffer {
     }
 
     /// Moves a fragment behind the parts before it.
-    fn join(&mut self, header: &Header, payload_at: usize) -> Result<(), FrameError> {
+    fn join(&mut self, header: &Header, payload: Range<usize>) {
         if header.opcode != opcode::CONTINUATION {
             self.fragmented = Some(header.opcode);
             self.joined = 0;
         }
-        let end = payload_at + header.payload_bytes;
-        debug_assert!(self.joined <= payload_at, "joined parts end before the next fragment");
-        self.bytes.copy_within(payload_at..end, self.joined);
+        debug_assert!(self.joined <= payload.start, "joined parts end before the next fragment");
+        self.bytes.copy_within(payload, self.joined);
         self.joined += header.payload_bytes;
-        Ok(())
     }
 
-    fn control(&self, header: &Header, payload_at: usize) -> Result<Message<'_>, FrameError> {
-        let payload = &self.bytes[payload_at..payload_at + header.payload_bytes];
+    fn control(&self, header: &Header, payload: Range<usize>) -> Result<Next, FrameError> {
         match header.opcode {
-            opcode::PING => Ok(Message::Ping(payload)),
-            opcode::PONG => Ok(Message::Pong),
-            _ => close_status(payload).map(Message::Close),
+            opcode::PING => Ok(Next::Ping(payload)),
+            opcode::PONG => Ok(Next::Pong),
+            _ => close_status(&self.bytes[payload]).map(Next::Close),
         }
     }
-}
 
-fn finish(opcode: u8, payload: &[u8]) -> Result<Message<'_>, FrameError> {
-    if opcode == opcode::TEXT {
-        std::str::from_utf8(payload).map_err(|_| FrameError::Utf8)?;
-        return Ok(Message::Text(payload));
+    fn finish(&self, opcode: u8, payload: Range<usize>) -> Result<Next, FrameError> {
+        if opcode == opcode::TEXT {
+            std::str::from_utf8(&self.bytes[payload.clone()]).map_err(|_| FrameError::Utf8)?;
+        }
+        Ok(Next::Data(payload))
     }
-    Ok(Message::Binary(payload))
 }
 
 /// Header length and payload length, `None` until they have arrived.
@@ -346,9 +346,9 @@ mod tests {
             let mut lens = Vec::new();
             for chunk in stream.chunks(step) {
                 feed(&mut buffer, chunk);
-                while let Some(message) = buffer.next_message().unwrap() {
-                    let Message::Text(text) = message else { panic!("{message:?}") };
-                    lens.push(text.len());
+                while let Some(next) = buffer.next_range().unwrap() {
+                    let Next::Data(range) = next else { panic!("{next:?}") };
+                    lens.push(range.len());
                 }
             }
             assert_eq!(lens, [0, 1, 125, 126, 300, 999], "step {step}");
@@ -366,10 +366,12 @@ mod tests {
             server_frame(0x81, b"next"),
         ];
         feed(&mut buffer, &parts.concat());
-        assert_eq!(buffer.next_message(), Ok(Some(Message::Ping(b"ping"))));
-        assert_eq!(buffer.next_message(), Ok(Some(Message::Text(b"hello world"))));
-        assert_eq!(buffer.next_message(), Ok(Some(Message::Text(b"next"))));
-        assert_eq!(buffer.next_message(), Ok(None));
+        let mut text = || match buffer.next_range().unwrap().unwrap() {
+            Next::Data(range) | Next::Ping(range) => String::from_utf8(buffer.bytes(range).to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([text(), text(), text()], ["ping", "hello world", "next"]);
+        assert_eq!(buffer.next_range(), Ok(None));
     }
 
     #[test]
@@ -379,7 +381,7 @@ mod tests {
             for i in 0..10 {
                 let first = (if i == 0 { 1 } else { 0 }) | (if i == 9 { 0x80 } else { 0 });
                 feed(&mut buffer, &server_frame(first, &[b'x'; 90]));
-                let message = buffer.next_message().unwrap();
+                let message = buffer.next_range().unwrap();
                 assert_eq!(message.is_some(), i == 9);
             }
         }
@@ -401,7 +403,7 @@ mod tests {
         for (bytes, code) in cases {
             let mut buffer = FrameBuffer::new(1000, 1000);
             feed(&mut buffer, bytes);
-            assert_eq!(buffer.next_message().map_err(FrameError::close_code), Err(code), "{bytes:x?}");
+            assert_eq!(buffer.next_range().map_err(FrameError::close_code), Err(code), "{bytes:x?}");
         }
     }
 
@@ -409,9 +411,9 @@ mod tests {
     fn caps_are_enforced_before_the_payload_arrives() {
         let mut buffer = FrameBuffer::new(100, 150);
         feed(&mut buffer, &server_frame(0x01, &[b'x'; 100]));
-        assert_eq!(buffer.next_message(), Ok(None));
+        assert_eq!(buffer.next_range(), Ok(None));
         feed(&mut buffer, &[0x80, 51]);
-        assert_eq!(buffer.next_message(), Err(FrameError::TooLarge(151, 150)));
+        assert_eq!(buffer.next_range(), Err(FrameError::TooLarge(151, 150)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Creation of a lane and the reclamation of its segments.
 
 use super::{
-    layout::{LAYOUT, LaneSpec, MAGIC, META_AT, META_MAX, SEGMENT_HEAD_BYTES, SEGMENTS_MIN, at},
+    layout::{LAYOUT, LaneSpec, MAGIC, META_AT, META_MAX, Pressure, SEGMENT_HEAD_BYTES, SEGMENTS_MIN, at},
     publish::{is_segment, release_segment},
     writer::LaneWriter,
 };
@@ -72,6 +72,16 @@ impl LaneShared {
     /// The lane's file.
     pub fn file(&self) -> &MappedFile {
         &self.file
+    }
+
+    /// How short of free segments the lane is, as seen from another thread.
+    pub fn pressure(&self) -> Pressure {
+        let released = self.released.load(Ordering::Acquire);
+        let writing = self.writing.load(Ordering::Acquire);
+        match released.saturating_sub(writing + 1) as usize {
+            0 => Pressure::AuditOnly,
+            free => Pressure::of(free, self.spec.segments),
+        }
     }
 
     /// Gives back every segment that lies wholly before `acknowledged` bytes: zeroed, with a new

@@ -102,6 +102,8 @@ payloads! {
         qty: i64,
         /// Average entry price x 10^8, in quote currency.
         entry_price_e8: i64,
+        /// Last trade id the quantity includes.
+        through_trade_id: u64,
     }
 
     /// An order the venue shows as open.

@@ -1,0 +1,64 @@
+//! Trade ids seen: the venue reports a fill on several roads, it counts once.
+
+/// Trade ids remembered an instrument. The roads of one fill arrive within seconds of each other.
+const REMEMBERED: usize = 1024;
+
+/// The last trade ids of every instrument.
+#[derive(Clone, Debug)]
+pub struct SeenTrades {
+    rings: Vec<Ring>,
+}
+
+#[derive(Clone, Debug)]
+struct Ring {
+    ids: Vec<u64>,
+    next: usize,
+    /// Ids at or below this were seen, or are too old to tell and count as seen.
+    through: u64,
+}
+
+impl SeenTrades {
+    /// Nothing seen of any instrument.
+    pub fn new(instruments: usize) -> Self {
+        let ring = Ring { ids: vec![0; REMEMBERED], next: 0, through: 0 };
+        Self { rings: vec![ring; instruments] }
+    }
+
+    /// Remembers a trade id; false when it was seen before.
+    pub fn insert(&mut self, instrument: u32, trade_id: u64) -> bool {
+        let ring = &mut self.rings[instrument as usize];
+        if trade_id <= ring.through || ring.ids.contains(&trade_id) {
+            return false;
+        }
+        let forgotten = std::mem::replace(&mut ring.ids[ring.next], trade_id);
+        ring.next = (ring.next + 1) % REMEMBERED;
+        ring.through = ring.through.max(forgotten);
+        true
+    }
+
+    /// The state as words, for digests.
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.rings
+            .iter()
+            .flat_map(|r| [r.through, r.next as u64, r.ids.iter().fold(0, |a, id| a ^ id.rotate_left(7))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trade_counts_once_in_any_order() {
+        let mut seen = SeenTrades::new(2);
+        assert!(seen.insert(0, 12) && seen.insert(0, 11) && seen.insert(1, 12));
+        assert!(!seen.insert(0, 12) && !seen.insert(0, 11));
+    }
+
+    #[test]
+    fn forgotten_trades_still_count_as_seen() {
+        let mut seen = SeenTrades::new(1);
+        (1..=3000).for_each(|id| assert!(seen.insert(0, id)));
+        assert!((1..=3000).all(|id| !seen.insert(0, id)));
+    }
+}

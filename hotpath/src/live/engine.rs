@@ -1,0 +1,234 @@
+//! The engine under rings, lane and clock.
+
+use super::rings::EventRing;
+use crate::{
+    book::Top,
+    market::{Level, MarketEvent, MarketHeader},
+    message::{Ask, EngineMessage, Outcome},
+    stage::{
+        Port, TIMER_NS,
+        engine::{Engine, EngineEvent, EnginePort},
+        feed::EventSink,
+    },
+};
+use rtrb::{Consumer, Producer};
+use std::sync::Arc;
+use tickpath_shared::{
+    Nanos,
+    clock::Clock,
+    counters::{Counter, Stage},
+    journal::{LaneWriter, Pressure},
+    record::{Cause, Class, Kind},
+    status::{InstrumentWord, Progress, Ring, Status},
+};
+
+/// Events handled in one turn before other inputs get theirs.
+const BATCH_MAX: usize = 64;
+
+/// Takes the engine's messages: a ring, or the gateway itself when fused.
+pub trait MessageSink {
+    /// Takes a message, or returns false when there is no room.
+    fn send(&mut self, message: EngineMessage) -> bool;
+}
+
+impl MessageSink for Producer<EngineMessage> {
+    fn send(&mut self, message: EngineMessage) -> bool {
+        self.push(message).is_ok()
+    }
+}
+
+/// The engine stage.
+pub struct EngineStage {
+    core: Engine,
+    io: Io,
+    snapshots: EventRing,
+    outcomes: Consumer<Outcome>,
+    next_timer_ns: Nanos,
+}
+
+/// What the engine's port writes to.
+struct Io {
+    lane: LaneWriter,
+    status: Arc<Status>,
+    clock: Clock,
+    asks: Producer<Ask>,
+    stamps: Stamps,
+}
+
+/// Latency stamps of the event in hand.
+#[derive(Default)]
+struct Stamps {
+    read_ns: Nanos,
+    taken_ns: Nanos,
+    booked_ns: Nanos,
+}
+
+struct LivePort<'a, M> {
+    io: &'a mut Io,
+    sink: &'a mut M,
+}
+
+impl EngineStage {
+    /// The stage around a core.
+    pub fn new(
+        core: Engine,
+        lane: LaneWriter,
+        status: Arc<Status>,
+        clock: Clock,
+        snapshots: EventRing,
+        outcomes: Consumer<Outcome>,
+        asks: Producer<Ask>,
+    ) -> Self {
+        let io = Io { lane, status, clock, asks, stamps: Stamps::default() };
+        Self { core, io, snapshots, outcomes, next_timer_ns: 0 }
+    }
+
+    /// One turn over everything but a fused feed's events; returns how much was handled.
+    pub fn poll(&mut self, frames: Option<&mut EventRing>, sink: &mut impl MessageSink) -> usize {
+        let now = self.io.clock.now();
+        self.io.status.progress(Progress::Engine, now);
+        let mut handled = 0;
+        while let Ok(outcome) = self.outcomes.pop() {
+            handled += 1;
+            let cause = Cause::new(crate::pipeline::lane::GATEWAY, outcome.number);
+            self.consume(cause, EngineEvent::Outcome(outcome), sink);
+        }
+        handled += self.poll_snapshots(sink);
+        if let Some(frames) = frames {
+            handled += self.poll_frames(frames, sink);
+        }
+        if now >= self.next_timer_ns {
+            self.next_timer_ns = now + TIMER_NS;
+            self.on_timer(sink);
+        }
+        handled
+    }
+
+    fn poll_snapshots(&mut self, sink: &mut impl MessageSink) -> usize {
+        let Self { core, io, snapshots, .. } = self;
+        let Some(event) = snapshots.pop() else { return 0 };
+        let event = MarketEvent { header: event.header, levels: event.levels };
+        consume(core, io, Cause(event.header.cause), EngineEvent::Market(event), sink);
+        1
+    }
+
+    fn poll_frames(&mut self, frames: &mut EventRing, sink: &mut impl MessageSink) -> usize {
+        let (capacity, occupied) = frames.occupancy();
+        self.io.status.set_ring(Ring::Frames, capacity, occupied);
+        for handled in 0..BATCH_MAX {
+            let Some(event) = frames.pop() else { return handled };
+            self.on_market(event, sink);
+        }
+        BATCH_MAX
+    }
+
+    /// Takes one market event, from the ring or straight from a fused feed.
+    pub fn on_market(&mut self, event: MarketEvent<'_>, sink: &mut impl MessageSink) {
+        consume(&mut self.core, &mut self.io, Cause(event.header.cause), EngineEvent::Market(event), sink);
+    }
+
+    fn consume(&mut self, cause: Cause, event: EngineEvent<'_>, sink: &mut impl MessageSink) {
+        consume(&mut self.core, &mut self.io, cause, event, sink);
+    }
+
+    fn on_timer(&mut self, sink: &mut impl MessageSink) {
+        let now = self.io.clock.now();
+        self.io.lane.report(&self.io.status);
+        if self.io.lane.append(Kind::Timer, Class::Input, now, Cause::NONE, &[]).is_ok() {
+            let Self { core, io, .. } = self;
+            core.on_event(now, Cause::NONE, EngineEvent::Timer, &mut LivePort { io, sink });
+        }
+    }
+}
+
+/// Journals that an input is taken, then lets the core take it. An input whose record is skipped for want
+/// of segments is not taken either, so that replay and run agree.
+fn consume(
+    core: &mut Engine,
+    io: &mut Io,
+    cause: Cause,
+    event: EngineEvent<'_>,
+    sink: &mut impl MessageSink,
+) {
+    let now = io.clock.now();
+    if let EngineEvent::Market(market) = &event {
+        io.stamps = Stamps { read_ns: market.header.read_ns, taken_ns: now, booked_ns: now };
+        if market.header.decoded_ns != 0 {
+            io.status.histogram(Stage::Hop).record(now.saturating_sub(market.header.decoded_ns));
+        }
+    }
+    if io.lane.append(Kind::Consumed, Class::Input, now, cause, &[]).is_ok() {
+        core.on_event(now, cause, event, &mut LivePort { io, sink });
+    }
+}
+
+impl<M: MessageSink> Port for LivePort<'_, M> {
+    fn record(&mut self, kind: Kind, class: Class, now: Nanos, cause: Cause, parts: &[&[u8]]) {
+        // Telemetry may be dropped (counted by the lane); audit fails only when the lane is exhausted,
+        // which the gateway sees as pressure and halts on.
+        let _ = self.io.lane.append(kind, class, now, cause, parts);
+    }
+
+    fn count(&mut self, counter: Counter, by: u64) {
+        self.io.status.add(counter, by);
+    }
+}
+
+impl<M: MessageSink> EnginePort for LivePort<'_, M> {
+    fn send(&mut self, mut message: EngineMessage) {
+        message.decided_ns = self.io.clock.now();
+        if !self.sink.send(message) {
+            self.io.status.add(Counter::IntentsRingFull, 1);
+        }
+    }
+
+    fn ask_snapshot(&mut self, instrument: u32) {
+        // A full ring: the engine asks again after its patience.
+        let _ = self.io.asks.push(Ask::Snapshot { instrument });
+    }
+
+    fn on_book_updated(&mut self) {
+        let now = self.io.clock.now();
+        self.io.stamps.booked_ns = now;
+        self.io.status.histogram(Stage::Book).record(now - self.io.stamps.taken_ns);
+    }
+
+    fn on_decided(&mut self) {
+        let now = self.io.clock.now();
+        self.io.status.histogram(Stage::Decide).record(now - self.io.stamps.booked_ns);
+        if self.io.stamps.read_ns != 0 {
+            self.io
+                .status
+                .histogram(Stage::TickToDecision)
+                .record(now.saturating_sub(self.io.stamps.read_ns));
+        }
+    }
+
+    fn on_top(&mut self, instrument: u32, top: Top, is_valid: bool, now: Nanos) {
+        let put = |word, value| self.io.status.set_instrument(instrument, word, value);
+        put(InstrumentWord::BidPrice, top.bid.price);
+        put(InstrumentWord::BidQty, top.bid.qty);
+        put(InstrumentWord::AskPrice, top.ask.price);
+        put(InstrumentWord::AskQty, top.ask.qty);
+        put(InstrumentWord::IsValid, is_valid.into());
+        put(InstrumentWord::BookNs, now as i64);
+    }
+}
+
+/// A fused feed's sink: the engine itself.
+pub(crate) struct FusedEngine<'a, M> {
+    pub(crate) engine: &'a mut EngineStage,
+    pub(crate) sink: &'a mut M,
+}
+
+impl<M: MessageSink> EventSink for FusedEngine<'_, M> {
+    fn has_room(&self) -> bool {
+        // A stalled offline run must not lose the engine's inputs either.
+        self.engine.io.lane.pressure() < Pressure::NoNewRisk
+    }
+
+    fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
+        self.engine.on_market(MarketEvent { header: *header, levels }, self.sink);
+        true
+    }
+}

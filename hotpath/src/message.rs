@@ -1,0 +1,133 @@
+//! Messages between the stages and the session thread: plain data, whole, never changed after they are
+//! sent. Market events have a form of their own in [`crate::market`].
+
+use tickpath_shared::{
+    Nanos,
+    record::{Cause, IntentRecord},
+    types::{ClientOrderId, OrderState, Refusal},
+};
+
+/// What an engine tells its gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineBody {
+    /// Trade this, if the limits allow.
+    Intent(IntentRecord),
+    /// Mark price of an instrument x 10^8.
+    Mark {
+        /// Instrument index.
+        instrument: u32,
+        /// Price x 10^8.
+        price_e8: i64,
+    },
+}
+
+/// A message of an engine, numbered from 1 without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineMessage {
+    /// Running number.
+    pub number: u64,
+    /// Session time of the decision, for latency histograms only: it never influences a decision.
+    pub decided_ns: Nanos,
+    /// What it says.
+    pub body: EngineBody,
+}
+
+/// What a gateway tells its engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeBody {
+    /// The position of an instrument changed.
+    Position {
+        /// Signed quantity.
+        qty: i64,
+    },
+    /// An order of the engine's intent came to its end.
+    Done {
+        /// Number of the intent.
+        intent: u64,
+        /// How it ended.
+        state: OrderState,
+    },
+    /// An intent was refused.
+    Refused {
+        /// Number of the intent.
+        intent: u64,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// A message of a gateway, numbered from 1 without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Running number.
+    pub number: u64,
+    /// Instrument index.
+    pub instrument: u32,
+    /// What it says.
+    pub body: OutcomeBody,
+}
+
+/// What the session thread tells a gateway: a record of its lane, as stored there.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountMessage {
+    /// Position of the record.
+    pub cause: Cause,
+    /// [`tickpath_shared::record::Kind`] of the record.
+    pub kind: u16,
+    /// Bytes used of the payload.
+    pub len: u16,
+    /// The record's payload.
+    pub payload: [u8; Self::PAYLOAD_MAX],
+}
+
+impl AccountMessage {
+    /// Largest payload of a record that goes to a gateway.
+    pub const PAYLOAD_MAX: usize = 120;
+
+    /// Copies a record; `None` when its payload is too large for a message.
+    pub fn new(cause: Cause, kind: u16, bytes: &[u8]) -> Option<Self> {
+        let mut payload = [0; Self::PAYLOAD_MAX];
+        payload.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self { cause, kind, len: bytes.len() as u16, payload })
+    }
+
+    /// The record's payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload[..usize::from(self.len)]
+    }
+}
+
+/// What stages ask the session thread for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A book snapshot.
+    Snapshot {
+        /// Instrument index.
+        instrument: u32,
+    },
+    /// What the venue knows about an order, and its trades.
+    Order {
+        /// Instrument index.
+        instrument: u32,
+        /// The order.
+        client_order_id: ClientOrderId,
+    },
+    /// Open orders and trades of the account, after the account stream was interrupted.
+    CatchUp,
+    /// A new key for the account stream.
+    RenewListenKey,
+    /// Store the kill latch, or remove it.
+    KillLatch {
+        /// True to set.
+        is_set: bool,
+    },
+    /// A command was carried out or refused.
+    Answer {
+        /// Caller's id.
+        id: u64,
+        /// [`tickpath_shared::command::Verb`].
+        verb: u16,
+        /// [`tickpath_shared::command::CommandOutcome`].
+        outcome: u16,
+    },
+}

@@ -1,0 +1,186 @@
+//! One established WebSocket connection as a hot thread uses it: non-blocking receive into a fixed buffer,
+//! masked sends, no allocation over plain TCP.
+
+use crate::wire::ws::{ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked};
+use rustls::ClientConnection;
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    os::fd::{AsRawFd, RawFd},
+};
+use thiserror::Error;
+
+/// Largest payload we send.
+const SEND_BYTES_MAX: usize = 2048;
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// The peer closed, with its status; 1006 without one.
+    #[error("closed by the peer with status {0}")]
+    Closed(u16),
+    /// The peer broke the protocol.
+    #[error("protocol broken: {0}")]
+    Frame(#[from] FrameError),
+    /// The socket failed.
+    #[error("socket: {0}")]
+    Io(#[from] io::Error),
+    /// The socket took only a part of a request: what the venue got is not known.
+    #[error("socket took {0} of {1} bytes")]
+    Partial(usize, usize),
+}
+
+/// The byte stream below the frames.
+pub enum Transport {
+    /// Plain TCP.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<ClientConnection>, TcpStream),
+}
+
+impl Transport {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) | Self::Tls(_, tcp) => tcp,
+        }
+    }
+
+    /// Reads what has arrived; `WouldBlock` when nothing has.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(out),
+            Self::Tls(tls, tcp) => {
+                if tls.wants_read() {
+                    match tls.read_tls(tcp) {
+                        Ok(0) => return Ok(0),
+                        Ok(_) => {
+                            tls.process_new_packets().map_err(io::Error::other)?;
+                        }
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                tls.reader().read(out)
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(tls, tcp) => {
+                tls.writer().write_all(bytes)?;
+                while tls.wants_write() {
+                    tls.write_tls(tcp)?;
+                }
+                Ok(bytes.len())
+            }
+        }
+    }
+}
+
+/// A connection owned by a hot thread. Made and dropped by the session thread.
+pub struct Connection {
+    transport: Transport,
+    buffer: FrameBuffer,
+    out: Vec<u8>,
+    mask_state: u64,
+}
+
+impl Connection {
+    /// Wraps an established, non-blocking transport. `early` are bytes that came with the handshake;
+    /// `mask_seed` is unpredictable to the peer.
+    pub fn new(
+        transport: Transport,
+        early: &[u8],
+        frame_max: usize,
+        message_max: usize,
+        mask_seed: u64,
+    ) -> Self {
+        let mut buffer = FrameBuffer::new(frame_max, message_max);
+        buffer.space()[..early.len()].copy_from_slice(early);
+        buffer.filled(early.len());
+        Self { transport, buffer, out: vec![0; SEND_BYTES_MAX + HEADER_BYTES_MAX], mask_state: mask_seed | 1 }
+    }
+
+    /// Descriptor to wait on.
+    pub fn fd(&self) -> RawFd {
+        self.transport.tcp().as_raw_fd()
+    }
+
+    /// One receive; true when bytes arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]: the connection is over.
+    #[inline]
+    pub fn receive(&mut self) -> Result<bool, LinkError> {
+        match self.transport.read(self.buffer.space()) {
+            Ok(0) => Err(LinkError::Closed(1006)),
+            Ok(bytes) => {
+                self.buffer.filled(bytes);
+                Ok(true)
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The next text message received, after answering pings; `None` until more bytes arrive.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]: the connection is over; a broken protocol has been answered with its status.
+    #[inline]
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        loop {
+            // A range instead of a slice: the buffer stays free for the turns that answer control frames.
+            let mut control = [0; 125];
+            let len = match self.buffer.next_range() {
+                Ok(None) => return Ok(None),
+                Ok(Some(Next::Data(range))) => return Ok(Some(self.buffer.bytes(range))),
+                Ok(Some(Next::Ping(range))) => {
+                    let payload = self.buffer.bytes(range);
+                    control[..payload.len()].copy_from_slice(payload);
+                    payload.len()
+                }
+                Ok(Some(Next::Pong)) => continue,
+                Ok(Some(Next::Close(status))) => {
+                    let _ = self.send(ClientFrame::Close, &[]);
+                    return Err(LinkError::Closed(status));
+                }
+                Err(e) => {
+                    let _ = self.send(ClientFrame::Close, &e.close_code().to_be_bytes());
+                    return Err(e.into());
+                }
+            };
+            self.send(ClientFrame::Pong, &control[..len])?;
+        }
+    }
+
+    /// Sends one text message.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]: whether the venue received the message is not known.
+    pub fn send_text(&mut self, text: &[u8]) -> Result<(), LinkError> {
+        self.send(ClientFrame::Text, text)
+    }
+
+    fn send(&mut self, frame: ClientFrame, payload: &[u8]) -> Result<(), LinkError> {
+        let mask = self.next_mask();
+        let Some(len) = encode_masked(frame, payload, mask, &mut self.out) else {
+            return Err(LinkError::Partial(0, payload.len()));
+        };
+        let sent = self.transport.write(&self.out[..len])?;
+        if sent == len { Ok(()) } else { Err(LinkError::Partial(sent, len)) }
+    }
+
+    /// Masks keep a proxy on the way from taking our text for its protocol; xorshift is enough for that.
+    fn next_mask(&mut self) -> [u8; 4] {
+        self.mask_state ^= self.mask_state << 13;
+        self.mask_state ^= self.mask_state >> 7;
+        self.mask_state ^= self.mask_state << 17;
+        (self.mask_state as u32).to_le_bytes()
+    }
+}

@@ -1,0 +1,5 @@
+//! Sockets and cores of the hot threads.
+
+pub mod affinity;
+pub mod connection;
+pub mod wait;

@@ -1,0 +1,57 @@
+//! What a hot thread does when a turn found nothing to do.
+
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use std::{io, os::fd::RawFd, time::Duration};
+use tickpath_shared::config::Wait;
+
+/// Longest sleep of a parked thread: rings and the kill word are looked at that often.
+const PARK: Duration = Duration::from_millis(1);
+/// Idle turns before a yielding thread gives its core away.
+const SPINS: u32 = 64;
+
+/// A wait strategy and its state.
+pub struct Waiter {
+    strategy: Wait,
+    idle: u32,
+    park: Option<(Poll, Events)>,
+}
+
+impl Waiter {
+    /// The strategy as configured.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left for parking.
+    pub fn new(strategy: Wait) -> io::Result<Self> {
+        let park = match strategy {
+            Wait::Park => Some((Poll::new()?, Events::with_capacity(16))),
+            Wait::Spin | Wait::Yield => None,
+        };
+        Ok(Self { strategy, idle: 0, park })
+    }
+
+    /// Wakes a parked thread when the descriptor becomes readable. A closed descriptor leaves by itself.
+    pub fn watch(&mut self, fd: RawFd) {
+        if let Some((poll, _)) = &mut self.park {
+            // A refusal only costs the wake-up: the thread looks again after a millisecond.
+            let _ = poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE);
+        }
+    }
+
+    /// Called after every turn with what it did.
+    #[inline]
+    pub fn after(&mut self, work: usize) {
+        if work > 0 {
+            self.idle = 0;
+            return;
+        }
+        self.idle = self.idle.saturating_add(1);
+        match (self.strategy, &mut self.park) {
+            (Wait::Park, Some((poll, events))) if self.idle > SPINS => {
+                let _ = poll.poll(events, Some(PARK));
+            }
+            (Wait::Yield, _) if self.idle > SPINS => std::thread::yield_now(),
+            _ => std::hint::spin_loop(),
+        }
+    }
+}

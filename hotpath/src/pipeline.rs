@@ -1,0 +1,183 @@
+//! Stages, rings and threads: which thread runs what is configuration, the picture is here.
+//!
+//! ```text
+//!           events (EVENT_RING_SLOTS, full: dropped whole, the chain of ids shows it)
+//!   feed ────────────────► engine ───────────────► gateway
+//!                          ▲   ▲    messages (MESSAGES, full: dropped, a late order is worse than none)
+//!              snapshots ──┘   └────── outcomes (OUTCOMES, full: trading halts)
+//!   session thread: snapshots ► engine, account ► gateway, asks ◄ engine and gateway, links ◄► feed and gateway
+//! ```
+
+use crate::{
+    live::{EngineStage, EventRing, EventSender, GatewayStage},
+    message::EngineMessage,
+    net::{affinity, wait::Waiter},
+    stage::feed::FeedStage,
+};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+use tickpath_shared::config::{StageName, Thread};
+
+/// Lane numbers. A lane belongs to a stage, fused or not.
+pub mod lane {
+    /// The session thread's lane.
+    pub const SESSION: u16 = 0;
+    /// The feed's lane.
+    pub const FEED: u16 = 1;
+    /// The engine's lane.
+    pub const ENGINE: u16 = 2;
+    /// The gateway's lane.
+    pub const GATEWAY: u16 = 3;
+    /// Names by number.
+    pub const NAMES: [&str; 4] = ["session", "feed", "engine", "gateway"];
+}
+
+/// Slots of the ring of engine messages.
+pub const MESSAGES: usize = 4096;
+/// Slots of the ring of outcomes: more than every order slot reporting its whole life at once.
+pub const OUTCOMES: usize = 4096;
+/// Slots of the ring of account messages.
+pub const ACCOUNT_MESSAGES: usize = 4096;
+/// Slots of a ring of asks.
+pub const ASKS: usize = 1024;
+/// Slots of a ring of connections.
+pub const LINKS: usize = 16;
+
+const _: () = assert!(OUTCOMES >= 8 * crate::order::ORDERS_MAX);
+
+/// The stages, before they are spread over threads.
+pub struct Stages {
+    /// Feed.
+    pub feed: FeedStage,
+    /// Engine.
+    pub engine: EngineStage,
+    /// Gateway.
+    pub gateway: GatewayStage,
+}
+
+/// The stages that one thread runs, with the ring ends they need towards other threads.
+enum Body {
+    Feed(FeedStage, EventSender),
+    Engine(EngineStage, EventRing, Producer<EngineMessage>),
+    Gateway(GatewayStage, Consumer<EngineMessage>),
+    FeedEngine(FeedStage, EngineStage, Producer<EngineMessage>),
+    EngineGateway(EngineStage, EventRing, GatewayStage),
+    All(FeedStage, EngineStage, GatewayStage),
+}
+
+impl Body {
+    /// One turn of every stage of the thread.
+    fn poll(&mut self, waiter: &mut Waiter) -> usize {
+        use crate::live::FusedEngine;
+        match self {
+            Self::Feed(feed, events) => feed.poll(events, waiter),
+            Self::Engine(engine, events, messages) => engine.poll(Some(events), messages),
+            Self::Gateway(gateway, messages) => gateway.poll(Some(messages), waiter),
+            Self::FeedEngine(feed, engine, messages) => {
+                let work = feed.poll(&mut FusedEngine { engine, sink: messages }, waiter);
+                work + engine.poll(None, messages)
+            }
+            Self::EngineGateway(engine, events, gateway) => {
+                engine.poll(Some(events), gateway) + gateway.poll(None, waiter)
+            }
+            Self::All(feed, engine, gateway) => {
+                let work = feed.poll(&mut FusedEngine { engine, sink: gateway }, waiter);
+                work + engine.poll(None, gateway) + gateway.poll(None, waiter)
+            }
+        }
+    }
+}
+
+/// The running hot threads.
+pub struct HotThreads {
+    handles: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    /// How each thread was pinned, for the start report.
+    pub report: Vec<String>,
+}
+
+impl HotThreads {
+    /// Starts the threads as configured; the configuration has been checked.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a thread or a descriptor.
+    pub fn start(config: &[Thread], stages: Stages) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Self { handles: Vec::new(), stop, report: Vec::new() };
+        for (thread, body) in spread(config, stages) {
+            threads.spawn(&thread, body)?;
+        }
+        Ok(threads)
+    }
+
+    fn spawn(&mut self, config: &Thread, mut body: Body) -> io::Result<()> {
+        let names: Vec<&str> = config.stages.iter().map(|s| stage_name(*s)).collect();
+        let name = names.join("+");
+        let (core, stop) = (config.core, Arc::clone(&self.stop));
+        let mut waiter = Waiter::new(config.wait)?;
+        let (report, pinned) = std::sync::mpsc::channel();
+        let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let _ = report.send(affinity::pin(core));
+            tickpath_shared::memory::touch_stack();
+            // Relaxed: a late look at the flag costs one turn.
+            while !stop.load(Ordering::Relaxed) {
+                let work = body.poll(&mut waiter);
+                waiter.after(work);
+            }
+        })?;
+        self.handles.push(handle);
+        if let Ok(pinning) = pinned.recv() {
+            self.report.push(format!("thread {name}: {pinning}, wait {:?}", config.wait));
+        }
+        Ok(())
+    }
+
+    /// Stops and joins every thread.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for handle in self.handles {
+            // A panicked hot thread has aborted the process before.
+            let _ = handle.join();
+        }
+    }
+}
+
+const fn stage_name(stage: StageName) -> &'static str {
+    match stage {
+        StageName::Feed => "feed",
+        StageName::Engine => "engine",
+        StageName::Gateway => "gateway",
+    }
+}
+
+/// Gives every configured thread its stages and makes the rings between threads.
+fn spread(config: &[Thread], stages: Stages) -> Vec<(Thread, Body)> {
+    use StageName::{Engine, Feed, Gateway};
+    let (mut feed, mut engine, mut gateway) = (Some(stages.feed), Some(stages.engine), Some(stages.gateway));
+    let (sender, ring) = crate::live::event_ring();
+    let (mut sender, mut ring) = (Some(sender), Some(ring));
+    let (producer, consumer) = RingBuffer::new(MESSAGES);
+    let (mut producer, mut consumer) = (Some(producer), Some(consumer));
+    let body = |thread: &Thread| {
+        Some(match thread.stages.as_slice() {
+            [Feed] => Body::Feed(feed.take()?, sender.take()?),
+            [Engine] => Body::Engine(engine.take()?, ring.take()?, producer.take()?),
+            [Gateway] => Body::Gateway(gateway.take()?, consumer.take()?),
+            [Feed, Engine] => Body::FeedEngine(feed.take()?, engine.take()?, producer.take()?),
+            [Engine, Gateway] => Body::EngineGateway(engine.take()?, ring.take()?, gateway.take()?),
+            [Feed, Engine, Gateway] => Body::All(feed.take()?, engine.take()?, gateway.take()?),
+            _ => return None,
+        })
+    };
+    let bodies: Vec<Option<Body>> = config.iter().map(body).collect();
+    let paired = config.iter().cloned().zip(bodies);
+    paired.filter_map(|(thread, body)| body.map(|body| (thread, body))).collect()
+}

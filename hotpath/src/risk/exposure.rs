@@ -1,0 +1,42 @@
+//! Exposure: position and everything in flight, unknown outcomes counted at their worst.
+
+use super::{Breach, Context, narrow, require};
+use tickpath_shared::types::Refusal;
+
+/// The order can only bring the position towards zero, even if every order in flight fills.
+pub(super) fn is_reducing(context: &Context<'_>) -> bool {
+    let intent = context.intent;
+    let position = context.positions.qty(intent.instrument);
+    let in_flight = context.orders.remaining(intent.instrument, context.side);
+    let closable = -context.side.sign() * position;
+    intent.is_reduce_only == 1 && in_flight + intent.qty <= closable
+}
+
+pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
+    let (intent, limits, orders) = (context.intent, context.limits, context.orders);
+    let unknown = orders.unknown(intent.instrument) as i64;
+    // What is proven may be closed; nothing may be opened on what is not.
+    require(unknown == 0 || is_reducing, Refusal::OutcomeUnknown, unknown, 0)?;
+    let (open, bound) = (orders.open() as i64, limits.open_orders_max as i64);
+    require(open < bound, Refusal::OrdersMax, open, bound)?;
+    if is_reducing {
+        return Ok(());
+    }
+    let worst = worst_case_e8(context);
+    let bound = limits.position_notional_max;
+    require(worst <= i128::from(bound), Refusal::PositionMax, narrow(worst), bound)
+}
+
+/// Notional of the position if this order and every order in flight on its side fill and the others do
+/// not, at the higher of mark and limit price.
+fn worst_case_e8(context: &Context<'_>) -> i128 {
+    let intent = context.intent;
+    let in_flight = context.orders.remaining(intent.instrument, context.side);
+    let position = context.positions.qty(intent.instrument);
+    let worst = position + context.side.sign() * (in_flight + intent.qty);
+    let at_limit = context.definition.notional_e8(intent.price, worst.abs());
+    let one_e8 = context.definition.price_to_e8(intent.price);
+    let mark = i128::from(context.mark.price_e8);
+    // At the mark when that is the dearer: scale the notional by mark / limit, rounded up.
+    if mark <= one_e8 { at_limit } else { (at_limit * mark + one_e8 - 1) / one_e8.max(1) }
+}

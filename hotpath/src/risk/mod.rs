@@ -1,0 +1,113 @@
+//! Limits, one file a family, checked in the gateway: the last hop before the venue.
+//!
+//! Every check compares a value with a bound and says both. A missing reference refuses.
+
+mod book;
+mod exposure;
+mod price;
+mod rate;
+mod session;
+mod size;
+
+pub use rate::RateWindow;
+
+use crate::{account::Positions, order::OrderTable};
+use tickpath_shared::{
+    Nanos, config,
+    journal::Pressure,
+    record::IntentRecord,
+    types::{InstrumentDefinition, Refusal, Side, TradingState},
+};
+
+/// A limit that refuses an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which.
+    pub reason: Refusal,
+    /// The value compared.
+    pub value: i64,
+    /// What it was compared with.
+    pub bound: i64,
+}
+
+/// A mark price and when it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Price x 10^8; 0 before the first.
+    pub price_e8: i64,
+    /// Session time of its arrival.
+    pub seen_ns: Nanos,
+}
+
+/// Everything a check may look at.
+pub struct Context<'a> {
+    /// Session time of the check.
+    pub now: Nanos,
+    /// The limits.
+    pub limits: &'a config::Risk,
+    /// The intent.
+    pub intent: &'a IntentRecord,
+    /// Its side.
+    pub side: Side,
+    /// Definition in force.
+    pub definition: &'a InstrumentDefinition,
+    /// Mark price of the instrument.
+    pub mark: Mark,
+    /// Positions from fills.
+    pub positions: &'a Positions,
+    /// Orders not yet at their end.
+    pub orders: &'a OrderTable,
+    /// Orders in the rate window.
+    pub rate: &'a RateWindow,
+    /// Standing of the session.
+    pub standing: Standing,
+}
+
+/// What does not depend on the intent.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// The kill word is set.
+    pub is_killed: bool,
+    /// Trading state.
+    pub state: TradingState,
+    /// Orders, fills and positions of the account are proven.
+    pub is_reconciled: bool,
+    /// Order session and account stream are up.
+    pub is_connected: bool,
+    /// Pressure of the journal.
+    pub pressure: Pressure,
+    /// Bound of the error of the venue's clock in nanoseconds, `None` while unknown.
+    pub clock_error_ns: Option<u64>,
+}
+
+/// Checks every limit, cheapest and most general first.
+///
+/// # Errors
+///
+/// The first [`Breach`].
+pub fn check(context: &Context<'_>) -> Result<(), Breach> {
+    let is_reducing = exposure::is_reducing(context);
+    session::check(context, is_reducing)?;
+    book::check(context)?;
+    price::check(context)?;
+    size::check(context, is_reducing)?;
+    exposure::check(context, is_reducing)?;
+    context.rate.check(context.now, context.limits)
+}
+
+/// Refuses with numbers unless `holds`.
+fn require(holds: bool, reason: Refusal, value: i64, bound: i64) -> Result<(), Breach> {
+    if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }
+}
+
+/// Saturates a wide value for the record.
+fn narrow(value: i128) -> i64 {
+    value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
+
+fn age_ms(now: Nanos, since: Nanos) -> i64 {
+    (now.saturating_sub(since) / 1_000_000) as i64
+}
+
+#[cfg(test)]
+mod tests;

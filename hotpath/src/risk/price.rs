@@ -1,0 +1,27 @@
+//! The price: on the grid, near a fresh mark price.
+
+use super::{Breach, Context, age_ms, narrow, require};
+use tickpath_shared::types::{MisfitKind, Refusal};
+
+pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
+    let (intent, definition) = (context.intent, context.definition);
+    match definition.misfit(intent.price, intent.qty) {
+        Some(MisfitKind::Price) => require(false, Refusal::OffTick, intent.price, definition.tick)?,
+        Some(MisfitKind::Qty) => require(false, Refusal::OffLot, intent.qty, definition.lot)?,
+        None => {}
+    }
+    require(context.mark.price_e8 > 0, Refusal::NoMark, 0, 1)?;
+    let (age, bound) = (age_ms(context.now, context.mark.seen_ns), context.limits.mark_age_ms_max as i64);
+    require(age <= bound, Refusal::MarkStale, age, bound)?;
+    collar(context)
+}
+
+/// Distance from the mark in basis points, compared without division.
+fn collar(context: &Context<'_>) -> Result<(), Breach> {
+    let mark = i128::from(context.mark.price_e8);
+    let distance = (context.definition.price_to_e8(context.intent.price) - mark).abs();
+    let bound_bps = context.limits.collar_bps;
+    let holds = distance * 10_000 <= i128::from(bound_bps) * mark;
+    let distance_bps = narrow((distance * 10_000 + mark - 1) / mark);
+    require(holds, Refusal::PriceCollar, distance_bps, bound_bps)
+}

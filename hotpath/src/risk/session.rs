@@ -1,0 +1,27 @@
+//! Standing of the session: kill word, trading state, proof of the account, connection, journal, clock.
+
+use super::{Breach, Context, require};
+use tickpath_shared::{
+    journal::Pressure,
+    types::{Refusal, TradingState},
+};
+
+pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
+    let standing = &context.standing;
+    require(!standing.is_killed, Refusal::Killed, 1, 0)?;
+    let is_allowed = match standing.state {
+        TradingState::Armed => true,
+        TradingState::CancelOnly => is_reducing,
+        TradingState::Disarmed | TradingState::Halted => false,
+    };
+    require(is_allowed, Refusal::NotArmed, standing.state as i64, TradingState::Armed as i64)?;
+    require(standing.is_reconciled, Refusal::NotReconciled, 0, 1)?;
+    require(standing.is_connected, Refusal::NoSession, 0, 1)?;
+    let is_journal_able = standing.pressure < Pressure::NoNewRisk || is_reducing;
+    let pressure = standing.pressure as i64;
+    require(is_journal_able, Refusal::JournalPressure, pressure, Pressure::NoNewRisk as i64)?;
+    let bound = context.limits.clock_error_ms_max as i64;
+    let error_ms = standing.clock_error_ns.map_or(i64::MAX, |ns| ns.div_ceil(1_000_000) as i64);
+    require(error_ms <= bound, Refusal::ClockUnknown, error_ms, bound)?;
+    require(context.definition.is_trading == 1, Refusal::NoDefinition, 0, 1)
+}

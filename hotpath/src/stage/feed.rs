@@ -1,0 +1,250 @@
+//! The feed: receives frames, journals them, decodes them in place and hands the events on.
+
+use crate::{
+    market::{Level, MarketHeader, MarketKind},
+    net::connection::{Connection, LinkError},
+    net::wait::Waiter,
+    venue::{Decoded, MarketDecoder},
+};
+use rtrb::{Consumer, Producer};
+use std::sync::Arc;
+use tickpath_shared::{
+    Nanos,
+    clock::Clock,
+    config::Overload,
+    counters::{Counter, Stage},
+    journal::{LaneWriter, Pressure},
+    record::{Cause, Class, FrameMeta, Kind, LinkRecord},
+    status::{Progress, Status},
+};
+use zerocopy::IntoBytes;
+
+/// Connections of a feed: book streams and other market streams.
+pub const CONNECTIONS: usize = 2;
+/// The connection of the book streams.
+pub const BOOKS: usize = 0;
+/// Messages handled in one turn before others get theirs.
+const BATCH_MAX: usize = 64;
+
+/// Takes decoded events: a ring, or the engine itself when fused.
+pub trait EventSink {
+    /// True when the largest event fits.
+    fn has_room(&self) -> bool;
+    /// Takes an event whole, or returns false and takes nothing.
+    fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool;
+}
+
+/// A connection handed over by the session thread.
+pub struct NewLink {
+    /// Index of the connection within its stage.
+    pub index: usize,
+    /// The connection.
+    pub connection: Box<Connection>,
+}
+
+/// A connection that is over, on its way back to be dropped by the session thread.
+pub struct DeadLink {
+    /// Index of the connection within its stage.
+    pub index: usize,
+    /// The connection.
+    pub connection: Box<Connection>,
+    /// Why it ended.
+    pub error: LinkError,
+}
+
+/// Channels of connections between a hot stage and the session thread.
+pub struct Links {
+    /// Connections to use.
+    pub incoming: Consumer<NewLink>,
+    /// Connections that are over.
+    pub outgoing: Producer<DeadLink>,
+}
+
+/// The feed stage.
+pub struct FeedStage {
+    connections: [Option<Box<Connection>>; CONNECTIONS],
+    links: Links,
+    decoder: MarketDecoder,
+    lane: LaneWriter,
+    status: Arc<Status>,
+    clock: Clock,
+    overload: Overload,
+    fallbacks: u64,
+    next_report_ns: Nanos,
+    /// Bytes may be waiting in a buffer without a new receive.
+    has_backlog: bool,
+}
+
+/// Session time between two publications of the lane's gauges.
+const REPORT_NS: Nanos = 50_000_000;
+
+impl FeedStage {
+    /// A feed without connections.
+    pub fn new(
+        decoder: MarketDecoder,
+        lane: LaneWriter,
+        links: Links,
+        status: Arc<Status>,
+        clock: Clock,
+        overload: Overload,
+    ) -> Self {
+        Self {
+            connections: [None, None],
+            links,
+            decoder,
+            lane,
+            status,
+            clock,
+            overload,
+            fallbacks: 0,
+            next_report_ns: 0,
+            has_backlog: false,
+        }
+    }
+
+    /// One turn; returns how many frames were handled.
+    pub fn poll(&mut self, sink: &mut impl EventSink, waiter: &mut Waiter) -> usize {
+        let now = self.clock.now();
+        self.status.progress(Progress::Feed, now);
+        self.report(now);
+        self.take_links(now, waiter);
+        if self.must_stall(sink) {
+            self.status.add(Counter::FeedStalls, 1);
+            return 0;
+        }
+        let was_backlog = std::mem::take(&mut self.has_backlog);
+        (0..CONNECTIONS).map(|index| self.poll_connection(index, was_backlog, sink)).sum()
+    }
+
+    /// An offline run holds its source back instead of losing anything.
+    fn must_stall(&self, sink: &impl EventSink) -> bool {
+        self.overload == Overload::Stall && (self.lane.pressure() >= Pressure::NoNewRisk || !sink.has_room())
+    }
+
+    fn report(&mut self, now: Nanos) {
+        if now >= self.next_report_ns {
+            self.next_report_ns = now + REPORT_NS;
+            self.lane.report(&self.status);
+            let fallbacks = self.decoder.fallbacks();
+            self.status.add(Counter::FallbackFrames, fallbacks - self.fallbacks);
+            self.fallbacks = fallbacks;
+        }
+    }
+
+    fn take_links(&mut self, now: Nanos, waiter: &mut Waiter) {
+        while let Ok(NewLink { index, connection }) = self.links.incoming.pop() {
+            waiter.watch(connection.fd());
+            self.connections[index] = Some(connection);
+            self.has_backlog = true;
+            self.record_link(now, index, true);
+        }
+    }
+
+    fn record_link(&mut self, now: Nanos, index: usize, is_up: bool) -> Cause {
+        let record = LinkRecord { connection: index as u16, is_up: is_up.into(), reserved: [0; 5] };
+        let sequence = self.lane.append(Kind::Link, Class::Audit, now, Cause::NONE, &[record.as_bytes()]);
+        Cause::new(self.lane.lane(), sequence.unwrap_or(0))
+    }
+
+    fn poll_connection(&mut self, index: usize, was_backlog: bool, sink: &mut impl EventSink) -> usize {
+        let Some(mut connection) = self.connections[index].take() else { return 0 };
+        let result = match connection.receive() {
+            Ok(false) if !was_backlog => Ok(0),
+            Ok(_) => self.drain(index, &mut connection, sink),
+            Err(e) => Err(e),
+        };
+        match result {
+            Ok(handled) => {
+                self.connections[index] = Some(connection);
+                handled
+            }
+            Err(error) => {
+                self.drop_link(index, connection, error, sink);
+                1
+            }
+        }
+    }
+
+    fn drain(
+        &mut self,
+        index: usize,
+        connection: &mut Connection,
+        sink: &mut impl EventSink,
+    ) -> Result<usize, LinkError> {
+        let read_ns = self.clock.now();
+        let mut handled = 0;
+        while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
+            let Some(frame) = connection.next_text()? else { return Ok(handled) };
+            handled += 1;
+            self.on_frame(index, read_ns, frame, sink);
+        }
+        self.has_backlog = true;
+        Ok(handled)
+    }
+
+    /// Journals the frame, decodes it and hands the event on.
+    fn on_frame(&mut self, index: usize, read_ns: Nanos, frame: &[u8], sink: &mut impl EventSink) {
+        self.status.add(Counter::Frames, 1);
+        self.status.add(Counter::FrameBytes, frame.len() as u64);
+        let meta = FrameMeta { read_ns, connection: index as u16, reserved: [0; 3] };
+        let appended =
+            self.lane.append(Kind::Frame, Class::Input, read_ns, Cause::NONE, &[meta.as_bytes(), frame]);
+        // An input that is not journalled is not consumed: the next diff shows the gap.
+        let Ok(sequence) = appended else { return };
+        match self.decoder.decode(frame) {
+            Ok(Decoded::Event(mut header)) => {
+                header.cause = Cause::new(self.lane.lane(), sequence).0;
+                header.read_ns = read_ns;
+                header.decoded_ns = self.clock.now();
+                self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
+                self.status.add(counter_of(header.market_kind()), 1);
+                if !sink.push(&header, self.decoder.levels()) {
+                    self.status.add(Counter::FramesRingFull, 1);
+                }
+            }
+            Ok(Decoded::Ignored) => self.status.add(Counter::IgnoredFrames, 1),
+            Ok(Decoded::UnknownSymbol) => self.status.add(Counter::UnknownSymbols, 1),
+            Err(_) => self.status.add(Counter::DecodeErrors, 1),
+        }
+    }
+
+    fn drop_link(
+        &mut self,
+        index: usize,
+        connection: Box<Connection>,
+        error: LinkError,
+        sink: &mut impl EventSink,
+    ) {
+        let now = self.clock.now();
+        let cause = self.record_link(now, index, false);
+        if index == BOOKS {
+            let header = link_down(cause, now);
+            if !sink.push(&header, &[]) {
+                self.status.add(Counter::FramesRingFull, 1);
+            }
+        }
+        // A full ring would need more dead connections than the session thread ever made.
+        let _ = self.links.outgoing.push(DeadLink { index, connection, error });
+    }
+}
+
+/// The event that invalidates every book.
+pub fn link_down(cause: Cause, now: Nanos) -> MarketHeader {
+    MarketHeader {
+        kind: MarketKind::LinkDown as u16,
+        cause: cause.0,
+        read_ns: now,
+        decoded_ns: now,
+        ..MarketHeader::default()
+    }
+}
+
+fn counter_of(kind: MarketKind) -> Counter {
+    match kind {
+        MarketKind::Depth => Counter::DepthFrames,
+        MarketKind::Ticker => Counter::TickerFrames,
+        MarketKind::Trade => Counter::TradeFrames,
+        MarketKind::Mark => Counter::MarkFrames,
+        MarketKind::Snapshot | MarketKind::LinkDown => Counter::IgnoredFrames,
+    }
+}

@@ -1,0 +1,405 @@
+//! The gateway: last hop before the venue and owner of the truth about orders and positions. Deterministic
+//! core; the limits are in `risk/`, the order's life in `order/`, the positions in `account/`.
+
+mod account;
+mod orders;
+
+use super::{DIGEST_NS, POLL_GAP_NS, Port};
+use crate::{
+    account::{Positions, SeenTrades},
+    digest,
+    message::{AccountMessage, Ask, EngineBody, EngineMessage, Outcome, OutcomeBody},
+    order::OrderTable,
+    risk::{Mark, RateWindow, Standing},
+    venue::{OrderEncoder, PrivateDecoder},
+};
+use tickpath_shared::{
+    Nanos,
+    command::{CommandOutcome, Verb},
+    config::{self, Config},
+    counters::Counter,
+    journal::Pressure,
+    record::{Cause, Class, CommandRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord},
+    types::{InstanceId, InstrumentDefinition, TradingState},
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Fills kept that arrive before the start position.
+const EARLY_FILLS_MAX: usize = 256;
+
+/// Connections of a gateway.
+pub mod connection {
+    /// Order entry.
+    pub const ORDERS: u16 = 0;
+    /// Account events.
+    pub const EVENTS: u16 = 1;
+    /// How many there are.
+    pub const COUNT: usize = 2;
+}
+
+/// What a gateway consumes.
+#[derive(Clone, Copy, Debug)]
+pub enum GatewayEvent<'a> {
+    /// A message of an engine.
+    Engine(EngineMessage),
+    /// A record of the session thread.
+    Account(&'a AccountMessage),
+    /// A frame of a private socket.
+    Private {
+        /// Which socket.
+        connection: u16,
+        /// The text.
+        frame: &'a [u8],
+    },
+    /// A private socket came up or went down.
+    Link {
+        /// Which socket.
+        connection: u16,
+        /// Up or down.
+        is_up: bool,
+    },
+    /// The kill word was set or cleared.
+    Kill {
+        /// Set or cleared.
+        is_set: bool,
+    },
+    /// The lane's pressure changed.
+    Pressure(Pressure),
+    /// The gateway's own timer.
+    Timer,
+}
+
+/// What a gateway does.
+pub trait GatewayPort: Port {
+    /// Hands a journalled request to the order socket. A failing socket shows as a link event later.
+    fn send(&mut self, now: Nanos, request: &Outgoing<'_>);
+    /// Tells the engine. Returns false when its ring is full, which halts trading.
+    fn tell(&mut self, outcome: Outcome);
+    /// Asks the session thread.
+    fn ask(&mut self, ask: Ask);
+    /// All limits passed: a latency stamp, nothing more.
+    fn on_risk_passed(&mut self) {}
+    /// A position or the trading state changed: gauges, nothing more.
+    fn on_gauges(&mut self, _gateway: &Gateway) {}
+    /// An order was answered or filled: a latency stamp, nothing more.
+    fn on_order_event(&mut self, _placed_ns: Nanos, _is_fill: bool, _now: Nanos) {}
+}
+
+/// A request on its way to the socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Canonical text.
+    pub text: &'a [u8],
+    /// The order it is about.
+    pub client_order_id: tickpath_shared::types::ClientOrderId,
+    /// Session time when the read of the tick returned, 0 without a tick.
+    pub read_ns: Nanos,
+    /// Session time of the decision, 0 without one.
+    pub decided_ns: Nanos,
+    /// A new order, as opposed to a cancel.
+    pub is_order: bool,
+}
+
+/// Identity from which client order ids are made.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderIds {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The session.
+    pub epoch: u64,
+}
+
+/// The gateway's state.
+pub struct Gateway {
+    definitions: Vec<InstrumentDefinition>,
+    limits: config::Risk,
+    ids: OrderIds,
+    next_order: u64,
+    recv_window_ns: Nanos,
+    answer_timeout_ns: Nanos,
+    state: TradingState,
+    is_killed: bool,
+    is_reconciled: bool,
+    has_start_position: Vec<bool>,
+    links: [bool; connection::COUNT],
+    pressure: Pressure,
+    venue_epoch_ns: u64,
+    clock_error_ns: Option<u64>,
+    marks: Vec<Mark>,
+    positions: Positions,
+    orders: OrderTable,
+    rate: RateWindow,
+    seen: SeenTrades,
+    early_fills: Vec<FillRecord>,
+    encoder: OrderEncoder,
+    decoder: Option<PrivateDecoder>,
+    told: u64,
+    events: u64,
+    last_now: Nanos,
+    next_digest_ns: Nanos,
+}
+
+impl Gateway {
+    /// A gateway for these instruments. `is_unclean`: the process before did not stop in order, so this one
+    /// comes up cancel-only. `is_killed`: the kill latch is set.
+    pub fn new(
+        config: &Config,
+        definitions: &[InstrumentDefinition],
+        ids: OrderIds,
+        is_unclean: bool,
+        is_killed: bool,
+    ) -> Self {
+        let state = match (is_killed, is_unclean) {
+            (true, _) => TradingState::Halted,
+            (false, true) => TradingState::CancelOnly,
+            (false, false) => TradingState::Disarmed,
+        };
+        Self {
+            definitions: definitions.to_vec(),
+            limits: config.risk.clone(),
+            ids,
+            next_order: 1,
+            recv_window_ns: config.venue.recv_window_ms * 1_000_000,
+            answer_timeout_ns: config.venue.answer_timeout_ms * 1_000_000,
+            state,
+            is_killed,
+            is_reconciled: false,
+            has_start_position: vec![false; definitions.len()],
+            links: [false; connection::COUNT],
+            pressure: Pressure::Low,
+            venue_epoch_ns: 0,
+            clock_error_ns: None,
+            marks: vec![Mark::default(); definitions.len()],
+            positions: Positions::new(definitions.len()),
+            orders: OrderTable::default(),
+            rate: RateWindow::new(config.risk.order_rate_max),
+            seen: SeenTrades::new(definitions.len()),
+            early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
+            encoder: OrderEncoder::new(config.venue.recv_window_ms),
+            decoder: Some(PrivateDecoder::new(config.venue.frame_bytes_max)),
+            told: 0,
+            events: 0,
+            last_now: 0,
+            next_digest_ns: DIGEST_NS,
+        }
+    }
+
+    /// The one entry: takes an event at `now`; `cause` is where it came from.
+    pub fn on_event(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        event: GatewayEvent<'_>,
+        port: &mut impl GatewayPort,
+    ) {
+        self.events += 1;
+        self.check_poll_gap(now, port);
+        match event {
+            GatewayEvent::Engine(message) => self.on_engine(now, cause, &message, port),
+            GatewayEvent::Account(message) => self.on_account(now, cause, message, port),
+            GatewayEvent::Private { frame, .. } => self.on_private(now, cause, frame, port),
+            GatewayEvent::Link { connection, is_up } => self.on_link(now, cause, connection, is_up, port),
+            GatewayEvent::Kill { is_set } => self.on_kill(now, cause, is_set, port),
+            GatewayEvent::Pressure(level) => self.on_pressure(now, cause, level, port),
+            GatewayEvent::Timer => self.on_timer(now, port),
+        }
+    }
+
+    /// After a long pause every mark price is stale; the engine's books are reset by the same rule.
+    fn check_poll_gap(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        let gap = now.saturating_sub(self.last_now);
+        if self.last_now != 0 && gap > POLL_GAP_NS {
+            port.count(Counter::PollGaps, 1);
+            self.marks.fill(Mark::default());
+        }
+        self.last_now = now;
+    }
+
+    fn on_engine(&mut self, now: Nanos, cause: Cause, message: &EngineMessage, port: &mut impl GatewayPort) {
+        match message.body {
+            EngineBody::Mark { instrument, price_e8 } => {
+                self.marks[instrument as usize] = Mark { price_e8, seen_ns: now };
+            }
+            EngineBody::Intent(intent) => self.on_intent(now, cause, &intent, message.decided_ns, port),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            is_killed: self.is_killed,
+            state: self.state,
+            is_reconciled: self.is_reconciled,
+            is_connected: self.links.iter().all(|up| *up),
+            pressure: self.pressure,
+            clock_error_ns: self.clock_error_ns,
+        }
+    }
+
+    fn on_link(&mut self, now: Nanos, cause: Cause, which: u16, is_up: bool, port: &mut impl GatewayPort) {
+        self.links[usize::from(which)] = is_up;
+        if which == connection::EVENTS && is_up && self.is_reconciled {
+            // Events may have been missed: nothing is proven until the account was read again.
+            self.is_reconciled = false;
+            port.ask(Ask::CatchUp);
+        }
+        if !is_up {
+            self.on_link_lost(now, cause, port);
+        }
+        port.on_gauges(self);
+    }
+
+    fn on_kill(&mut self, now: Nanos, cause: Cause, is_set: bool, port: &mut impl GatewayPort) {
+        self.is_killed = is_set;
+        if is_set {
+            self.set_state(now, cause, TradingState::Halted, StateReason::Kill, port);
+            self.cancel_all(now, cause, port);
+        } else {
+            self.set_state(now, cause, TradingState::Disarmed, StateReason::KillCleared, port);
+        }
+        port.ask(Ask::KillLatch { is_set });
+    }
+
+    fn on_pressure(&mut self, now: Nanos, cause: Cause, level: Pressure, port: &mut impl GatewayPort) {
+        self.pressure = level;
+        if level == Pressure::Exhausted {
+            self.set_state(now, cause, TradingState::Halted, StateReason::JournalExhausted, port);
+            self.cancel_all(now, cause, port);
+        }
+    }
+
+    /// Stops trading for a reason found outside of the core.
+    pub fn halt(&mut self, now: Nanos, reason: StateReason, port: &mut impl GatewayPort) {
+        self.set_state(now, Cause::NONE, TradingState::Halted, reason, port);
+        self.cancel_all(now, Cause::NONE, port);
+    }
+
+    fn set_state(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        to: TradingState,
+        reason: StateReason,
+        port: &mut impl GatewayPort,
+    ) {
+        let from = std::mem::replace(&mut self.state, to);
+        let record =
+            TradingStateRecord { from: from as u8, to: to as u8, reason: reason as u16, reserved: 0 };
+        port.record(Kind::TradingState, Class::Audit, now, cause, &[record.as_bytes()]);
+        port.on_gauges(self);
+    }
+
+    fn on_command(&mut self, now: Nanos, cause: Cause, command: &CommandRecord, port: &mut impl GatewayPort) {
+        let outcome = match Verb::from_repr(command.verb) {
+            Some(Verb::Arm) => self.arm(now, cause, port),
+            Some(Verb::Disarm | Verb::Stop) => {
+                let reason = StateReason::Command;
+                if self.state != TradingState::Halted {
+                    self.set_state(now, cause, TradingState::Disarmed, reason, port);
+                }
+                self.cancel_all(now, cause, port);
+                CommandOutcome::Done
+            }
+            Some(Verb::CancelAll) => {
+                self.cancel_all(now, cause, port);
+                CommandOutcome::Done
+            }
+            // The session thread clears the word; the gateway sees it like everybody else.
+            Some(Verb::ClearKill) => CommandOutcome::Done,
+            None => CommandOutcome::UnknownVerb,
+        };
+        port.ask(Ask::Answer { id: command.id, verb: command.verb, outcome: outcome as u16 });
+    }
+
+    fn arm(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) -> CommandOutcome {
+        if self.is_killed {
+            return CommandOutcome::RefusedKilled;
+        }
+        if self.state == TradingState::Halted {
+            return CommandOutcome::RefusedHalted;
+        }
+        if !self.is_reconciled {
+            return CommandOutcome::RefusedNotReconciled;
+        }
+        self.set_state(now, cause, TradingState::Armed, StateReason::Command, port);
+        CommandOutcome::Done
+    }
+
+    fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        self.chase_orders(now, port);
+        if now >= self.next_digest_ns {
+            self.next_digest_ns = now + DIGEST_NS;
+            let record = DigestRecord { events: self.events, digest: self.digest() };
+            port.record(Kind::Digest, Class::Audit, now, Cause::NONE, &[record.as_bytes()]);
+        }
+    }
+
+    fn tell(&mut self, instrument: u32, body: OutcomeBody, port: &mut impl GatewayPort) {
+        self.told += 1;
+        port.tell(Outcome { number: self.told, instrument, body });
+    }
+
+    /// The venue's time in unix milliseconds at `now`.
+    fn venue_ms(&self, now: Nanos) -> u64 {
+        (self.venue_epoch_ns + now) / 1_000_000
+    }
+
+    /// Trading state.
+    pub fn state(&self) -> TradingState {
+        self.state
+    }
+
+    /// Orders and positions of the account are proven.
+    pub fn is_reconciled(&self) -> bool {
+        self.is_reconciled
+    }
+
+    /// Which private sockets are up.
+    pub fn links(&self) -> [bool; connection::COUNT] {
+        self.links
+    }
+
+    /// Positions from fills.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Orders not yet at their end.
+    pub fn orders(&self) -> &OrderTable {
+        &self.orders
+    }
+
+    /// Mark prices.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Definitions in force.
+    pub fn definitions(&self) -> &[InstrumentDefinition] {
+        &self.definitions
+    }
+
+    /// Hash of the whole state.
+    pub fn digest(&self) -> u64 {
+        let flags = [
+            self.next_order,
+            self.state as u64,
+            u64::from(self.is_killed) | u64::from(self.is_reconciled) << 1 | (self.pressure as u64) << 8,
+            self.venue_epoch_ns,
+            self.told,
+        ];
+        let marks = self.marks.iter().flat_map(|m| [m.price_e8 as u64, m.seen_ns]);
+        let words = flags
+            .into_iter()
+            .chain(marks)
+            .chain(self.positions.words())
+            .chain(self.orders.words())
+            .chain(self.rate.words())
+            .chain(self.seen.words());
+        digest::fold(self.ids.epoch, words)
+    }
+}
+
+/// The payload of an account message as `T`, or `None` when it is too short.
+fn body<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(message: &AccountMessage) -> Option<T> {
+    T::read_from_prefix(message.payload()).ok().map(|(body, _)| body)
+}

@@ -1,0 +1,149 @@
+//! What the session thread reports about the account: time, positions, orders, trades, commands.
+
+use super::{Gateway, GatewayPort, body};
+use crate::{
+    message::{AccountMessage, Ask, OutcomeBody},
+    order::{Order, Report},
+};
+use tickpath_shared::{
+    Nanos,
+    record::{
+        Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord,
+        ReconciledRecord, TimeRecord,
+    },
+    types::{OrderState, Side},
+};
+use zerocopy::IntoBytes;
+
+impl Gateway {
+    pub(super) fn on_account(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        match Kind::from_repr(message.kind) {
+            Some(Kind::Time) => self.on_time(message),
+            Some(Kind::StartPosition) => self.on_start_position(now, cause, message, port),
+            Some(Kind::OpenOrder) => self.on_open_order(now, cause, message, port),
+            Some(Kind::VenueTrade) => {
+                if let Some(fill) = body::<FillRecord>(message) {
+                    self.on_fill(now, cause, fill, port);
+                }
+            }
+            Some(Kind::OrderReport) => self.on_order_report(now, cause, message, port),
+            Some(Kind::Reconciled) => self.on_reconciled(now, cause, message, port),
+            Some(Kind::Command) => {
+                if let Some(command) = body::<CommandRecord>(message) {
+                    self.on_command(now, cause, &command, port);
+                }
+            }
+            _ => unreachable!("the session thread sends no record of kind {}", message.kind),
+        }
+    }
+
+    fn on_time(&mut self, message: &AccountMessage) {
+        if let Some(time) = body::<TimeRecord>(message) {
+            self.venue_epoch_ns = time.venue_epoch_ns;
+            self.clock_error_ns = Some(time.error_bound_ns);
+        }
+    }
+
+    /// The venue's position, and the last trade it contains. Later fills that came first are applied now.
+    fn on_start_position(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(start) = body::<PositionRecord>(message) else { return };
+        let index = start.instrument as usize;
+        if self.has_start_position[index] {
+            return;
+        }
+        self.has_start_position[index] = true;
+        port.record(Kind::StartPosition, Class::Audit, now, cause, &[start.as_bytes()]);
+        let definition = self.definitions[index];
+        self.positions.start(&definition, start.qty, start.entry_price_e8);
+        self.tell(start.instrument, OutcomeBody::Position { qty: start.qty }, port);
+        let early = std::mem::replace(&mut self.early_fills, Vec::new());
+        for fill in early.iter().filter(|f| f.instrument == start.instrument) {
+            if fill.trade_id > start.through_trade_id {
+                self.apply_fill(fill, port);
+            }
+        }
+        self.early_fills = early;
+        self.early_fills.retain(|f| f.instrument != start.instrument);
+        port.on_gauges(self);
+    }
+
+    /// An order the venue shows as open: known to the table before the first new one is sent.
+    fn on_open_order(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(open) = body::<OpenOrderRecord>(message) else { return };
+        port.record(Kind::OpenOrder, Class::Audit, now, cause, &[open.as_bytes()]);
+        let Some(side) = Side::from_repr(open.side) else { return };
+        if let Some(slot) = self.orders.find(&open.client_order_id) {
+            let report = Report {
+                state: OrderState::Working,
+                filled: open.filled,
+                venue_order_id: open.venue_order_id,
+            };
+            if let Some(order) = self.orders.get_mut(slot) {
+                order.on_report(report);
+            }
+            return;
+        }
+        let order = Order::sent(open.client_order_id, open.instrument, side, open.price, open.qty, 0, now)
+            .adopted(open.venue_order_id, open.filled);
+        self.orders.insert(order);
+    }
+
+    fn on_order_report(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(report) = body::<OrderReportRecord>(message) else { return };
+        let Some(state) = OrderState::from_repr(report.state) else { return };
+        if state == OrderState::Absent && !self.can_be_absent(now, &report.client_order_id) {
+            // It may still be on its way; the next chase asks again.
+            return;
+        }
+        let said = Report { state, filled: report.filled, venue_order_id: report.venue_order_id };
+        self.on_report(now, cause, report.client_order_id, said, 0, port);
+    }
+
+    /// The account has been read: whatever the venue does not show as open must be asked about.
+    fn on_reconciled(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(reconciled) = body::<ReconciledRecord>(message) else { return };
+        port.record(Kind::Reconciled, Class::Audit, now, cause, &[reconciled.as_bytes()]);
+        self.is_reconciled = true;
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            if let Some(order) = self.orders.get_mut(slot)
+                && order.is_unknown()
+            {
+                let (instrument, client_order_id) = (order.instrument, order.client_order_id);
+                port.ask(Ask::Order { instrument, client_order_id });
+            }
+        }
+        port.on_gauges(self);
+    }
+}

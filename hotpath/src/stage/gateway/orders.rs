@@ -1,0 +1,442 @@
+//! Orders: from intent to request, and what the venue says about them.
+
+use super::{Gateway, GatewayPort, Outgoing};
+use crate::{
+    message::{Ask, OutcomeBody},
+    order::{Order, Report},
+    risk::{self, Breach, Context},
+    venue::{PrivateEvent, Request, RequestKind},
+};
+use tickpath_shared::{
+    Nanos,
+    counters::Counter,
+    record::{Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord},
+    types::{ClientOrderId, OrderState, Refusal, Side, TimeInForce},
+};
+use zerocopy::IntoBytes;
+
+/// Venue's code for a cancel of an order it does not hold.
+const CODE_CANCEL_UNKNOWN: i32 = -2011;
+/// Venue's code for a client order id that is open already: an earlier attempt was accepted.
+const CODE_DUPLICATE_ID: i32 = -4116;
+
+impl Gateway {
+    pub(super) fn on_intent(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        intent: &IntentRecord,
+        decided_ns: Nanos,
+        port: &mut impl GatewayPort,
+    ) {
+        let (Some(side), Some(time_in_force)) =
+            (Side::from_repr(intent.side), TimeInForce::from_repr(intent.time_in_force))
+        else {
+            unreachable!("an engine builds intents from enums: {intent:?}")
+        };
+        let context = Context {
+            now,
+            limits: &self.limits,
+            intent,
+            side,
+            definition: &self.definitions[intent.instrument as usize],
+            mark: self.marks[intent.instrument as usize],
+            positions: &self.positions,
+            orders: &self.orders,
+            rate: &self.rate,
+            standing: self.standing(),
+        };
+        if let Err(breach) = risk::check(&context) {
+            self.refuse(now, cause, intent, breach, port);
+            return;
+        }
+        port.on_risk_passed();
+        self.place(now, cause, intent, side, time_in_force, decided_ns, port);
+    }
+
+    fn refuse(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        intent: &IntentRecord,
+        breach: Breach,
+        port: &mut impl GatewayPort,
+    ) {
+        let record = RefusalRecord {
+            intent: intent.number,
+            value: breach.value,
+            bound: breach.bound,
+            instrument: intent.instrument,
+            reason: breach.reason as u16,
+            strategy: intent.strategy,
+        };
+        port.record(Kind::Refusal, Class::Audit, now, cause, &[record.as_bytes()]);
+        port.count(Counter::Refusals, 1);
+        let outcome = OutcomeBody::Refused { intent: intent.number, reason: breach.reason };
+        self.tell(intent.instrument, outcome, port);
+    }
+
+    /// Journals the order, then hands it to the socket.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing known only to the caller")]
+    fn place(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        intent: &IntentRecord,
+        side: Side,
+        time_in_force: TimeInForce,
+        decided_ns: Nanos,
+        port: &mut impl GatewayPort,
+    ) {
+        let id = ClientOrderId::new(self.ids.instance, self.ids.epoch, self.next_order);
+        let order = Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
+        if !self.orders.insert(order) {
+            let open = self.orders.open() as i64;
+            let breach = Breach { reason: Refusal::OrdersMax, value: open, bound: open };
+            self.refuse(now, cause, intent, breach, port);
+            return;
+        }
+        self.next_order += 1;
+        self.rate.record(now);
+        let is_reduce_only = intent.is_reduce_only == 1;
+        let request =
+            Request::Place { side, time_in_force, price: intent.price, qty: intent.qty, is_reduce_only };
+        let record = OrderRecord {
+            client_order_id: id,
+            intent: intent.number,
+            price: intent.price,
+            qty: intent.qty,
+            instrument: intent.instrument,
+            strategy: intent.strategy,
+            side: intent.side,
+            time_in_force: intent.time_in_force,
+            is_reduce_only: intent.is_reduce_only,
+            reserved: [0; 7],
+        };
+        let outgoing = Stamps { read_ns: intent.read_ns, decided_ns };
+        self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
+        port.count(Counter::OrdersSent, 1);
+        port.on_gauges(self);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]
+    fn request(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        kind: Kind,
+        request: &Request,
+        record: &OrderRecord,
+        stamps: Stamps,
+        port: &mut impl GatewayPort,
+    ) {
+        let venue_ms = self.venue_ms(now);
+        let definition = &self.definitions[record.instrument as usize];
+        let text = self.encoder.encode(request, definition, &record.client_order_id, venue_ms);
+        port.record(kind, Class::Audit, now, cause, &[record.as_bytes(), text]);
+        let outgoing = Outgoing {
+            text,
+            client_order_id: record.client_order_id,
+            read_ns: stamps.read_ns,
+            decided_ns: stamps.decided_ns,
+            is_order: kind == Kind::Order,
+        };
+        port.send(now, &outgoing);
+    }
+
+    /// Asks the venue to cancel every order that is not being canceled yet.
+    pub(super) fn cancel_all(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            self.cancel(now, cause, slot, port);
+        }
+    }
+
+    fn cancel(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        order.is_canceling = true;
+        order.sent_ns = now;
+        let record = OrderRecord {
+            client_order_id: order.client_order_id,
+            intent: 0,
+            price: order.price,
+            qty: order.qty,
+            instrument: order.instrument,
+            strategy: 0,
+            side: order.side as u8,
+            time_in_force: 0,
+            is_reduce_only: 0,
+            reserved: [0; 7],
+        };
+        self.request(now, cause, Kind::Cancel, &Request::Cancel, &record, Stamps::default(), port);
+        port.count(Counter::CancelsSent, 1);
+    }
+
+    pub(super) fn on_private(&mut self, now: Nanos, cause: Cause, frame: &[u8], port: &mut impl GatewayPort) {
+        port.count(Counter::PrivateFrames, 1);
+        // Taken out for the time of the call, because the decoder borrows its own buffers.
+        let Some(mut decoder) = self.decoder.take() else { unreachable!("put back below") };
+        let event = decoder.decode(frame, &self.definitions);
+        self.decoder = Some(decoder);
+        match event {
+            Ok(event) => self.on_private_event(now, cause, event, port),
+            Err(_) => port.count(Counter::PrivateErrors, 1),
+        }
+    }
+
+    fn on_private_event(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        event: PrivateEvent,
+        port: &mut impl GatewayPort,
+    ) {
+        match event {
+            PrivateEvent::Accepted { request, client_order_id, report } => {
+                self.on_accepted(now, cause, request, client_order_id, report, port);
+            }
+            PrivateEvent::Refused { request, client_order_id, code } => {
+                self.on_refused(now, cause, request, client_order_id, code, port);
+            }
+            PrivateEvent::Unknown { client_order_id, code, .. } => {
+                if let Some(slot) = self.orders.find(&client_order_id) {
+                    self.lose(now, cause, slot, code, port);
+                }
+            }
+            PrivateEvent::Order { client_order_id, report, fill, .. } => {
+                if let Some(fill) = fill {
+                    self.on_fill(now, cause, fill, port);
+                }
+                self.on_report(now, cause, client_order_id, report, 0, port);
+            }
+            PrivateEvent::KeyExpired => port.ask(Ask::RenewListenKey),
+            PrivateEvent::SessionLost { .. } | PrivateEvent::Ignored => {
+                port.count(Counter::PrivateIgnored, 1)
+            }
+        }
+    }
+
+    fn on_accepted(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        request: RequestKind,
+        id: ClientOrderId,
+        report: Report,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(slot) = self.orders.find(&id) else { return };
+        if let Some(order) = self.orders.get_mut(slot)
+            && request == RequestKind::Place
+        {
+            port.on_order_event(order.placed_ns, false, now);
+            port.count(Counter::OrdersAccepted, 1);
+        }
+        self.on_report(now, cause, id, report, 0, port);
+    }
+
+    fn on_refused(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        request: RequestKind,
+        id: ClientOrderId,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(slot) = self.orders.find(&id) else { return };
+        match (request, code) {
+            // The end is, or will be, on the account stream; the query settles it if the stream does not.
+            (RequestKind::Cancel, CODE_CANCEL_UNKNOWN) | (RequestKind::Place, CODE_DUPLICATE_ID) => {
+                self.lose(now, cause, slot, code, port);
+            }
+            (RequestKind::Cancel, _) => {
+                if let Some(order) = self.orders.get_mut(slot) {
+                    order.is_canceling = false;
+                }
+            }
+            (RequestKind::Place, _) => {
+                port.count(Counter::OrdersRejected, 1);
+                let report = Report { state: OrderState::Rejected, filled: 0, venue_order_id: 0 };
+                self.on_report(now, cause, id, report, code, port);
+            }
+        }
+    }
+
+    /// The outcome of a request is not known: the order counts at its worst until proof arrives.
+    pub(super) fn lose(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        let before = *order;
+        order.on_lost();
+        order.sent_ns = now;
+        let after = *order;
+        if before.state != OrderState::Unknown {
+            port.count(Counter::OrdersUnknown, 1);
+            record_change(now, cause, &before, &after, code, port);
+        }
+        port.ask(Ask::Order { instrument: after.instrument, client_order_id: after.client_order_id });
+    }
+
+    /// Applies what the venue says about an order, on any road, and removes it at its end.
+    pub(super) fn on_report(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        id: ClientOrderId,
+        report: Report,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(slot) = self.orders.find(&id) else {
+            if !report.state.is_terminal() && id.parts().map_or(true, |(_, epoch, _)| epoch != self.ids.epoch)
+            {
+                port.count(Counter::OutcomesForeign, 1);
+            }
+            return;
+        };
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        let before = *order;
+        order.on_report(report);
+        self.after_change(now, cause, slot, &before, code, port);
+    }
+
+    /// Books an execution once, whatever road it came by.
+    pub(super) fn on_fill(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        fill: FillRecord,
+        port: &mut impl GatewayPort,
+    ) {
+        if !self.seen.insert(fill.instrument, fill.trade_id) {
+            port.count(Counter::FillsDuplicate, 1);
+            return;
+        }
+        port.record(Kind::Fill, Class::Audit, now, cause, &[fill.as_bytes()]);
+        port.count(Counter::Fills, 1);
+        if self.has_start_position[fill.instrument as usize] {
+            self.apply_fill(&fill, port);
+        } else if fill.is_reconciled == 0 {
+            // Kept until it is known whether the start position contains it; listed trades it contains.
+            self.early_fills.push(fill);
+        }
+        let Some(slot) = self.orders.find(&fill.client_order_id) else {
+            if fill.is_reconciled == 0 {
+                port.count(Counter::FillsForeign, 1);
+            }
+            return;
+        };
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        let before = *order;
+        order.on_fill(fill.qty);
+        port.on_order_event(before.placed_ns, true, now);
+        self.after_change(now, cause, slot, &before, 0, port);
+    }
+
+    pub(super) fn apply_fill(&mut self, fill: &FillRecord, port: &mut impl GatewayPort) {
+        let definition = self.definitions[fill.instrument as usize];
+        let Some(side) = Side::from_repr(fill.side) else { return };
+        self.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        let qty = self.positions.qty(fill.instrument);
+        self.tell(fill.instrument, OutcomeBody::Position { qty }, port);
+        port.on_gauges(self);
+    }
+
+    /// Journals a change of state and takes the order out of the table at its end.
+    fn after_change(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        before: &Order,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(after) = self.orders.get_mut(slot).map(|o| *o) else { return };
+        if after.state != before.state || after.filled != before.filled {
+            record_change(now, cause, before, &after, code, port);
+        }
+        if before.is_unknown() && !after.is_unknown() {
+            port.count(Counter::OrdersResolved, 1);
+        }
+        if !after.state.is_terminal() {
+            return;
+        }
+        self.orders.remove(slot);
+        match after.state {
+            OrderState::Filled => port.count(Counter::OrdersFilled, 1),
+            OrderState::Rejected => {}
+            _ => port.count(Counter::OrdersExpired, 1),
+        }
+        if after.intent != 0 {
+            let body = OutcomeBody::Done { intent: after.intent, state: after.state };
+            self.tell(after.instrument, body, port);
+        }
+        port.on_gauges(self);
+    }
+
+    /// Without the order socket no answer will come; without the account stream no fill.
+    pub(super) fn on_link_lost(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            self.lose(now, cause, slot, 0, port);
+        }
+    }
+
+    /// Requests without an answer become unknown; unknown outcomes are asked about again.
+    pub(super) fn chase_orders(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            let Some(order) = self.orders.get_mut(slot) else { continue };
+            let waited = now.saturating_sub(order.sent_ns);
+            let is_waiting = order.state == OrderState::Sent || order.is_unknown() || order.is_canceling;
+            if is_waiting && waited > self.answer_timeout_ns {
+                self.lose(now, Cause::NONE, slot, 0, port);
+            }
+        }
+    }
+
+    /// Absence counts as proof only when the order can no longer arrive at the venue.
+    pub(super) fn can_be_absent(&self, now: Nanos, id: &ClientOrderId) -> bool {
+        let Some(order) = self.orders.iter().find(|o| o.client_order_id == *id) else { return false };
+        let margin = self.recv_window_ns + self.clock_error_ns.unwrap_or(u64::MAX / 4) + 1_000_000_000;
+        now.saturating_sub(order.placed_ns) > margin
+    }
+}
+
+/// Stamps of the tick behind a request; zero without one.
+#[derive(Clone, Copy, Default)]
+struct Stamps {
+    read_ns: Nanos,
+    decided_ns: Nanos,
+}
+
+fn record_change(
+    now: Nanos,
+    cause: Cause,
+    before: &Order,
+    after: &Order,
+    code: i32,
+    port: &mut impl GatewayPort,
+) {
+    let record = OrderStateRecord {
+        client_order_id: after.client_order_id,
+        venue_order_id: after.venue_order_id,
+        filled: after.filled,
+        code,
+        from: before.state as u8,
+        to: after.state as u8,
+        reserved: [0; 2],
+    };
+    port.record(Kind::OrderState, Class::Audit, now, cause, &[record.as_bytes()]);
+}

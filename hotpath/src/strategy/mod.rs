@@ -1,0 +1,5 @@
+//! Strategies: they see books and outcomes and say what they want; they know no venue, ring or clock.
+
+mod pairs;
+
+pub use pairs::{LegOrder, Pairs, PairsSample};

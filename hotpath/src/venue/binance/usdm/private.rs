@@ -1,0 +1,324 @@
+//! Frames of the private sockets: answers of the WebSocket API and account events.
+//!
+//! Parsed with simd-json and reused buffers. Source: Binance USD-M Futures, WebSocket API and User Data
+//! Streams.
+
+use simd_json::{Buffers, Tape, prelude::*, tape::Value};
+use tickpath_shared::{
+    record::FillRecord,
+    types::{ClientOrderId, InstrumentDefinition, OrderState, Side, decimal},
+};
+
+use super::decode::find_symbol;
+use crate::order::Report;
+
+type Node<'t> = Value<'t, 't>;
+
+/// What an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A new order.
+    Place,
+    /// A cancel.
+    Cancel,
+}
+
+/// What a private frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateEvent {
+    /// The venue carried out a request.
+    Accepted {
+        /// About what.
+        request: RequestKind,
+        /// About which order.
+        client_order_id: ClientOrderId,
+        /// The order as the venue sees it.
+        report: Report,
+    },
+    /// The venue refused a request.
+    Refused {
+        /// About what.
+        request: RequestKind,
+        /// About which order.
+        client_order_id: ClientOrderId,
+        /// Venue's error code.
+        code: i32,
+    },
+    /// The venue does not know what became of a request.
+    Unknown {
+        /// About what.
+        request: RequestKind,
+        /// About which order.
+        client_order_id: ClientOrderId,
+        /// Venue's error code.
+        code: i32,
+    },
+    /// An order changed; `fill` is there when it was executed.
+    Order {
+        /// Which order.
+        client_order_id: ClientOrderId,
+        /// Instrument index.
+        instrument: u32,
+        /// The order as the venue sees it.
+        report: Report,
+        /// The execution.
+        fill: Option<FillRecord>,
+    },
+    /// The session's key has become invalid.
+    SessionLost {
+        /// Venue's error code.
+        code: i32,
+    },
+    /// The account stream's key has expired: no event will follow.
+    KeyExpired,
+    /// Well-formed and of no use to us.
+    Ignored,
+}
+
+/// A private frame that is not what the venue documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivateError;
+
+/// Frames that name a secret and must not enter a lane.
+pub fn is_secret(frame: &[u8]) -> bool {
+    const KEY: &[u8] = b"listenKey";
+    frame.windows(KEY.len()).any(|w| w == KEY)
+}
+
+/// What is journalled and processed instead of a frame that names a listen key.
+pub const KEY_EXPIRED: &[u8] = br#"{"e":"listenKeyExpired"}"#;
+
+/// Decodes private frames. Allocates everything it needs for frames up to its size at the start.
+pub struct PrivateDecoder {
+    text: Vec<u8>,
+    buffers: Buffers,
+    tape: Option<Tape<'static>>,
+}
+
+impl PrivateDecoder {
+    /// A decoder for frames up to `bytes_max`.
+    pub fn new(bytes_max: usize) -> Self {
+        let tape = Tape(Vec::with_capacity(bytes_max / 4));
+        Self { text: Vec::with_capacity(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
+    }
+
+    /// Decodes one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`PrivateError`]: count it; the order's query will tell.
+    pub fn decode(
+        &mut self,
+        frame: &[u8],
+        definitions: &[InstrumentDefinition],
+    ) -> Result<PrivateEvent, PrivateError> {
+        self.text.clear();
+        self.text.extend_from_slice(frame);
+        let mut tape = self.tape.take().unwrap_or_else(|| Tape(Vec::new())).reset();
+        let result = match simd_json::fill_tape(&mut self.text, &mut self.buffers, &mut tape) {
+            Ok(()) => read(tape.as_value(), definitions),
+            Err(_) => Err(PrivateError),
+        };
+        self.tape = Some(tape.reset());
+        result
+    }
+}
+
+fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    if root.as_object().is_none() {
+        return Ok(PrivateEvent::Ignored);
+    }
+    // Combined mode wraps account events like market data.
+    let event = root.get("data").unwrap_or(root);
+    match event.get_str("e") {
+        Some("ORDER_TRADE_UPDATE") => order_update(event, definitions),
+        Some("listenKeyExpired") => Ok(PrivateEvent::KeyExpired),
+        // TRADE_LITE repeats a fill that ORDER_TRADE_UPDATE reports with fee and state.
+        Some(_) => Ok(PrivateEvent::Ignored),
+        None if root.get("status").is_some() => answer(root, definitions),
+        None => Ok(PrivateEvent::Ignored),
+    }
+}
+
+fn answer(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    let code = root.get("error").and_then(|e| e.get_i64("code")).unwrap_or(0) as i32;
+    let Some(id) = root.get_str("id") else {
+        // Errors of the session itself carry no id.
+        return Ok(PrivateEvent::SessionLost { code });
+    };
+    let (request, client_order_id) = match id.as_bytes().split_first() {
+        Some((b'p', rest)) => (RequestKind::Place, ClientOrderId::from_venue(rest)),
+        Some((b'c', rest)) => (RequestKind::Cancel, ClientOrderId::from_venue(rest)),
+        _ => return Ok(PrivateEvent::Ignored),
+    };
+    let status = root.get_u64("status").ok_or(PrivateError)?;
+    if status == 200 {
+        let result = root.get("result").ok_or(PrivateError)?;
+        let report = answer_report(result, definitions)?;
+        return Ok(PrivateEvent::Accepted { request, client_order_id, report });
+    }
+    Ok(if is_outcome_unknown(status, code) {
+        PrivateEvent::Unknown { request, client_order_id, code }
+    } else {
+        PrivateEvent::Refused { request, client_order_id, code }
+    })
+}
+
+/// Codes and statuses that leave open whether the request was carried out.
+fn is_outcome_unknown(status: u64, code: i32) -> bool {
+    // -1008 (overload) is a definite failure although it may come with a 503.
+    matches!(code, -1000 | -1001 | -1006 | -1007) || (status >= 500 && code != -1008) || status == 408
+}
+
+/// An order as REST and WebSocket answers show it.
+fn answer_report(result: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Report, PrivateError> {
+    let symbol = result.get_str("symbol").ok_or(PrivateError)?;
+    let definition = &definitions[find_symbol(definitions, symbol.as_bytes()).ok_or(PrivateError)?];
+    Ok(Report {
+        state: order_state(result.get_str("status").ok_or(PrivateError)?)?,
+        filled: amount(result, "executedQty", definition.qty_scale).unwrap_or(0),
+        venue_order_id: result.get_u64("orderId").ok_or(PrivateError)?,
+    })
+}
+
+/// The venue's order status as ours.
+pub(super) fn order_state(status: &str) -> Result<OrderState, PrivateError> {
+    Ok(match status {
+        "NEW" => OrderState::Working,
+        "PARTIALLY_FILLED" => OrderState::PartiallyFilled,
+        "FILLED" => OrderState::Filled,
+        "CANCELED" => OrderState::Canceled,
+        "EXPIRED" | "EXPIRED_IN_MATCH" => OrderState::Expired,
+        "REJECTED" => OrderState::Rejected,
+        _ => return Err(PrivateError),
+    })
+}
+
+fn amount(event: Node<'_>, key: &str, scale: u8) -> Result<i64, PrivateError> {
+    let text = event.get_str(key).ok_or(PrivateError)?;
+    decimal::parse(text.as_bytes(), scale).map_err(|_| PrivateError)
+}
+
+fn order_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    let order = event.get("o").ok_or(PrivateError)?;
+    let symbol = order.get_str("s").ok_or(PrivateError)?;
+    let Some(index) = find_symbol(definitions, symbol.as_bytes()) else { return Ok(PrivateEvent::Ignored) };
+    let definition = &definitions[index];
+    let client_order_id = ClientOrderId::from_venue(order.get_str("c").ok_or(PrivateError)?.as_bytes());
+    let report = Report {
+        state: order_state(order.get_str("X").ok_or(PrivateError)?)?,
+        filled: amount(order, "z", definition.qty_scale)?,
+        venue_order_id: order.get_u64("i").ok_or(PrivateError)?,
+    };
+    let is_execution = matches!(order.get_str("x"), Some("TRADE" | "CALCULATED"));
+    let fill = if is_execution { Some(execution(order, definition, client_order_id)?) } else { None };
+    Ok(PrivateEvent::Order { client_order_id, instrument: index as u32, report, fill })
+}
+
+fn execution(
+    order: Node<'_>,
+    definition: &InstrumentDefinition,
+    client_order_id: ClientOrderId,
+) -> Result<FillRecord, PrivateError> {
+    let mut fee_asset = [0; 8];
+    let asset = order.get_str("N").unwrap_or_default().as_bytes();
+    let len = asset.len().min(8);
+    fee_asset[..len].copy_from_slice(&asset[..len]);
+    let side = match order.get_str("S") {
+        Some("BUY") => Side::Buy,
+        Some("SELL") => Side::Sell,
+        _ => return Err(PrivateError),
+    };
+    Ok(FillRecord {
+        client_order_id,
+        venue_order_id: order.get_u64("i").ok_or(PrivateError)?,
+        trade_id: order.get_u64("t").ok_or(PrivateError)?,
+        venue_ms: order.get_u64("T").ok_or(PrivateError)?,
+        price: amount(order, "L", definition.price_scale)?,
+        qty: amount(order, "l", definition.qty_scale)?,
+        fee_e8: amount(order, "n", 8).unwrap_or(0),
+        fee_asset,
+        instrument: definition.instrument,
+        side: side as u8,
+        is_maker: u8::from(order.get_bool("m").ok_or(PrivateError)?),
+        is_reconciled: 0,
+        reserved: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickpath_shared::types::Symbol;
+
+    fn decode(frame: &str) -> Result<PrivateEvent, PrivateError> {
+        let definition = InstrumentDefinition {
+            symbol: Symbol::new("BTCUSDT").unwrap(),
+            instrument: 0,
+            version: 1,
+            price_scale: 2,
+            qty_scale: 4,
+            is_trading: 1,
+            price_places: 1,
+            qty_places: 3,
+            reserved: [0; 3],
+            tick: 10,
+            lot: 10,
+            price_min: 0,
+            price_max: i64::MAX,
+            qty_min: 10,
+            qty_max: i64::MAX,
+            notional_min_e8: 0,
+        };
+        PrivateDecoder::new(65_536).decode(frame.as_bytes(), &[definition])
+    }
+
+    // Genuine, USD-M mainnet, 2024-11-18.
+    const TRADE: &str = r#"{"e":"ORDER_TRADE_UPDATE","T":1731954087444,"E":1731954087444,"o":{"s":"BTCUSDT","c":"android_MLA5BSDBdSD12WPlEyMh","S":"BUY","o":"LIMIT","f":"GTC","q":"0.002","p":"91739.90","ap":"91739.90000","sp":"0","x":"TRADE","X":"FILLED","i":482255808281,"l":"0.002","z":"0.002","L":"91739.90","n":"0.09173990","N":"USDT","T":1731954087444,"t":5612428004,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"LIMIT","ps":"BOTH","cp":false,"rp":"0","pP":false,"si":0,"ss":0,"V":"EXPIRE_MAKER","pm":"NONE","gtd":0}}"#;
+
+    #[test]
+    fn a_genuine_execution_decodes() {
+        let PrivateEvent::Order { report, fill: Some(fill), .. } = decode(TRADE).unwrap() else { panic!() };
+        assert_eq!((report.state, report.filled), (OrderState::Filled, 20));
+        assert_eq!(
+            (fill.trade_id, fill.price, fill.qty, fill.fee_e8),
+            (5_612_428_004, 9_173_990, 20, 9_173_990)
+        );
+        assert_eq!((fill.side, fill.is_maker, &fill.fee_asset[..4]), (Side::Buy as u8, 0, &b"USDT"[..]));
+    }
+
+    #[test]
+    fn answers_are_matched_by_their_id() {
+        let accepted = r#"{"id":"ptp001-0s47mow-00000001","status":200,"result":{"orderId":325078477,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"x","price":"43187.00","origQty":"0.100","executedQty":"0.000"}}"#;
+        let event = decode(accepted).unwrap();
+        assert!(
+            matches!(event, PrivateEvent::Accepted { request: RequestKind::Place, client_order_id, report }
+            if client_order_id.as_str() == "tp001-0s47mow-00000001" && report.venue_order_id == 325_078_477)
+        );
+        let refused = r#"{"id":"ctp001-0s47mow-00000001","status":400,"error":{"code":-2011,"msg":"Unknown order sent."}}"#;
+        assert!(matches!(
+            decode(refused).unwrap(),
+            PrivateEvent::Refused { request: RequestKind::Cancel, code: -2011, .. }
+        ));
+    }
+
+    #[test]
+    fn outcomes_the_venue_does_not_know_are_unknown() {
+        for (status, code) in [(503, -1007), (400, -1007), (500, -1000), (408, -1001), (502, -1)] {
+            let frame = format!(r#"{{"id":"px","status":{status},"error":{{"code":{code},"msg":""}}}}"#);
+            assert!(matches!(decode(&frame).unwrap(), PrivateEvent::Unknown { .. }), "{frame}");
+        }
+        let throttled = r#"{"id":"px","status":503,"error":{"code":-1008,"msg":""}}"#;
+        assert!(matches!(decode(throttled).unwrap(), PrivateEvent::Refused { .. }));
+    }
+
+    #[test]
+    fn session_errors_have_no_id_and_secrets_are_recognised() {
+        let lost = r#"{"id":null,"status":401,"error":{"code":-2015,"msg":""}}"#;
+        assert_eq!(decode(lost).unwrap(), PrivateEvent::SessionLost { code: -2015 });
+        let expired = r#"{"e":"listenKeyExpired","E":1736996475556,"listenKey":"WsCMN0a4"}"#;
+        assert!(is_secret(expired.as_bytes()) && !is_secret(TRADE.as_bytes()));
+        assert_eq!(decode(expired).unwrap(), PrivateEvent::KeyExpired);
+        assert_eq!(decode(r#"{"e":"TRADE_LITE","t":1}"#).unwrap(), PrivateEvent::Ignored);
+    }
+}
