@@ -81,6 +81,11 @@ impl Clock {
         self.start_unix_ns
     }
 
+    /// The host's monotonic clock at session time zero.
+    pub fn start_host_ns(&self) -> u64 {
+        self.start_host_ns
+    }
+
     /// Session time of a [`host_ns_now`] stamp taken by another process; 0 for one before the session.
     pub fn from_host_ns(&self, host_ns: u64) -> Nanos {
         host_ns.saturating_sub(self.start_host_ns)

@@ -269,9 +269,14 @@ impl Status {
         self.file.u64_at(offset).store(value as u64, Ordering::Relaxed);
     }
 
-    /// Publishes how many commands were taken and the answer to the last one.
-    pub fn answer(&self, taken: u64, id: u64, outcome: u16) {
-        let slot = self.file.u64s_at(ANSWERS_AT + (taken as usize % ANSWERS) * 16, 2);
+    /// A word of an instrument, read back by the hot process itself.
+    pub fn instrument(&self, instrument: u32, word: InstrumentWord) -> i64 {
+        self.file.u64_at(instrument_word(instrument as usize, word)).load(Ordering::Relaxed) as i64
+    }
+
+    /// Publishes how many commands were taken, and answer number `number`, to the command `id`.
+    pub fn answer(&self, taken: u64, number: u64, id: u64, outcome: u16) {
+        let slot = self.file.u64s_at(ANSWERS_AT + (number as usize % ANSWERS) * 16, 2);
         slot[1].store(outcome.into(), Ordering::Relaxed);
         slot[0].store(id, Ordering::Release);
         self.put(at::COMMANDS_TAKEN, taken);

@@ -8,7 +8,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Slots of a ring: two of the largest events, so that one can wait while another is written.
-pub const EVENT_RING_SLOTS: usize = 4 * EVENT_SLOTS_MAX;
+const EVENT_RING_SLOTS: usize = 4 * EVENT_SLOTS_MAX;
 
 const _: () = assert!(EVENT_RING_SLOTS >= 2 * EVENT_SLOTS_MAX, "a frame crosses whole or not at all");
 

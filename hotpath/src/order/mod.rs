@@ -41,6 +41,11 @@ impl OrderTable {
         self.slots.iter().position(|slot| slot.as_ref().is_some_and(|o| o.client_order_id == *id))
     }
 
+    /// The order with this venue id; trade lists know no other.
+    pub fn find_by_venue_id(&self, venue_order_id: u64) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|o| o.venue_order_id == venue_order_id))
+    }
+
     /// The order in a slot that [`Self::find`] or [`Self::occupied`] named.
     pub fn get_mut(&mut self, slot: usize) -> Option<&mut Order> {
         self.slots.get_mut(slot)?.as_mut()

@@ -6,7 +6,20 @@
 pub mod binance;
 
 pub use binance::sign::Secret;
+pub use binance::usdm::rest::{Rest, RestError, agent, is_live_host, is_logged_on, logon_request, streams};
 pub use binance::usdm::{
-    DecodeError, Decoded, KEY_EXPIRED, MarketDecoder, OrderEncoder, PrivateDecoder, PrivateEvent,
-    REQUEST_BYTES_MAX, Request, RequestKind, is_secret, sign_request,
+    BOOK_STREAMS, DecodeError, Decoded, KEY_EXPIRED, KIND, MARKET_STREAMS, MarketDecoder, OrderEncoder,
+    PrivateDecoder, PrivateEvent, REQUEST_BYTES_MAX, Request, RequestKind, is_secret, sign_request,
 };
+
+use tickpath_shared::config::KeyKind;
+
+/// What identifies us to a venue.
+pub struct Credentials {
+    /// API key, not secret by itself but never journalled.
+    pub api_key: String,
+    /// Signing secret.
+    pub secret: Secret,
+    /// Kind of key.
+    pub kind: KeyKind,
+}

@@ -8,8 +8,8 @@ use crate::{
 use tickpath_shared::{
     Nanos,
     record::{
-        Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord,
-        ReconciledRecord, TimeRecord,
+        Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, OrderStateRecord,
+        PositionRecord, ReconciledRecord, TimeRecord,
     },
     types::{OrderState, Side},
 };
@@ -120,6 +120,10 @@ impl Gateway {
             return;
         }
         let said = Report { state, filled: report.filled, venue_order_id: report.venue_order_id };
+        if self.orders.find(&report.client_order_id).is_none() {
+            record_earlier(now, cause, &report, port);
+            return;
+        }
         self.on_report(now, cause, report.client_order_id, said, 0, port);
     }
 
@@ -146,4 +150,18 @@ impl Gateway {
         }
         port.on_gauges(self);
     }
+}
+
+/// How an order of an earlier session ended, for the books of the control process.
+fn record_earlier(now: Nanos, cause: Cause, report: &OrderReportRecord, port: &mut impl GatewayPort) {
+    let record = OrderStateRecord {
+        client_order_id: report.client_order_id,
+        venue_order_id: report.venue_order_id,
+        filled: report.filled,
+        code: 0,
+        from: OrderState::Unknown as u8,
+        to: report.state,
+        reserved: [0; 2],
+    };
+    port.record(Kind::OrderState, Class::Audit, now, cause, &[record.as_bytes()]);
 }

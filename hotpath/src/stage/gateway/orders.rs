@@ -328,7 +328,8 @@ impl Gateway {
             // Kept until it is known whether the start position contains it; listed trades it contains.
             self.early_fills.push(fill);
         }
-        let Some(slot) = self.orders.find(&fill.client_order_id) else {
+        let by_id = self.orders.find(&fill.client_order_id);
+        let Some(slot) = by_id.or_else(|| self.orders.find_by_venue_id(fill.venue_order_id)) else {
             if fill.is_reconciled == 0 {
                 port.count(Counter::FillsForeign, 1);
             }

@@ -4,7 +4,16 @@ mod decode;
 mod fallback;
 mod order_text;
 mod private;
+pub mod rest;
 
 pub use decode::{DecodeError, Decoded, MarketDecoder};
 pub use order_text::{OrderEncoder, REQUEST_BYTES_MAX, Request, sign_request};
 pub use private::{KEY_EXPIRED, PrivateDecoder, PrivateError, PrivateEvent, RequestKind, is_secret};
+
+/// Name of the venue in the configuration.
+pub const KIND: &str = "binance-usdm";
+
+/// Streams of the book connection besides the diffs.
+pub const BOOK_STREAMS: &[&str] = &["bookTicker", "trade"];
+/// Streams of the other market connection.
+pub const MARKET_STREAMS: &[&str] = &["markPrice@1s"];

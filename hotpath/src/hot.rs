@@ -1,0 +1,587 @@
+//! The hot process: start-up in order, the session thread's loop, and an ordered end.
+
+use crate::{
+    guard,
+    live::{EngineStage, GatewayLinks, GatewayParts, GatewayStage, OrderSigner, event_ring},
+    net::affinity,
+    pipeline::{self, HotThreads, Stages, lane},
+    session::{
+        Session, SessionParts, SessionRings,
+        connect::Roots,
+        jobs::{Job, Workshop},
+    },
+    stage::{
+        engine::Engine,
+        feed::{FeedStage, Links},
+        gateway::{Gateway, OrderIds},
+    },
+    venue::{self, Credentials, KIND, MarketDecoder, Rest, Secret},
+};
+use rtrb::RingBuffer;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use thiserror::Error;
+use tickpath_shared::{
+    clock::{Clock, unix_ns_now},
+    command::CommandFile,
+    config::{Config, KeyKind, Mode},
+    journal::{Lane, LaneSpec, LaneWriter, SEGMENTS_MIN},
+    memory::{MemoryError, free_bytes, install_sigbus_handler},
+    paths::{CurrentSession, DataDir, create_private_dir, open_private, remove_synced, replace_file},
+    record::{Cause, Class, EventCode, Kind, SessionEventRecord, Severity},
+    status::{Identity, Status},
+    types::{EpochError, EpochFile, InstanceId, InstrumentDefinition},
+};
+use zerocopy::IntoBytes;
+
+/// Lane of last words.
+const PANIC_LANE: u16 = 4;
+const PANIC_SEGMENT_BYTES: usize = 64 * 1024;
+/// How long the venue may take to answer at the start.
+const VENUE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why the hot process did not start or had to stop. Exit codes are those of the command line.
+#[derive(Debug, Error)]
+pub enum HotError {
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// A guard, a latch or another process forbids it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The venue did not answer or not as documented.
+    #[error("venue: {0}")]
+    Venue(String),
+    /// The host lacks something.
+    #[error("{0}")]
+    Environment(String),
+    /// Shared memory could not be had.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Client order ids could not be made unique.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The file system refused.
+    #[error("data directory: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl HotError {
+    /// Exit code: 3 configuration, 4 risk or latch, 5 venue, 6 environment.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 3,
+            Self::Forbidden(_) => 4,
+            Self::Venue(_) => 5,
+            Self::Environment(_) | Self::Memory(_) | Self::Epoch(_) | Self::Io(_) => 6,
+        }
+    }
+}
+
+/// Runs the hot process on a data directory until `is_stop` or a stop command.
+///
+/// # Errors
+///
+/// [`HotError`].
+pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
+    install_sigbus_handler();
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let _lock = data.try_lock("hot.lock")?.ok_or_else(|| {
+        HotError::Environment(format!("another hot process runs on {}", data.root().display()))
+    })?;
+    check_cores(config)?;
+    let credentials = Arc::new(load_credentials(config)?);
+    let approval = std::env::var(guard::APPROVAL_VARIABLE).ok();
+    guard::check(config, approval.as_deref(), &credentials.api_key)
+        .map_err(|failures| HotError::Forbidden(failures.join("; ")))?;
+    let is_unclean = data.unclean_marker().exists();
+    let session = EpochFile::new(data.root()).claim(unix_ns_now() / 1_000_000_000)?;
+    let clock = Clock::start();
+    let (roots, rest) = open_rest(config, &credentials)?;
+    let definitions = fetch_definitions(config, &rest)?;
+    let files = SharedFiles::create(data, config, session, &clock, &definitions)?;
+    install_panic_hook(files.panic_lane, clock.clone());
+    replace_file(&data.unclean_marker(), b"set while a hot process runs\n")?;
+    data.set_current_session(&CurrentSession { session, shared_dir: files.dir.clone() })?;
+    let shop = Arc::new(Workshop {
+        config: config.clone(),
+        definitions,
+        credentials,
+        roots,
+        rest,
+        clock: clock.clone(),
+        venue_epoch_ns: AtomicU64::new(0),
+    });
+    let hot = Hot { data, config, session, clock, shop, is_unclean };
+    hot.run(files.parts, &files.notes, is_stop)
+}
+
+/// Cores are checked here, because the crate that pins aborts on a core beyond the mask.
+fn check_cores(config: &Config) -> Result<(), HotError> {
+    let allowed = affinity::allowed_cores();
+    for core in config.thread.iter().filter_map(|t| t.core) {
+        affinity::check_core(core, &allowed).map_err(HotError::Config)?;
+    }
+    Ok(())
+}
+
+/// Reads key and secret from 0600 files named by the configuration or by `*_FILE` variables.
+///
+/// # Errors
+///
+/// [`HotError::Config`] naming the file, never its content.
+pub fn load_credentials(config: &Config) -> Result<Credentials, HotError> {
+    let file = |variable: &str, configured: &Path| {
+        std::env::var_os(variable).map_or_else(|| configured.to_owned(), PathBuf::from)
+    };
+    let api_key = read_secret(&file("TICKPATH_API_KEY_FILE", &config.venue.api_key_file))?;
+    let path = file("TICKPATH_API_SECRET_FILE", &config.venue.api_secret_file);
+    let text = read_secret(&path)?;
+    let secret = match config.venue.key_kind {
+        KeyKind::Hmac => Secret::hmac(text.trim()),
+        KeyKind::Ed25519 => Secret::ed25519_pem(&text),
+    };
+    let secret = secret.map_err(|e| HotError::Config(format!("secret file {}: {e}", path.display())))?;
+    Ok(Credentials { api_key: api_key.trim().to_owned(), secret, kind: config.venue.key_kind })
+}
+
+fn read_secret(path: &Path) -> Result<zeroize::Zeroizing<String>, HotError> {
+    use std::{io::Read, os::unix::fs::PermissionsExt};
+    let fail = |why: String| HotError::Config(format!("secret file {}: {why}", path.display()));
+    let mut file =
+        open_private(path, std::fs::OpenOptions::new().read(true)).map_err(|e| fail(e.to_string()))?;
+    let mode = file.metadata().map_err(|e| fail(e.to_string()))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(fail(format!("mode {mode:o} lets others read it, must be 600")));
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(|e| fail(e.to_string()))?;
+    Ok(text)
+}
+
+/// Opens the REST client of a configuration, for the hot process and for the supervisor's kill road.
+///
+/// # Errors
+///
+/// [`HotError::Config`].
+pub fn open_rest(config: &Config, credentials: &Arc<Credentials>) -> Result<(Roots, Rest), HotError> {
+    if config.venue.kind != KIND {
+        return Err(HotError::Config(format!("venue.kind: {:?} is not {KIND:?}", config.venue.kind)));
+    }
+    let roots = Roots::load(&config.venue.ca_file).map_err(|e| HotError::Config(e.to_string()))?;
+    let agent = venue::agent(roots.rest(), Duration::from_secs(10));
+    let rest = Rest::new(agent, &config.venue.rest_url, Arc::clone(credentials), config.venue.recv_window_ms);
+    Ok((roots, rest))
+}
+
+/// Asks until the venue answers: it may be starting too.
+fn fetch_definitions(config: &Config, rest: &Rest) -> Result<Vec<InstrumentDefinition>, HotError> {
+    let symbols: Vec<&str> = config.instrument.iter().map(|i| i.symbol.as_str()).collect();
+    let deadline = std::time::Instant::now() + VENUE_PATIENCE;
+    loop {
+        match rest.definitions(&symbols) {
+            Ok(definitions) => return Ok(definitions),
+            Err(e @ venue::RestError::Malformed { .. }) => return Err(HotError::Venue(e.to_string())),
+            Err(e) if std::time::Instant::now() > deadline => {
+                return Err(HotError::Venue(format!("no definitions within {VENUE_PATIENCE:?}: {e}")));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Everything of a session that lies in shared memory.
+struct SharedFiles {
+    dir: PathBuf,
+    panic_lane: LaneWriter,
+    parts: FileParts,
+    notes: Vec<(Severity, String)>,
+}
+
+struct FileParts {
+    lanes: Vec<LaneWriter>,
+    status: Arc<Status>,
+    command: Arc<CommandFile>,
+}
+
+impl SharedFiles {
+    fn create(
+        data: &DataDir,
+        config: &Config,
+        session: u64,
+        clock: &Clock,
+        definitions: &[InstrumentDefinition],
+    ) -> Result<Self, HotError> {
+        let mut notes = Vec::new();
+        let dir = choose_dir(data, config, session, &mut notes)?;
+        let metadata = metadata(config, session, clock, definitions);
+        match Self::fill(&dir, data, config, session, clock, &metadata, &mut notes) {
+            Ok((panic_lane, parts)) => Ok(Self { dir, panic_lane, parts, notes }),
+            Err(e) => {
+                // A half-made session must not keep the memory it got.
+                let _ = std::fs::remove_dir_all(&dir);
+                Err(e)
+            }
+        }
+    }
+
+    fn fill(
+        dir: &Path,
+        data: &DataDir,
+        config: &Config,
+        session: u64,
+        clock: &Clock,
+        metadata: &str,
+        notes: &mut Vec<(Severity, String)>,
+    ) -> Result<(LaneWriter, FileParts), HotError> {
+        let mut lanes = Vec::new();
+        for spec in lane_specs(config, session) {
+            let writer = Lane::create(dir, spec, metadata)?;
+            notes.push(lock_note(config, &writer));
+            lanes.push(writer);
+        }
+        let panic_spec = LaneSpec {
+            session,
+            lane: PANIC_LANE,
+            name: "panic".into(),
+            segment_bytes: PANIC_SEGMENT_BYTES,
+            segments: SEGMENTS_MIN,
+        };
+        let panic_lane = Lane::create(dir, panic_spec, metadata)?;
+        let identity = Identity {
+            session,
+            pid: std::process::id(),
+            start_unix_ns: clock.start_unix_ns(),
+            start_host_ns: clock.start_host_ns(),
+            is_live: config.instance.mode == Mode::Live,
+            build: build_text(),
+        };
+        let status = Arc::new(Status::create(&dir.join("status"), &identity)?);
+        let is_killed = data.kill_latch().exists();
+        let command = Arc::new(CommandFile::create(&dir.join("command"), session, is_killed)?);
+        Ok((panic_lane, FileParts { lanes, status, command }))
+    }
+}
+
+fn lane_specs(config: &Config, session: u64) -> Vec<LaneSpec> {
+    let journal = &config.journal;
+    let mib = [journal.session_mib, journal.feed_mib, journal.engine_mib, journal.gateway_mib];
+    let spec = |(lane, mib): (u16, usize)| LaneSpec {
+        session,
+        lane,
+        name: lane::NAMES[usize::from(lane)].into(),
+        segment_bytes: journal.segment_mib << 20,
+        segments: mib / journal.segment_mib,
+    };
+    (0..).zip(mib).map(spec).collect()
+}
+
+fn lock_note(config: &Config, writer: &LaneWriter) -> (Severity, String) {
+    let shared = writer.shared();
+    let (name, mib) = (&shared.spec().name, shared.spec().file_bytes() >> 20);
+    if !config.journal.lock {
+        return (Severity::Info, format!("lane {name}: {mib} MiB, lock not asked for"));
+    }
+    match shared.file().lock() {
+        Ok(()) => (Severity::Info, format!("lane {name}: {mib} MiB, locked in memory")),
+        Err(e) => (Severity::Warning, format!("lane {name}: {mib} MiB, not locked in memory: {e}")),
+    }
+}
+
+/// Shared memory by default; the data directory, with a warning, where shared memory is too small.
+fn choose_dir(
+    data: &DataDir,
+    config: &Config,
+    session: u64,
+    notes: &mut Vec<(Severity, String)>,
+) -> Result<PathBuf, HotError> {
+    let needed: u64 = lane_specs(config, session).iter().map(LaneSpec::file_bytes).sum::<u64>() + (4 << 20);
+    let shm = Path::new("/dev/shm");
+    let on_disk = data.root().join("journal");
+    let free = free_bytes(shm);
+    let base = match config.journal.dir.as_str() {
+        "auto" if free >= needed => shm_dir(data),
+        "auto" => {
+            let text = format!(
+                "/dev/shm has {} MiB free, the lanes need {}: they go to {}, where write-back may stall a \
+                 store; make /dev/shm larger (docker: shm_size) or the pools smaller (journal.*_mib)",
+                free >> 20,
+                needed >> 20,
+                on_disk.display()
+            );
+            notes.push((Severity::Warning, text));
+            on_disk
+        }
+        "shm" if free < needed => {
+            return Err(HotError::Environment(format!(
+                "journal.dir is \"shm\", but /dev/shm has {} MiB free and the lanes need {}; make it larger \
+                 (docker: shm_size) or the pools smaller (journal.*_mib)",
+                free >> 20,
+                needed >> 20
+            )));
+        }
+        "shm" => shm_dir(data),
+        other => PathBuf::from(other),
+    };
+    let dir = base.join(session.to_string());
+    create_private_dir(&dir)?;
+    Ok(dir)
+}
+
+/// One folder a data directory, told apart by a checksum of its path.
+fn shm_dir(data: &DataDir) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let path = data.root().as_os_str().as_bytes();
+    let tag = path
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    Path::new("/dev/shm").join(format!("tickpath-{}-{tag:016x}", rustix::process::geteuid().as_raw()))
+}
+
+/// Version and profile.
+pub fn build_text() -> String {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    format!("{} {profile} {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
+}
+
+/// What makes a lane self-describing. Holds file names of secrets, never their content.
+fn metadata(config: &Config, session: u64, clock: &Clock, definitions: &[InstrumentDefinition]) -> String {
+    let definitions: Vec<_> = definitions
+        .iter()
+        .map(|d| {
+            serde_json::json!({"symbol": d.symbol.as_str(), "instrument": d.instrument, "price_scale": d.price_scale,
+                "qty_scale": d.qty_scale, "tick": d.tick, "lot": d.lot})
+        })
+        .collect();
+    let kinds: Vec<_> = Kind::ALL.iter().map(|k| (*k as u16, k.label())).collect();
+    serde_json::json!({
+        "build": build_text(),
+        "session": session,
+        "start_unix_ns": clock.start_unix_ns(),
+        "clock": clock.source(),
+        "record_layout": tickpath_shared::record::LAYOUT,
+        "kinds": kinds,
+        "definitions": definitions,
+        "config": config,
+    })
+    .to_string()
+}
+
+/// Lane for the last words of a panic; locked by nobody else.
+static LAST_WORDS: OnceLock<Mutex<LaneWriter>> = OnceLock::new();
+
+fn install_panic_hook(lane: LaneWriter, clock: Clock) {
+    let _ = LAST_WORDS.set(Mutex::new(lane));
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if let Some(lane) = LAST_WORDS.get()
+            && let Ok(mut lane) = lane.lock()
+        {
+            let record = SessionEventRecord {
+                code: EventCode::Panic as u16,
+                severity: Severity::Error as u16,
+                reserved: 0,
+            };
+            let text = info.to_string();
+            let _ = lane.append(
+                Kind::SessionEvent,
+                Class::Audit,
+                clock.now(),
+                Cause::NONE,
+                &[record.as_bytes(), text.as_bytes()],
+            );
+        }
+        default(info);
+        std::process::abort();
+    }));
+}
+
+struct Hot<'a> {
+    data: &'a DataDir,
+    config: &'a Config,
+    session: u64,
+    clock: Clock,
+    shop: Arc<Workshop>,
+    is_unclean: bool,
+}
+
+impl Hot<'_> {
+    fn run(
+        self,
+        parts: FileParts,
+        notes: &[(Severity, String)],
+        is_stop: impl FnMut() -> bool,
+    ) -> Result<(), HotError> {
+        let status = Arc::clone(&parts.status);
+        // Workers first: threads inherit the affinity of the one that spawns them.
+        let (jobs, jobs_taken) = crossbeam::channel::unbounded();
+        let (done_sent, done) = crossbeam::channel::unbounded();
+        let workers = self.shop.start(3, &jobs_taken, &done_sent)?;
+        let (stages, mut session) = self.assemble(parts, jobs.clone(), done)?;
+        for (severity, text) in notes {
+            session.event(EventCode::Setting, *severity, text);
+        }
+        let threads = HotThreads::start(&self.config.thread, stages)?;
+        for line in &threads.report {
+            session.event(EventCode::Setting, Severity::Info, line);
+        }
+        session.event(EventCode::Started, Severity::Info, &build_text());
+        let outcome = session.run(is_stop);
+        threads.stop();
+        session.drop_dead_links();
+        for _ in &workers {
+            let _ = jobs.send(Job::Quit);
+        }
+        self.finish(&mut session, &status, outcome)
+    }
+
+    fn finish(
+        &self,
+        session: &mut Session,
+        status: &Status,
+        outcome: Result<(), String>,
+    ) -> Result<(), HotError> {
+        match outcome {
+            Ok(()) => {
+                session.event(EventCode::Stopped, Severity::Info, "stopped in order");
+                status.set_stopped();
+                remove_synced(&self.data.unclean_marker())?;
+                Ok(())
+            }
+            Err(reason) => {
+                session.event(EventCode::Stopped, Severity::Error, &reason);
+                status.set_stopped();
+                Err(HotError::Forbidden(reason))
+            }
+        }
+    }
+
+    /// Cores, stages, rings.
+    fn assemble(
+        &self,
+        parts: FileParts,
+        jobs: crossbeam::channel::Sender<Job>,
+        done: crossbeam::channel::Receiver<crate::session::jobs::Done>,
+    ) -> Result<(Stages, Session), HotError> {
+        let definitions = &self.shop.definitions;
+        let FileParts { lanes, status, command } = parts;
+        let shared: Vec<_> = lanes.iter().map(LaneWriter::shared).collect();
+        let Ok([session_lane, feed_lane, engine_lane, gateway_lane]) = <[LaneWriter; 4]>::try_from(lanes)
+        else {
+            unreachable!("four lanes are made")
+        };
+        let is_tampered = Arc::new(AtomicBool::new(false));
+        let (snapshots, snapshot_ring) = event_ring();
+        let (outcomes, outcomes_taken) = RingBuffer::new(pipeline::OUTCOMES);
+        let (account, account_taken) = RingBuffer::new(pipeline::ACCOUNT_MESSAGES);
+        let (engine_asks, engine_asked) = RingBuffer::new(pipeline::ASKS);
+        let (gateway_asks, gateway_asked) = RingBuffer::new(pipeline::ASKS);
+        let (feed_links, feed_incoming) = RingBuffer::new(pipeline::LINKS);
+        let (feed_outgoing, feed_dead) = RingBuffer::new(pipeline::LINKS);
+        let (gateway_links, gateway_incoming) = RingBuffer::new(pipeline::LINKS);
+        let (gateway_outgoing, gateway_dead) = RingBuffer::new(pipeline::LINKS);
+
+        let frame_bytes_max = self.config.venue.frame_bytes_max;
+        let feed = FeedStage::new(
+            MarketDecoder::new(definitions, frame_bytes_max),
+            feed_lane,
+            Links { incoming: feed_incoming, outgoing: feed_outgoing },
+            Arc::clone(&status),
+            self.clock.clone(),
+            self.config.journal.overload,
+        );
+        let engine = Engine::new(self.config, definitions).map_err(HotError::Config)?;
+        let engine = EngineStage::new(
+            engine,
+            engine_lane,
+            Arc::clone(&status),
+            self.clock.clone(),
+            snapshot_ring,
+            outcomes_taken,
+            engine_asks,
+        );
+        let gateway = GatewayStage::new(
+            self.gateway_core(&command)?,
+            GatewayParts {
+                lane: gateway_lane,
+                status: Arc::clone(&status),
+                clock: self.clock.clone(),
+                command: Arc::clone(&command),
+                lanes: shared.clone(),
+                is_tampered: Arc::clone(&is_tampered),
+                signer: self.signer()?,
+                frame_bytes_max,
+            },
+            GatewayLinks {
+                links: Links { incoming: gateway_incoming, outgoing: gateway_outgoing },
+                account: account_taken,
+                outcomes,
+                asks: gateway_asks,
+            },
+        );
+        let session = Session::new(
+            SessionParts {
+                config: self.config.clone(),
+                data: self.data.clone(),
+                lane: session_lane,
+                lanes: shared,
+                status,
+                command,
+                clock: self.clock.clone(),
+                shop: Arc::clone(&self.shop),
+                is_tampered,
+                is_unclean: self.is_unclean,
+                session: self.session,
+            },
+            SessionRings {
+                snapshots,
+                account,
+                engine_asks: engine_asked,
+                gateway_asks: gateway_asked,
+                feed_links,
+                gateway_links,
+                feed_dead,
+                gateway_dead,
+            },
+            jobs,
+            done,
+        );
+        Ok((Stages { feed, engine, gateway }, session))
+    }
+
+    fn gateway_core(&self, command: &CommandFile) -> Result<Gateway, HotError> {
+        let instance =
+            InstanceId::new(&self.config.instance.id).map_err(|e| HotError::Config(e.to_string()))?;
+        let ids = OrderIds { instance, epoch: self.session };
+        let is_killed = command.kill_word() != 0;
+        Ok(Gateway::new(self.config, &self.shop.definitions, ids, self.is_unclean, is_killed))
+    }
+
+    /// Keys that cannot log a session on sign every request.
+    fn signer(&self) -> Result<Option<OrderSigner>, HotError> {
+        if self.config.venue.key_kind != KeyKind::Hmac {
+            return Ok(None);
+        }
+        let Credentials { api_key, secret, .. } = load_credentials(self.config)?;
+        Ok(Some(OrderSigner { api_key, secret }))
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_until_signal(data: &DataDir, config: &Config) -> Result<(), HotError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    run(data, config, || stop.load(Ordering::Relaxed))
+}

@@ -1,0 +1,211 @@
+//! Regular duties of the session thread: reclamation, clocks, files, keys, commands.
+
+use super::{AccountPhase, Session, jobs::Job};
+use std::sync::atomic::Ordering;
+use tickpath_shared::{
+    Nanos,
+    clock::host_ns_now,
+    command::{Command, CommandOutcome, Verb},
+    config::Mode,
+    counters::Counter,
+    record::{Class, CommandRecord, CommandResultRecord, EventCode, Kind, Severity},
+    status::InstrumentWord,
+};
+use zerocopy::IntoBytes;
+
+const RECLAIM_NS: Nanos = 5_000_000;
+const SECOND_NS: Nanos = 1_000_000_000;
+const TIME_SYNC_NS: Nanos = 10 * SECOND_NS;
+const KEEP_KEY_NS: Nanos = 30 * 60 * SECOND_NS;
+/// Time for the gateway to take the stop command and send its cancels.
+const STOP_SETTLE_NS: Nanos = 100_000_000;
+/// Command ids remembered against repetition.
+const IDS_MAX: usize = 4096;
+
+/// When what is due next.
+#[derive(Default)]
+pub(super) struct Schedule {
+    next_reclaim_ns: Nanos,
+    next_second_ns: Nanos,
+    pub(super) next_time_ns: Nanos,
+    next_key_ns: Nanos,
+    stop_sent_ns: Option<Nanos>,
+    pub(super) last_drift_ns: i64,
+}
+
+impl Schedule {
+    pub(super) fn is_stop_settled(&self, now: Nanos) -> bool {
+        self.stop_sent_ns.is_some_and(|sent| now > sent + STOP_SETTLE_NS)
+    }
+}
+
+impl Session {
+    pub(super) fn run_duties(&mut self, now: Nanos) {
+        if now >= self.schedule.next_reclaim_ns {
+            self.schedule.next_reclaim_ns = now + RECLAIM_NS;
+            self.reclaim();
+        }
+        if now >= self.schedule.next_second_ns {
+            self.schedule.next_second_ns = now + SECOND_NS;
+            self.every_second();
+        }
+        if now >= self.schedule.next_time_ns {
+            self.schedule.next_time_ns = now + TIME_SYNC_NS;
+            self.send_job(Job::Time);
+        }
+        if self.schedule.next_key_ns == 0 {
+            self.schedule.next_key_ns = now + KEEP_KEY_NS;
+        } else if now >= self.schedule.next_key_ns {
+            self.schedule.next_key_ns = now + KEEP_KEY_NS;
+            self.send_job(Job::KeepListenKey);
+        }
+    }
+
+    /// Gives acknowledged segments back to the writers.
+    fn reclaim(&mut self) {
+        for lane in &self.parts.lanes {
+            let acknowledged = self.parts.command.acknowledged(lane.spec().lane);
+            if !lane.reclaim(acknowledged) {
+                self.parts.status.add(Counter::AckViolations, 1);
+            }
+        }
+        self.parts.lane.report(&self.parts.status);
+    }
+
+    fn every_second(&mut self) {
+        let discipline = self.parts.clock.discipline();
+        self.schedule.last_drift_ns = discipline.drift_ns;
+        if discipline.is_jump {
+            self.parts.status.add(Counter::ClockJumps, 1);
+            let text = format!("clock jumped by {} ns against the host's", discipline.drift_ns);
+            self.event(EventCode::Warning, Severity::Warning, &text);
+            self.schedule.next_time_ns = 0;
+        }
+        if !self.parts.is_tampered.load(Ordering::Relaxed) {
+            let found = self.parts.lanes.iter().find_map(|lane| lane.file().tampering());
+            if let Some(why) = found {
+                self.parts.is_tampered.store(true, Ordering::Relaxed);
+                self.event(
+                    EventCode::Tampering,
+                    Severity::Error,
+                    &format!("journal file {why}; trading halts"),
+                );
+            }
+        }
+        if self.parts.data.kill_latch().exists() && self.parts.command.kill_word() == 0 {
+            self.parts.command.set_kill();
+        }
+    }
+
+    /// Reads the account when it is time and nobody else does.
+    pub(super) fn read_account_when_due(&mut self, now: Nanos) {
+        let AccountPhase::NotBefore(due) = self.account else { return };
+        let has_clock = self.parts.shop.venue_epoch_ns.load(Ordering::Relaxed) != 0;
+        if now >= due && has_clock && !self.is_stopping {
+            self.account = AccountPhase::Reading;
+            let from = self.resume.from(&self.parts.shop.definitions);
+            self.send_job(Job::Account { from, with_orders: true });
+        }
+    }
+
+    pub(super) fn open_orders(&self) -> i64 {
+        (0..self.parts.shop.definitions.len())
+            .map(|i| self.parts.status.instrument(i as u32, InstrumentWord::OpenOrders))
+            .sum()
+    }
+
+    pub(super) fn store_latch(&mut self, is_set: bool) {
+        let data = &self.parts.data;
+        let result = if is_set { data.set_kill_latch("kill word set") } else { data.clear_kill_latch() };
+        let text = if is_set { "kill latch set" } else { "kill latch released" };
+        match result {
+            Ok(()) => self.event(EventCode::KillLatch, Severity::Warning, text),
+            Err(e) => self.event(EventCode::KillLatch, Severity::Error, &format!("{text}, not stored: {e}")),
+        }
+    }
+
+    /// Simulation arms itself, journalled like any other command, never against the latch.
+    pub(super) fn arm_at_start(&mut self) {
+        let instance = &self.parts.config.instance;
+        if instance.arm_at_start && instance.mode == Mode::Simulation && self.parts.command.kill_word() == 0 {
+            self.command_gateway(0, Verb::Arm);
+        }
+    }
+
+    pub(super) fn send_stop(&mut self, now: Nanos) {
+        self.schedule.stop_sent_ns = Some(now);
+        self.command_gateway(0, Verb::Stop);
+    }
+
+    fn command_gateway(&mut self, id: u64, verb: Verb) {
+        let record = CommandRecord { id, verb: verb as u16, reserved: [0; 3] };
+        self.tell_gateway(Kind::Command, record.as_bytes());
+    }
+
+    pub(super) fn take_commands(&mut self, _now: Nanos) -> usize {
+        let mut handled = 0;
+        loop {
+            match self.parts.command.next_after(self.commands_taken) {
+                Ok(None) => return handled,
+                Ok(Some(command)) => {
+                    self.commands_taken += 1;
+                    self.on_command(&command);
+                }
+                Err(_) => {
+                    self.commands_taken += 1;
+                    self.parts.status.add(Counter::CommandsRefused, 1);
+                }
+            }
+            handled += 1;
+        }
+    }
+
+    fn on_command(&mut self, command: &Command) {
+        match self.judge(command) {
+            Ok(Verb::ClearKill) => self.clear_kill(command),
+            Ok(verb) => {
+                self.is_stopping |= verb == Verb::Stop;
+                self.command_gateway(command.id, verb);
+            }
+            Err(outcome) => {
+                self.parts.status.add(Counter::CommandsRefused, 1);
+                self.answer(command.id, command.verb, outcome as u16);
+            }
+        }
+    }
+
+    /// A command is carried out once, in its session and in time.
+    fn judge(&mut self, command: &Command) -> Result<Verb, CommandOutcome> {
+        let verb = command.verb().ok_or(CommandOutcome::UnknownVerb)?;
+        if command.session != self.parts.session {
+            return Err(CommandOutcome::WrongSession);
+        }
+        if host_ns_now() > command.deadline_host_ns {
+            return Err(CommandOutcome::Expired);
+        }
+        if self.command_ids.contains(&command.id) {
+            return Err(CommandOutcome::Repeated);
+        }
+        if self.command_ids.len() == IDS_MAX {
+            self.command_ids.remove(0);
+        }
+        self.command_ids.push(command.id);
+        Ok(verb)
+    }
+
+    /// The word is the hot process's to clear; the gateway sees the change by itself.
+    fn clear_kill(&mut self, command: &Command) {
+        let record = CommandRecord { id: command.id, verb: command.verb, reserved: [0; 3] };
+        self.record(Kind::Command, Class::Audit, &[record.as_bytes()]);
+        self.store_latch(false);
+        self.parts.command.clear_kill();
+        self.answer(command.id, command.verb, CommandOutcome::Done as u16);
+    }
+
+    pub(super) fn answer(&mut self, id: u64, verb: u16, outcome: u16) {
+        let record = CommandResultRecord { id, verb, outcome, reserved: 0 };
+        self.record(Kind::CommandResult, Class::Audit, &[record.as_bytes()]);
+        self.answers += 1;
+        self.parts.status.answer(self.commands_taken, self.answers, id, outcome);
+    }
+}

@@ -1,0 +1,305 @@
+//! The session thread: everything cold that the hot threads need. It is never pinned and may block for
+//! milliseconds, never longer: what can block longer is a job of a worker.
+//!
+//! It owns the session lane, connects and reconnects, fetches snapshots, reads the account, keeps clocks
+//! and keys, takes commands, gives journal segments back and watches the files.
+
+pub mod connect;
+mod duties;
+pub mod jobs;
+mod links;
+mod reports;
+mod resume;
+
+pub use resume::ResumeFile;
+
+use crate::{
+    live::EventSender,
+    message::{AccountMessage, Ask},
+    stage::feed::{DeadLink, NewLink},
+    venue::MarketDecoder,
+};
+use crossbeam::channel::{Receiver, Sender};
+use jobs::{Done, Job, Workshop};
+use links::LinkBook;
+use rtrb::{Consumer, Producer};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tickpath_shared::{
+    Nanos,
+    clock::Clock,
+    command::CommandFile,
+    config::Config,
+    journal::{LaneShared, LaneWriter},
+    paths::DataDir,
+    record::{Cause, Class, EventCode, Kind, SessionEventRecord, Severity},
+    status::{Progress, Status},
+};
+use zerocopy::IntoBytes;
+
+/// Pause of an idle turn.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Ring ends of the session thread.
+pub struct SessionRings {
+    /// Snapshots to the engine.
+    pub snapshots: EventSender,
+    /// Records to the gateway.
+    pub account: Producer<AccountMessage>,
+    /// What the engine asks for.
+    pub engine_asks: Consumer<Ask>,
+    /// What the gateway asks for.
+    pub gateway_asks: Consumer<Ask>,
+    /// Connections to the feed.
+    pub feed_links: Producer<NewLink>,
+    /// Connections to the gateway.
+    pub gateway_links: Producer<NewLink>,
+    /// Connections the feed is done with.
+    pub feed_dead: Consumer<DeadLink>,
+    /// Connections the gateway is done with.
+    pub gateway_dead: Consumer<DeadLink>,
+}
+
+/// What the session thread is made of.
+pub struct SessionParts {
+    /// Configuration.
+    pub config: Config,
+    /// Data directory.
+    pub data: DataDir,
+    /// The session lane.
+    pub lane: LaneWriter,
+    /// Every lane, for reclamation.
+    pub lanes: Vec<Arc<LaneShared>>,
+    /// Status file.
+    pub status: Arc<Status>,
+    /// Command file.
+    pub command: Arc<CommandFile>,
+    /// Session clock.
+    pub clock: Clock,
+    /// What the workers share.
+    pub shop: Arc<Workshop>,
+    /// Set when a journal file was tampered with.
+    pub is_tampered: Arc<AtomicBool>,
+    /// The process before did not stop in order: old orders may still be on their way.
+    pub is_unclean: bool,
+    /// Session id.
+    pub session: u64,
+}
+
+/// The session thread's state.
+pub struct Session {
+    parts: SessionParts,
+    rings: SessionRings,
+    jobs: Sender<Job>,
+    done: Receiver<Done>,
+    decoder: MarketDecoder,
+    /// Messages waiting for room in the ring to the gateway, in order.
+    outbox: VecDeque<AccountMessage>,
+    links: LinkBook,
+    resume: ResumeFile,
+    schedule: duties::Schedule,
+    account: AccountPhase,
+    commands_taken: u64,
+    command_ids: Vec<u64>,
+    answers: u64,
+    is_stopping: bool,
+    fatal: Option<String>,
+}
+
+/// Where reading the account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AccountPhase {
+    /// Waits until orders of the process before can no longer arrive.
+    NotBefore(Nanos),
+    /// A job is out.
+    Reading,
+    /// Read.
+    Done,
+}
+
+impl Session {
+    /// A session that has not connected yet. `jobs` and `done` lead to and from the workers.
+    pub fn new(parts: SessionParts, rings: SessionRings, jobs: Sender<Job>, done: Receiver<Done>) -> Self {
+        let frame_bytes = parts.config.venue.frame_bytes_max;
+        let decoder = MarketDecoder::new(&parts.shop.definitions, frame_bytes);
+        // Whatever the process before sent has arrived, or is refused by the venue, after this time.
+        let settle_ns =
+            if parts.is_unclean { (parts.config.venue.recv_window_ms + 1000) * 1_000_000 } else { 0 };
+        let resume = ResumeFile::load(&parts.data);
+        Self {
+            parts,
+            rings,
+            jobs,
+            done,
+            decoder,
+            outbox: VecDeque::new(),
+            links: LinkBook::default(),
+            resume,
+            schedule: duties::Schedule::default(),
+            account: AccountPhase::NotBefore(settle_ns),
+            commands_taken: 0,
+            command_ids: Vec::new(),
+            answers: 0,
+            is_stopping: false,
+            fatal: None,
+        }
+    }
+
+    /// Runs until `is_stop` says so and the gateway has no open order, or a reason forbids to go on.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for the operator.
+    pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<(), String> {
+        self.record_definitions();
+        let mut stop_deadline: Option<Nanos> = None;
+        loop {
+            let now = self.now();
+            self.parts.status.progress(Progress::Session, now);
+            if self.turn(now) == 0 {
+                std::thread::sleep(PAUSE);
+            }
+            if let Some(reason) = self.fatal.take() {
+                return Err(reason);
+            }
+            if stop_deadline.is_none() && (is_stop() || self.is_stopping) {
+                self.begin_stop(now);
+                stop_deadline = Some(now + 2_000_000_000);
+            }
+            if stop_deadline.is_some_and(|deadline| now > deadline || self.is_quiet(now)) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.parts.clock.now()
+    }
+
+    /// One turn over everything; returns how much was handled.
+    fn turn(&mut self, now: Nanos) -> usize {
+        let mut handled = self.take_commands(now);
+        handled += self.take_asks(now);
+        handled += self.take_done(now);
+        handled += self.take_dead_links(now);
+        handled += self.flush_outbox();
+        self.connect_missing(now);
+        self.read_account_when_due(now);
+        self.run_duties(now);
+        handled
+    }
+
+    /// Appends a record of the session lane.
+    fn record(&mut self, kind: Kind, class: Class, parts: &[&[u8]]) -> Cause {
+        let now = self.now();
+        let sequence = self.parts.lane.append(kind, class, now, Cause::NONE, parts);
+        Cause::new(self.parts.lane.lane(), sequence.unwrap_or(0))
+    }
+
+    /// Journals something an operator wants to know. Never called with a secret.
+    pub fn event(&mut self, code: EventCode, severity: Severity, text: &str) {
+        let record = SessionEventRecord { code: code as u16, severity: severity as u16, reserved: 0 };
+        self.record(Kind::SessionEvent, Class::Audit, &[record.as_bytes(), text.as_bytes()]);
+    }
+
+    /// Journals a record and sends it to the gateway, in order, as soon as there is room.
+    fn tell_gateway(&mut self, kind: Kind, payload: &[u8]) {
+        let cause = self.record(kind, Class::Audit, &[payload]);
+        let Some(message) = AccountMessage::new(cause, kind as u16, payload) else {
+            unreachable!("account records fit a message: {kind} has {} bytes", payload.len())
+        };
+        self.outbox.push_back(message);
+        self.flush_outbox();
+    }
+
+    fn flush_outbox(&mut self) -> usize {
+        let mut sent = 0;
+        while let Some(message) = self.outbox.front() {
+            if self.rings.account.push(*message).is_err() {
+                break;
+            }
+            self.outbox.pop_front();
+            sent += 1;
+        }
+        sent
+    }
+
+    fn record_definitions(&mut self) {
+        let shop = Arc::clone(&self.parts.shop);
+        for definition in &shop.definitions {
+            self.record(Kind::Definition, Class::Audit, &[definition.as_bytes()]);
+            self.parts.status.set_definition(definition);
+        }
+    }
+
+    fn send_job(&mut self, job: Job) {
+        // Workers live until the session ends; a closed channel means that it has.
+        let _ = self.jobs.send(job);
+    }
+
+    fn take_asks(&mut self, now: Nanos) -> usize {
+        let mut handled = 0;
+        while let Ok(ask) = self.rings.engine_asks.pop().or_else(|_| self.rings.gateway_asks.pop()) {
+            handled += 1;
+            self.on_ask(now, ask);
+        }
+        handled
+    }
+
+    fn on_ask(&mut self, now: Nanos, ask: Ask) {
+        match ask {
+            Ask::Snapshot { instrument } => self.send_job(Job::Snapshot { instrument }),
+            Ask::Order { instrument, client_order_id } => {
+                let trades_from = self.resume.trades_from(instrument);
+                self.send_job(Job::Order { instrument, client_order_id, trades_from });
+            }
+            Ask::CatchUp => self.account = AccountPhase::NotBefore(now),
+            Ask::RenewListenKey => {
+                // Connecting the account stream starts with a new key.
+                self.event(
+                    EventCode::Private,
+                    Severity::Warning,
+                    "listen key expired, account stream renewed",
+                );
+                self.links.want_again(jobs::LinkKind::Events, now);
+            }
+            Ask::KillLatch { is_set } => self.store_latch(is_set),
+            Ask::Answer { id, verb, outcome } => self.answer(id, verb, outcome),
+        }
+    }
+
+    fn take_done(&mut self, now: Nanos) -> usize {
+        let mut handled = 0;
+        while let Ok(done) = self.done.try_recv() {
+            handled += 1;
+            self.on_done(now, done);
+        }
+        handled
+    }
+
+    fn begin_stop(&mut self, now: Nanos) {
+        self.is_stopping = true;
+        self.links.stop();
+        self.event(EventCode::Stopped, Severity::Info, "stopping: working orders are canceled");
+        self.send_stop(now);
+    }
+
+    /// Nothing is open or waiting: the process may end.
+    fn is_quiet(&self, now: Nanos) -> bool {
+        self.outbox.is_empty() && self.schedule.is_stop_settled(now) && self.open_orders() == 0
+    }
+
+    /// The lane's writer, for the last words after the hot threads have stopped.
+    pub fn lane_mut(&mut self) -> &mut LaneWriter {
+        &mut self.parts.lane
+    }
+
+    /// Drops every connection that the hot threads gave back.
+    pub fn drop_dead_links(&mut self) {
+        while self.rings.feed_dead.pop().is_ok() {}
+        while self.rings.gateway_dead.pop().is_ok() {}
+    }
+}

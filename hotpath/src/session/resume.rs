@@ -1,0 +1,71 @@
+//! Where reading the account starts after a restart: trade and order ids seen up to some moment. Older is
+//! always safe, because every trade counts once by its id.
+
+use super::jobs::{AccountRead, ResumeFrom};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+use tickpath_shared::{
+    paths::{DataDir, replace_file},
+    types::InstrumentDefinition,
+};
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Ids {
+    trade: u64,
+    order: u64,
+}
+
+/// The stored ids, by symbol.
+pub struct ResumeFile {
+    path: PathBuf,
+    by_symbol: BTreeMap<String, Ids>,
+    /// Trade ids by instrument index, for queries of this session.
+    trades: Vec<u64>,
+}
+
+impl ResumeFile {
+    /// Reads the file of a data directory; a missing or damaged one means to read from the beginning.
+    pub fn load(data: &DataDir) -> Self {
+        let path = data.run().join("resume.json");
+        let by_symbol =
+            std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        Self { path, by_symbol, trades: Vec::new() }
+    }
+
+    /// Ids from which the instruments are read.
+    pub fn from(&self, definitions: &[InstrumentDefinition]) -> ResumeFrom {
+        let of =
+            |d: &InstrumentDefinition| self.by_symbol.get(d.symbol.as_str()).copied().unwrap_or_default();
+        ResumeFrom {
+            trades: definitions.iter().map(|d| of(d).trade).collect(),
+            orders: definitions.iter().map(|d| of(d).order).collect(),
+        }
+    }
+
+    /// First trade id of interest for a query of this session.
+    pub fn trades_from(&self, instrument: u32) -> u64 {
+        self.trades.get(instrument as usize).copied().unwrap_or(0)
+    }
+
+    /// Remembers what a complete read of the account contained. The ids themselves are read again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system; the next start then reads more than it needs to.
+    pub fn store(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> std::io::Result<()> {
+        for definition in definitions {
+            let ids = self.by_symbol.entry(definition.symbol.as_str().to_owned()).or_default();
+            let trades = read.trades.iter().filter(|t| t.instrument == definition.instrument);
+            for trade in trades {
+                ids.trade = ids.trade.max(trade.trade_id);
+                ids.order = ids.order.max(trade.venue_order_id);
+            }
+            // An order that is still open may trade later under its old id.
+            let open = read.open_orders.iter().filter(|o| o.instrument == definition.instrument);
+            ids.order = open.map(|o| o.venue_order_id).fold(ids.order, u64::min);
+        }
+        self.trades = self.from(definitions).trades;
+        let text = serde_json::to_vec(&self.by_symbol).map_err(std::io::Error::other)?;
+        replace_file(&self.path, &text)
+    }
+}
