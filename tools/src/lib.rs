@@ -1,1 +1,3 @@
-
+pub mod capture;
+pub mod offline;
+pub mod venue;

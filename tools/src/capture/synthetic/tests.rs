@@ -1,0 +1,54 @@
+use super::*;
+use tickpath_hotpath::{
+    book::{DiffResult, SyncedBook},
+    market::{MarketEvent, MarketKind},
+    venue::{Decoded, MarketDecoder},
+};
+
+/// Lines of a seed.
+fn lines(seed: u64, count: usize) -> Vec<MarketLine> {
+    let mut market = SyntheticMarket::new(seed, 1_700_000_000_000);
+    (0..count).map(|_| market.next_line().unwrap().unwrap()).collect()
+}
+
+#[test]
+fn a_seed_gives_the_same_market() {
+    assert_eq!(lines(7, 500), lines(7, 500));
+    assert_ne!(lines(7, 500), lines(8, 500));
+}
+
+#[test]
+fn every_ticker_agrees_with_the_book_of_the_diffs() {
+    let definitions = crate::venue::definitions();
+    let mut decoder = MarketDecoder::new(&definitions, 1 << 20);
+    let mut books = [SyncedBook::new(2000), SyncedBook::new(2000)];
+    let mut checked = 0;
+    for line in lines(3, 20_000) {
+        if line.is_snapshot() {
+            let index = definitions.iter().position(|d| d.symbol.as_str() == line.symbol).unwrap();
+            let header = decoder.decode_snapshot(line.text.as_bytes(), index).unwrap();
+            books[index].on_snapshot(&MarketEvent { header, levels: decoder.levels() });
+            continue;
+        }
+        let Ok(Decoded::Event(header)) = decoder.decode(line.text.as_bytes()) else {
+            panic!("{}", line.text)
+        };
+        let event = MarketEvent { header, levels: decoder.levels() };
+        let book = &mut books[usize::from(header.instrument)];
+        match header.market_kind() {
+            MarketKind::Depth => {
+                assert!(
+                    matches!(book.on_diff(&event), DiffResult::Applied | DiffResult::Joined),
+                    "{}",
+                    line.text
+                );
+            }
+            MarketKind::Ticker if header.last_update_id == book.last_update_id() => {
+                assert_eq!([book.top().bid, book.top().ask], event.levels);
+                checked += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(checked > 3000 && decoder.fallbacks() == 0, "{checked}");
+}

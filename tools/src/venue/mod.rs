@@ -1,0 +1,130 @@
+//! The venue simulator: the wire protocol of a real venue over real sockets, market data from a capture or
+//! the synthetic market, our orders matched against it.
+//!
+//! One thread, one event loop: connections, market data and matching need no lock and have one order.
+
+pub mod binance;
+mod connection;
+mod faults;
+mod pace;
+mod server;
+mod tls;
+
+pub use faults::Faults;
+pub use pace::Speed;
+pub use server::{Server, ServerReport};
+pub use tls::{TlsFiles, generate_tls};
+
+use crate::capture::{CaptureError, CaptureReader, MarketSource, SyntheticMarket};
+use std::{net::SocketAddr, path::PathBuf};
+use tickpath_shared::types::{InstrumentDefinition, Symbol, decimal};
+
+/// An instrument of the simulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimInstrument {
+    /// Symbol.
+    pub symbol: &'static str,
+    /// Smallest step of a price.
+    pub tick: &'static str,
+    /// Smallest step of a quantity.
+    pub lot: &'static str,
+}
+
+/// Instruments the simulator trades.
+pub const INSTRUMENTS: [SimInstrument; 2] = [
+    SimInstrument { symbol: "BTCUSDT", tick: "0.10", lot: "0.001" },
+    SimInstrument { symbol: "ETHUSDT", tick: "0.01", lot: "0.001" },
+];
+
+/// Smallest notional of an order.
+pub const NOTIONAL_MIN: &str = "5";
+
+/// Definitions of [`INSTRUMENTS`], in the units the simulator computes in.
+pub fn definitions() -> Vec<InstrumentDefinition> {
+    let scaled = |text: &str, scale: u8| {
+        decimal::parse(text.as_bytes(), scale).unwrap_or_else(|e| unreachable!("constant {text}: {e}"))
+    };
+    let define = |(index, i): (usize, &SimInstrument)| InstrumentDefinition {
+        symbol: Symbol::new(i.symbol).unwrap_or_else(|| unreachable!("constant symbol")),
+        instrument: index as u32,
+        version: 1,
+        price_scale: 2,
+        qty_scale: 4,
+        is_trading: 1,
+        price_places: 2,
+        qty_places: 3,
+        reserved: [0; 3],
+        tick: scaled(i.tick, 2),
+        lot: scaled(i.lot, 4),
+        price_min: 1,
+        price_max: 100_000_000_00,
+        qty_min: scaled(i.lot, 4),
+        qty_max: scaled("1000", 4),
+        notional_min_e8: scaled(NOTIONAL_MIN, 8),
+    };
+    INSTRUMENTS.iter().enumerate().map(define).collect()
+}
+
+/// Where market data comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Market {
+    /// The synthetic market of a seed.
+    Synthetic {
+        /// The seed.
+        seed: u64,
+    },
+    /// Recorded captures, merged on receive time.
+    Captures(Vec<PathBuf>),
+}
+
+impl Market {
+    /// Opens the source. `start_ms` is the unix time at which a synthetic market starts.
+    ///
+    /// # Errors
+    ///
+    /// [`CaptureError`] when a capture cannot be opened.
+    pub fn open(&self, start_ms: u64) -> Result<Box<dyn MarketSource>, CaptureError> {
+        Ok(match self {
+            Self::Synthetic { seed } => Box::new(SyntheticMarket::new(*seed, start_ms)),
+            Self::Captures(paths) => Box::new(CaptureReader::open(paths)?),
+        })
+    }
+}
+
+/// A key the simulator accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountKey {
+    /// Shared secret.
+    Hmac {
+        /// API key.
+        api_key: String,
+        /// Secret.
+        secret: String,
+    },
+    /// Public key.
+    Ed25519 {
+        /// API key.
+        api_key: String,
+        /// Public key.
+        public: [u8; 32],
+    },
+}
+
+/// What a simulator is made of.
+#[derive(Clone, Debug)]
+pub struct VenueOptions {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Market data.
+    pub market: Market,
+    /// Pace of the market data.
+    pub speed: Speed,
+    /// Keys of the one account.
+    pub keys: Vec<AccountKey>,
+    /// Certificate and key; `None` for plain TCP.
+    pub tls: Option<TlsFiles>,
+    /// Damage done to the market data on its way to the clients.
+    pub faults: Faults,
+    /// Start the capture over at its end, as a new stretch of the same market.
+    pub is_looped: bool,
+}
