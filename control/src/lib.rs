@@ -1,1 +1,100 @@
+//! The control process: archives the journal, folds it into the store, serves HTTP. It may crash, hang or be
+//! upgraded while the hot process trades on; it never writes anything the hot path waits for.
 
+pub mod api;
+pub mod archive;
+mod log;
+pub mod store;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use thiserror::Error;
+use tickpath_shared::{
+    config::{self, Config},
+    memory::install_sigbus_handler,
+    paths::DataDir,
+};
+
+/// Why the control process did not start or had to stop.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// Another control process owns the directory.
+    #[error("another control process runs on {0}")]
+    Locked(String),
+    /// The HTTP interface could not be opened.
+    #[error(transparent)]
+    Gate(#[from] api::GateError),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The file system refused.
+    #[error("data directory: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs the control process on a data directory until `is_stop`.
+///
+/// # Errors
+///
+/// [`ControlError`].
+pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Result<(), ControlError> {
+    install_sigbus_handler();
+    let _lock = data
+        .try_lock("control.lock")?
+        .ok_or_else(|| ControlError::Locked(data.root().display().to_string()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop));
+    let store = store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop))?;
+    let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges());
+    let gate = api::Gate::start(&config.control, shared, Arc::clone(&stop))?;
+    tracing::info!(address = %gate.address(), "control process ready");
+    while !is_stop() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Archive first, then the store, so that what was archived last is stored too.
+    stop.store(true, Ordering::Relaxed);
+    archiver.join();
+    store.join();
+    drop(gate);
+    Ok(())
+}
+
+/// Main function of the control process: runs on the data directory `dir` until a signal, errors to stderr.
+pub fn main_with_args(dir: Option<String>) -> ExitCode {
+    let Some(dir) = dir else {
+        eprintln!("usage: tickpath-control DIR");
+        return ExitCode::from(2);
+    };
+    log::init();
+    let opened = DataDir::open(&PathBuf::from(&dir));
+    let data = match opened {
+        Ok(data) => data,
+        Err(e) => return fail(&format!("{dir}: {e}"), 6),
+    };
+    let config = match config::load(&[data.config()], std::env::vars()) {
+        Ok(config) => config,
+        Err(e) => return fail(&e.to_string(), 3),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        if let Err(e) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+            return fail(&e.to_string(), 6);
+        }
+    }
+    match run(&data, &config, || stop.load(Ordering::Relaxed)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e.to_string(), 6),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("tickpath-control: {message}");
+    ExitCode::from(code)
+}

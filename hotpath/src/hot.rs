@@ -220,7 +220,9 @@ impl SharedFiles {
     ) -> Result<Self, HotError> {
         let mut notes = Vec::new();
         let dir = choose_dir(data, config, session, &mut notes)?;
-        let metadata = metadata(config, session, clock, definitions);
+        let start =
+            StartState { is_unclean: data.unclean_marker().exists(), is_killed: data.kill_latch().exists() };
+        let metadata = metadata(config, session, clock, definitions, start);
         match Self::fill(&dir, data, config, session, clock, &metadata, &mut notes) {
             Ok((panic_lane, parts)) => Ok(Self { dir, panic_lane, parts, notes }),
             Err(e) => {
@@ -350,8 +352,21 @@ pub fn build_text() -> String {
     format!("{} {profile} {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
 }
 
+/// What the gateway knew before its first event; replay starts from the same.
+#[derive(Clone, Copy)]
+struct StartState {
+    is_unclean: bool,
+    is_killed: bool,
+}
+
 /// What makes a lane self-describing. Holds file names of secrets, never their content.
-fn metadata(config: &Config, session: u64, clock: &Clock, definitions: &[InstrumentDefinition]) -> String {
+fn metadata(
+    config: &Config,
+    session: u64,
+    clock: &Clock,
+    definitions: &[InstrumentDefinition],
+    start: StartState,
+) -> String {
     let definitions: Vec<_> = definitions
         .iter()
         .map(|d| {
@@ -363,6 +378,8 @@ fn metadata(config: &Config, session: u64, clock: &Clock, definitions: &[Instrum
     serde_json::json!({
         "build": build_text(),
         "session": session,
+        "is_unclean": start.is_unclean,
+        "is_killed": start.is_killed,
         "start_unix_ns": clock.start_unix_ns(),
         "clock": clock.source(),
         "record_layout": tickpath_shared::record::LAYOUT,

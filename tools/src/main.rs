@@ -1,5 +1,7 @@
-fn main() {
-    let a: Vec<std::path::PathBuf> = std::env::args().skip(1).map(Into::into).collect();
-    let s = tickpath_tools::offline::book::run(&a, |_| {});
-    println!("{s:?}");
+//! The `tickpath` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickpath_tools::main()
 }

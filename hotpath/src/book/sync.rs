@@ -232,6 +232,15 @@ impl SyncedBook {
 
     /// Takes a full book and joins it with the buffered diffs.
     pub fn on_snapshot(&mut self, snapshot: &MarketEvent<'_>) -> SnapshotResult {
+        self.on_snapshot_with(snapshot, |_| ())
+    }
+
+    /// As [`Self::on_snapshot`]; shows the book after every buffered diff that it applies.
+    pub fn on_snapshot_with(
+        &mut self,
+        snapshot: &MarketEvent<'_>,
+        applied: impl FnMut(&Self),
+    ) -> SnapshotResult {
         if self.phase == Phase::Valid {
             return SnapshotResult::NotNeeded;
         }
@@ -245,10 +254,10 @@ impl SyncedBook {
         self.book.apply(snapshot.bids(), snapshot.asks());
         self.last_update_id = id;
         self.phase = Phase::Seam;
-        self.join_buffer()
+        self.join_buffer(applied)
     }
 
-    fn join_buffer(&mut self) -> SnapshotResult {
+    fn join_buffer(&mut self, mut shown: impl FnMut(&Self)) -> SnapshotResult {
         // Taken out so that the diffs can be applied to `self`; put back for their memory.
         let headers = std::mem::take(&mut self.buffered);
         let levels = std::mem::take(&mut self.buffered_levels);
@@ -263,7 +272,10 @@ impl SyncedBook {
             };
             match result {
                 DiffResult::BeforeSnapshot => skipped += 1,
-                DiffResult::Applied | DiffResult::Joined => applied += 1,
+                DiffResult::Applied | DiffResult::Joined => {
+                    applied += 1;
+                    shown(self);
+                }
                 _ => {
                     is_broken = true;
                     break;

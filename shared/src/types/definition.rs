@@ -35,6 +35,12 @@ impl Symbol {
     }
 }
 
+impl serde::Serialize for Symbol {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl std::fmt::Debug for Symbol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.as_str())
@@ -46,7 +52,9 @@ impl std::fmt::Debug for Symbol {
 /// Prices are integers of `10^-price_scale` quote units, quantities of `10^-qty_scale` base units:
 /// fine enough to keep off-tick market data, which is counted, while off-tick orders are refused.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, serde::Serialize,
+)]
 pub struct InstrumentDefinition {
     /// Venue symbol.
     pub symbol: Symbol,

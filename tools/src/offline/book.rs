@@ -60,7 +60,7 @@ pub struct BookRun {
     definitions: Vec<InstrumentDefinition>,
     decoder: MarketDecoder,
     books: Vec<SyncedBook>,
-    tickers: Vec<Vec<(u64, Top)>>,
+    checks: Vec<TickerCheck>,
     /// What was found so far.
     pub summary: BookSummary,
 }
@@ -72,120 +72,134 @@ impl BookRun {
         Self {
             decoder: MarketDecoder::new(&definitions, 1 << 20),
             books: definitions.iter().map(|_| SyncedBook::new(BOOK_LEVELS)).collect(),
-            tickers: vec![Vec::new(); definitions.len()],
+            checks: vec![TickerCheck::default(); definitions.len()],
             definitions,
             summary: BookSummary::default(),
         }
     }
 
-    /// Takes a line; tells of the diffs that it made the book apply.
-    pub fn take(&mut self, line: &MarketLine) -> Option<BookLine> {
-        let index = self.definitions.iter().position(|d| d.symbol.as_str() == line.symbol)?;
+    /// Takes a line; hands the book's top to `out` after every diff that the line made it apply.
+    pub fn take(&mut self, line: &MarketLine, out: &mut impl FnMut(&BookLine)) {
+        let Some(index) = self.definitions.iter().position(|d| d.symbol.as_str() == line.symbol) else {
+            return;
+        };
         if line.is_snapshot() {
-            return self.take_snapshot(index, line);
+            return self.take_snapshot(index, line, out);
         }
         self.summary.frames += 1;
         let decoded = self.decoder.decode(line.text.as_bytes());
         self.summary.fallbacks = self.decoder.fallbacks();
         let header = match decoded {
             Ok(Decoded::Event(header)) => header,
-            Ok(_) => return None,
+            Ok(_) => return,
             Err(_) => {
                 self.summary.decode_errors += 1;
-                return None;
+                return;
             }
         };
         let event = MarketEvent { header, levels: self.decoder.levels() };
         match header.market_kind() {
             MarketKind::Ticker => {
                 let top = Top { bid: event.levels[0], ask: event.levels[1] };
-                self.tickers[index].push((header.last_update_id, top));
-                None
+                self.checks[index].on_ticker(header.last_update_id, top, &mut self.summary);
             }
             MarketKind::Depth => {
                 let result = self.books[index].on_diff(&event);
-                self.after_diff(index, result)
+                self.after_diff(index, result, out);
             }
-            _ => None,
+            _ => {}
         }
     }
 
-    fn take_snapshot(&mut self, index: usize, line: &MarketLine) -> Option<BookLine> {
+    fn take_snapshot(&mut self, index: usize, line: &MarketLine, out: &mut impl FnMut(&BookLine)) {
         self.summary.snapshots += 1;
         let Ok(header) = self.decoder.decode_snapshot(line.text.as_bytes(), index) else {
             self.summary.decode_errors += 1;
-            return None;
+            return;
         };
         let event = MarketEvent { header, levels: self.decoder.levels() };
-        match self.books[index].on_snapshot(&event) {
-            SnapshotResult::Joined { skipped, applied } => {
-                self.summary.before_snapshot += skipped;
-                // The diffs before the last one of the buffer were applied too, unseen.
-                self.summary.applied += applied.saturating_sub(1);
-                self.after_diff(index, DiffResult::Applied)
-            }
-            SnapshotResult::Waiting { skipped } => {
-                self.summary.before_snapshot += skipped;
-                None
-            }
-            _ => None,
+        let Self { books, definitions, checks, summary, .. } = self;
+        let result = books[index].on_snapshot_with(&event, |book| {
+            summary.applied += 1;
+            checks[index].on_diff(book);
+            out(&book_line(&definitions[index], book));
+        });
+        if let SnapshotResult::Joined { skipped, .. } | SnapshotResult::Waiting { skipped } = result {
+            summary.before_snapshot += skipped;
         }
     }
 
-    fn after_diff(&mut self, index: usize, result: DiffResult) -> Option<BookLine> {
+    fn after_diff(&mut self, index: usize, result: DiffResult, out: &mut impl FnMut(&BookLine)) {
         match result {
             DiffResult::Applied | DiffResult::Joined => {
                 self.summary.applied += 1;
-                self.compare(index);
-                Some(self.line(index))
+                self.checks[index].on_diff(&self.books[index]);
+                out(&book_line(&self.definitions[index], &self.books[index]));
             }
-            DiffResult::BeforeSnapshot => {
-                self.summary.before_snapshot += 1;
-                None
-            }
-            DiffResult::Duplicate => {
-                self.summary.duplicates += 1;
-                None
-            }
-            DiffResult::Gap { .. } | DiffResult::Crossed | DiffResult::BufferFull => {
-                self.summary.gaps += 1;
-                None
-            }
-            DiffResult::Buffered => None,
+            DiffResult::BeforeSnapshot => self.summary.before_snapshot += 1,
+            DiffResult::Duplicate => self.summary.duplicates += 1,
+            DiffResult::Gap { .. } | DiffResult::Crossed | DiffResult::BufferFull => self.summary.gaps += 1,
+            DiffResult::Buffered => {}
         }
     }
 
-    /// The ticker shares the id space of the diffs: its last update at or below the book's says the same.
-    fn compare(&mut self, index: usize) {
-        let book = &self.books[index];
-        let tickers = &mut self.tickers[index];
-        let known = tickers.iter().rposition(|(id, _)| *id <= book.last_update_id());
-        if let Some(at) = known {
-            self.summary.ticker_compared += 1;
-            self.summary.ticker_agrees += u64::from(tickers[at].1 == book.top());
-            tickers.drain(..at);
+    /// Ends the run: compares what no later ticker has settled.
+    pub fn finish(mut self) -> BookSummary {
+        for check in &mut self.checks {
+            check.settle(u64::MAX, &mut self.summary);
         }
-    }
-
-    fn line(&self, index: usize) -> BookLine {
-        let (d, book) = (&self.definitions[index], &self.books[index]);
-        let top = book.top();
-        let price = |value| decimal::to_text(value, d.price_scale);
-        let qty =
-            |value: i64| decimal::to_text(value / decimal::pow10(d.qty_scale - d.qty_places), d.qty_places);
-        BookLine {
-            symbol: d.symbol.as_str().to_owned(),
-            u: book.last_update_id(),
-            bid: price(top.bid.price),
-            bid_qty: qty(top.bid.qty),
-            ask: price(top.ask.price),
-            ask_qty: qty(top.ask.qty),
-        }
+        self.summary
     }
 
     /// The book of an instrument.
     pub fn book(&self, index: usize) -> &SyncedBook {
         &self.books[index]
+    }
+}
+
+/// Compares books with the ticker stream, which shares their id space but not their timing: a book at update
+/// `u` must equal the last ticker with an id at or below `u`, whichever of the two arrives first.
+#[derive(Clone, Debug, Default)]
+struct TickerCheck {
+    /// Tickers that may still count, by id.
+    tickers: Vec<(u64, Top)>,
+    waiting: Vec<(u64, Top)>,
+}
+
+impl TickerCheck {
+    fn on_diff(&mut self, book: &SyncedBook) {
+        self.waiting.push((book.last_update_id(), book.top()));
+    }
+
+    fn on_ticker(&mut self, id: u64, top: Top, summary: &mut BookSummary) {
+        self.tickers.push((id, top));
+        self.settle(id, summary);
+    }
+
+    /// Judges every book before update `id`: no later ticker can count for it.
+    fn settle(&mut self, id: u64, summary: &mut BookSummary) {
+        let settled = self.waiting.iter().take_while(|(u, _)| *u < id).count();
+        for (u, top) in self.waiting.drain(..settled) {
+            if let Some(at) = self.tickers.iter().rposition(|(ticker_id, _)| *ticker_id <= u) {
+                summary.ticker_compared += 1;
+                summary.ticker_agrees += u64::from(self.tickers[at].1 == top);
+                self.tickers.drain(..at);
+            }
+        }
+    }
+}
+
+fn book_line(d: &InstrumentDefinition, book: &SyncedBook) -> BookLine {
+    let top = book.top();
+    let price = |value| decimal::to_text(value, d.price_scale);
+    let qty = |value: i64| decimal::to_text(value / decimal::pow10(d.qty_scale - d.qty_places), d.qty_places);
+    BookLine {
+        symbol: d.symbol.as_str().to_owned(),
+        u: book.last_update_id(),
+        bid: price(top.bid.price),
+        bid_qty: qty(top.bid.qty),
+        ask: price(top.ask.price),
+        ask_qty: qty(top.ask.qty),
     }
 }
 
@@ -205,10 +219,8 @@ pub fn run(captures: &[PathBuf], mut out: impl FnMut(&BookLine)) -> Result<BookS
     for capture in captures {
         let mut reader = CaptureReader::open(std::slice::from_ref(capture))?;
         while let Some(line) = reader.next_line()? {
-            if let Some(line) = run.take(&line) {
-                out(&line);
-            }
+            run.take(&line, &mut out);
         }
     }
-    Ok(run.summary)
+    Ok(run.finish())
 }

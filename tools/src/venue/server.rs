@@ -93,14 +93,14 @@ impl Server {
         self.address
     }
 
-    /// Runs until `is_stop`.
+    /// Runs until `is_stop`, which is told whether the market has come to its end.
     ///
     /// # Errors
     ///
     /// A corrupt line of a capture, or a failing poll.
-    pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<ServerReport> {
+    pub fn run_with(&mut self, mut is_stop: impl FnMut(bool) -> bool) -> Result<ServerReport> {
         let mut events = Events::with_capacity(256);
-        while !is_stop() {
+        while !is_stop(self.report.is_finished && self.is_drained()) {
             let wait = self.send_market()?;
             self.flush_all();
             match self.poll.poll(&mut events, Some(wait.min(TICK))) {
@@ -262,11 +262,6 @@ impl Server {
             self.report.is_finished = true;
         }
         Ok(())
-    }
-
-    /// True when the market has come to its end.
-    pub fn is_finished(&self) -> bool {
-        self.report.is_finished
     }
 
     /// Every client's bytes have reached its socket.

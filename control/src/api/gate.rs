@@ -1,0 +1,422 @@
+//! The gate: accepts TCP itself, reads one request under limits and a deadline, demands the shape that
+//! tiny_http cannot be trusted to judge, and hands one clean request with `Connection: close` to tiny_http on
+//! a Unix socket in a private directory.
+
+use super::{Shared, routes};
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tickpath_shared::config;
+
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time a client has for its whole request.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+/// Connections at once, waiting ones included.
+const CONNECTIONS_MAX: usize = 64;
+/// Connections of one peer address at once.
+const PEER_MAX: usize = 16;
+const WORKERS: usize = 24;
+
+/// Why the interface could not be opened.
+#[derive(Debug, Error)]
+pub enum GateError {
+    /// Not an address.
+    #[error("control.bind: {0:?} is no address with port")]
+    Address(String),
+    /// Reachable from other hosts without protection.
+    #[error("control.bind: {0} is not a loopback address; this build serves loopback only")]
+    NotLoopback(SocketAddr),
+    /// The port is taken, or the socket directory unusable.
+    #[error("control.bind: {address}: {source}")]
+    Bind {
+        /// What was asked for.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The open interface.
+pub struct Gate {
+    address: SocketAddr,
+    socket: PathBuf,
+    stop: Arc<AtomicBool>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Opens the interface and serves until dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`GateError`].
+    pub fn start(
+        config: &config::Control,
+        shared: Arc<Shared>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, GateError> {
+        let address: SocketAddr = config.bind.parse().map_err(|_| GateError::Address(config.bind.clone()))?;
+        if !address.ip().is_loopback() {
+            return Err(GateError::NotLoopback(address));
+        }
+        let bind = |source| GateError::Bind { address: config.bind.clone(), source };
+        let listener = TcpListener::bind(address).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        listener.set_nonblocking(true).map_err(bind)?;
+        let socket = shared.data.run().join("http.sock");
+        start_backend(&socket, shared).map_err(bind)?;
+        let policy = Arc::new(Policy::new(config, address));
+        let (sender, receiver) = sync_channel(CONNECTIONS_MAX);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let open = Arc::new(Open::default());
+        for _ in 0..WORKERS {
+            let worker = Worker {
+                receiver: Arc::clone(&receiver),
+                socket: socket.clone(),
+                policy: Arc::clone(&policy),
+                open: Arc::clone(&open),
+            };
+            std::thread::spawn(move || worker.run());
+        }
+        let flag = Arc::clone(&stop);
+        let acceptor = std::thread::spawn(move || accept(&listener, &sender, &open, &flag));
+        Ok(Self { address, socket, stop, acceptor: Some(acceptor) })
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// tiny_http on a Unix socket that only this user can reach.
+fn start_backend(socket: &Path, shared: Arc<Shared>) -> io::Result<()> {
+    if let Some(dir) = socket.parent() {
+        tickpath_shared::paths::create_private_dir(dir)?;
+    }
+    let _ = std::fs::remove_file(socket);
+    let server = tiny_http::Server::http_unix(socket).map_err(io::Error::other)?;
+    let server = Arc::new(server);
+    for _ in 0..4 {
+        let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
+        std::thread::spawn(move || {
+            while let Ok(request) = server.recv() {
+                routes::serve(request, &shared);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Connections at once, and by peer.
+#[derive(Default)]
+struct Open {
+    all: AtomicUsize,
+    peers: Mutex<std::collections::HashMap<std::net::IpAddr, usize>>,
+}
+
+impl Open {
+    fn enter(&self, peer: SocketAddr) -> bool {
+        let Ok(mut peers) = self.peers.lock() else { return false };
+        let count = peers.entry(peer.ip()).or_default();
+        if *count >= PEER_MAX.max(CONNECTIONS_MAX * usize::from(peer.ip().is_loopback())) {
+            return false;
+        }
+        *count += 1;
+        self.all.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn leave(&self, peer: SocketAddr) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        if let Ok(mut peers) = self.peers.lock()
+            && let Some(count) = peers.get_mut(&peer.ip())
+        {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&peer.ip());
+            }
+        }
+    }
+}
+
+fn accept(
+    listener: &TcpListener,
+    sender: &SyncSender<(TcpStream, SocketAddr)>,
+    open: &Open,
+    stop: &AtomicBool,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if open.enter(peer) && sender.try_send((stream, peer)).is_err() {
+                    open.leave(peer);
+                }
+            }
+            // Out of descriptors, or a client that gave up: the loop goes on either way.
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Hosts that requests may name.
+struct Policy {
+    hosts: Vec<String>,
+}
+
+impl Policy {
+    fn new(config: &config::Control, address: SocketAddr) -> Self {
+        let names = config.hosts.iter().cloned().chain([address.ip().to_string()]);
+        let hosts = names.flat_map(|name| [format!("{name}:{}", address.port()), name]).collect();
+        Self { hosts }
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    /// Browsers name the page that sends a request; only pages of our own hosts may.
+    fn allows_origin(&self, origin: &str) -> bool {
+        origin.split_once("://").is_some_and(|(_, host)| self.allows_host(host))
+    }
+}
+
+struct Worker {
+    receiver: Arc<Mutex<Receiver<(TcpStream, SocketAddr)>>>,
+    socket: PathBuf,
+    policy: Arc<Policy>,
+    open: Arc<Open>,
+}
+
+impl Worker {
+    fn run(&self) {
+        loop {
+            let next = self.receiver.lock().ok().and_then(|receiver| receiver.recv().ok());
+            let Some((mut stream, peer)) = next else { return };
+            if let Err(refusal) = self.serve(&mut stream) {
+                refuse(&mut stream, refusal);
+            }
+            self.open.leave(peer);
+        }
+    }
+
+    fn serve(&self, stream: &mut TcpStream) -> Result<(), Refusal> {
+        let _ = stream.set_nonblocking(false);
+        let clean = read_request(stream, &self.policy)?;
+        let mut backend = UnixStream::connect(&self.socket).map_err(|_| Refusal::UNAVAILABLE)?;
+        backend.set_read_timeout(Some(Duration::from_secs(30))).map_err(|_| Refusal::UNAVAILABLE)?;
+        backend.write_all(&clean).map_err(|_| Refusal::UNAVAILABLE)?;
+        let _ = stream.set_write_timeout(Some(REQUEST_DEADLINE));
+        // A client that leaves in the middle only costs this copy.
+        let _ = io::copy(&mut backend, stream);
+        Ok(())
+    }
+}
+
+/// A request the gate does not let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: u16,
+    text: &'static str,
+}
+
+impl Refusal {
+    const MALFORMED: Self = Self { status: 400, text: "malformed request" };
+    const VERSION: Self = Self { status: 505, text: "HTTP/1.1 only" };
+    const HOST: Self = Self { status: 400, text: "exactly one Host that this server answers for is needed" };
+    const ORIGIN: Self = Self { status: 403, text: "requests of foreign pages are not served" };
+    const ENCODING: Self = Self { status: 501, text: "Transfer-Encoding is not served" };
+    const LENGTH: Self = Self { status: 400, text: "at most one decimal Content-Length" };
+    const TOO_LARGE: Self = Self { status: 413, text: "body of more than 64 KiB" };
+    const HEAD: Self = Self { status: 431, text: "head of more than 16 KiB" };
+    const TIMEOUT: Self = Self { status: 408, text: "request not complete within 5 s" };
+    const METHOD: Self = Self { status: 405, text: "method not served" };
+    const UNAVAILABLE: Self = Self { status: 503, text: "busy" };
+}
+
+fn refuse(stream: &mut TcpStream, refusal: Refusal) {
+    let body = format!("{{\"error\":\"{}\"}}", refusal.text);
+    let answer = format!(
+        "HTTP/1.1 {} Refused\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        refusal.status,
+        body.len()
+    );
+    let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
+    let _ = stream.write_all(answer.as_bytes());
+}
+
+/// Reads one whole request and returns it in the form that goes to tiny_http.
+fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Refusal> {
+    let deadline = Instant::now() + REQUEST_DEADLINE;
+    let mut bytes = Vec::with_capacity(2048);
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if bytes.len() > HEAD_BYTES_MAX {
+            return Err(Refusal::HEAD);
+        }
+        read_some(stream, &mut bytes, deadline)?;
+    };
+    if head_end > HEAD_BYTES_MAX {
+        return Err(Refusal::HEAD);
+    }
+    let head = check_head(&bytes[..head_end], policy)?;
+    while bytes.len() < head_end + head.body_bytes {
+        read_some(stream, &mut bytes, deadline)?;
+    }
+    let mut clean = head.clean.into_bytes();
+    clean.extend_from_slice(&bytes[head_end..head_end + head.body_bytes]);
+    Ok(clean)
+}
+
+fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> Result<(), Refusal> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+        return Err(Refusal::TIMEOUT);
+    }
+    let mut chunk = [0; 4096];
+    match stream.read(&mut chunk) {
+        Ok(0) => Err(Refusal::MALFORMED),
+        Ok(n) => {
+            bytes.extend_from_slice(&chunk[..n]);
+            Ok(())
+        }
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(Refusal::TIMEOUT)
+        }
+        Err(_) => Err(Refusal::MALFORMED),
+    }
+}
+
+#[derive(Debug)]
+struct Head {
+    clean: String,
+    body_bytes: usize,
+}
+
+/// Judges a head and writes it anew with the few headers that routes look at.
+fn check_head(bytes: &[u8], policy: &Policy) -> Result<Head, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HEAD),
+        Err(httparse::Error::Version) => return Err(Refusal::VERSION),
+        _ => return Err(Refusal::MALFORMED),
+    }
+    if request.version != Some(1) {
+        return Err(Refusal::VERSION);
+    }
+    let values = |name: &str| -> Vec<&[u8]> {
+        request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect()
+    };
+    let method = request.method.unwrap_or_default();
+    if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "DELETE") {
+        return Err(Refusal::METHOD);
+    }
+    if !values("transfer-encoding").is_empty() {
+        return Err(Refusal::ENCODING);
+    }
+    let body_bytes = check_length(&values("content-length"))?;
+    let host = match values("host").as_slice() {
+        [host] => {
+            std::str::from_utf8(host).ok().filter(|host| policy.allows_host(host)).ok_or(Refusal::HOST)?
+        }
+        _ => return Err(Refusal::HOST),
+    };
+    let is_foreign = |origin: &&[u8]| !std::str::from_utf8(origin).is_ok_and(|o| policy.allows_origin(o));
+    if method != "GET" && values("origin").iter().any(is_foreign) {
+        return Err(Refusal::ORIGIN);
+    }
+    let path = request.path.filter(|p| p.starts_with('/')).ok_or(Refusal::MALFORMED)?;
+    let clean = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
+    );
+    Ok(Head { clean, body_bytes })
+}
+
+fn check_length(values: &[&[u8]]) -> Result<usize, Refusal> {
+    let [value] = values else {
+        return if values.is_empty() { Ok(0) } else { Err(Refusal::LENGTH) };
+    };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::LENGTH);
+    }
+    let length = std::str::from_utf8(value).ok().and_then(|v| v.parse::<usize>().ok());
+    length.filter(|bytes| *bytes <= BODY_BYTES_MAX).ok_or(Refusal::TOO_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(text: &str) -> Result<String, u16> {
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let policy = Policy::new(&config::Control::default(), address);
+        check_head(text.as_bytes(), &policy).map(|h| h.clean).map_err(|r| r.status)
+    }
+
+    #[test]
+    fn a_plain_request_is_rewritten() {
+        let clean = judge("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-Evil: a\r\n\r\n").unwrap();
+        assert_eq!(
+            clean,
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        assert!(judge("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn requests_that_smuggle_or_exhaust_are_refused() {
+        let cases = [
+            ("Transfer-Encoding: xchunked\r\nContent-Length: 3\r\n", 501),
+            ("Content-Length: 0\r\nContent-Length: 40\r\n", 400),
+            ("Content-Length: +40\r\n", 400),
+            ("Content-Length: 40x\r\n", 400),
+            ("Content-Length: 18446744073709551615\r\n", 413),
+            ("Content-Length: 99999999999999999999999\r\n", 413),
+        ];
+        for (headers, status) in cases {
+            let text = format!("POST / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+            assert_eq!(judge(&text), Err(status), "{headers:?}");
+        }
+        assert_eq!(judge("GET / HTTP/1.1\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"), Err(505));
+        assert_eq!(judge("TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(405));
+        assert_eq!(judge("GET http://x/ HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(400));
+    }
+
+    #[test]
+    fn foreign_pages_change_nothing() {
+        let post =
+            |origin: &str| judge(&format!("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\r\n"));
+        assert_eq!(post("http://evil.example"), Err(403));
+        assert_eq!(post("null"), Err(403));
+        assert!(post("http://localhost:8080").is_ok());
+    }
+}

@@ -1,0 +1,147 @@
+//! The store: SQLite, folded from the archive. Rows and cursor change in one transaction, so that a crash
+//! anywhere loses nothing and stores nothing twice.
+
+mod fold;
+mod schema;
+
+pub use fold::fold_sessions;
+
+use rusqlite::Connection;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use thiserror::Error;
+use tickpath_shared::{journal::ArchiveError, paths::DataDir};
+
+/// First SQLite release without the write-ahead-log reset bug.
+const SQLITE_MIN: i32 = 3_051_003;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the store cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error("store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The archive folder cannot be listed.
+    #[error("archive: {0}")]
+    Io(#[from] std::io::Error),
+    /// A library with a known bug.
+    #[error("SQLite {found} is older than {SQLITE_MIN}, which fixed a corruption of the write-ahead log")]
+    Version {
+        /// Version number of the library.
+        found: i32,
+    },
+    /// A database of a later build.
+    #[error("store has schema {found}, this build reads up to {}", schema::VERSION)]
+    Schema {
+        /// Its version.
+        found: i64,
+    },
+}
+
+/// Opens a store, creating or migrating it.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let found = rusqlite::version_number();
+    if found < SQLITE_MIN {
+        return Err(StoreError::Version { found });
+    }
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
+/// What the store tells the rest of the process.
+#[derive(Debug, Default)]
+pub struct StoreGauges {
+    /// Records folded by this process.
+    pub records: AtomicU64,
+    /// The last attempt failed.
+    pub is_failing: AtomicBool,
+}
+
+/// The thread that folds.
+pub struct StoreThread {
+    thread: JoinHandle<()>,
+    gauges: Arc<StoreGauges>,
+}
+
+impl StoreThread {
+    /// Opens the store of a mode and folds until `stop`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be opened.
+    pub fn start(data: DataDir, mode: &str, stop: Arc<AtomicBool>) -> Result<Self, StoreError> {
+        let mut connection = open(&data.store(mode))?;
+        let gauges = Arc::new(StoreGauges::default());
+        let told = Arc::clone(&gauges);
+        let thread = std::thread::spawn(move || {
+            let mut fold = fold::Fold::default();
+            loop {
+                let is_last = stop.load(Ordering::Relaxed);
+                match fold.catch_up(&mut connection, &data) {
+                    Ok(records) => {
+                        told.records.fetch_add(records, Ordering::Relaxed);
+                        told.is_failing.store(false, Ordering::Relaxed);
+                    }
+                    Err(e) => {
+                        if !told.is_failing.swap(true, Ordering::Relaxed) {
+                            tracing::error!(error = %e, "store failed; tried again until it succeeds");
+                        }
+                        // Readers may be in the middle of a block: start from the cursor again.
+                        fold = fold::Fold::default();
+                    }
+                }
+                if is_last {
+                    return;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Ok(Self { thread, gauges })
+    }
+
+    /// What it tells.
+    pub fn gauges(&self) -> Arc<StoreGauges> {
+        Arc::clone(&self.gauges)
+    }
+
+    /// Waits for its end.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("store thread panicked");
+        }
+    }
+}
+
+/// Rows of every table of a store.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn row_counts(path: &Path) -> Result<Vec<(String, u64)>, StoreError> {
+    let connection = open(path)?;
+    let count = |table: &&str| {
+        let rows: i64 =
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        Ok(((*table).to_owned(), rows as u64))
+    };
+    ["orders", "fills", "trades", "positions", "events"].iter().map(count).collect()
+}

@@ -1,0 +1,108 @@
+//! Sub-commands, one file a group.
+
+mod demo;
+mod offline;
+mod operate;
+mod process;
+mod venue;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+use tickpath_hotpath::hot::HotError;
+use tickpath_shared::config::ConfigError;
+
+/// Arguments of the command line.
+#[derive(Debug, Parser)]
+#[command(name = "tickpath", version, about = "A trading engine whose latency you can verify")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Simulator, engine and control process in one go, in simulation
+    Demo(demo::DemoArguments),
+    /// The venue simulator
+    Venue(venue::VenueArguments),
+    /// Start and supervise the hot and the control process
+    Run(process::DirArguments),
+    /// The hot process alone
+    Hot(process::DirArguments),
+    /// The control process alone
+    Control(process::DirArguments),
+    /// Set the kill word: no order leaves, working orders are canceled, latched over restarts
+    Kill(process::DirArguments),
+    /// Allow orders
+    Arm(operate::ArmArguments),
+    /// Allow no new orders, cancel working ones
+    Disarm(process::DirArguments),
+    /// What the hot process is doing
+    Status(operate::StatusArguments),
+    /// Books from captures: one JSON line a diff, a summary on stderr
+    Book(offline::BookArguments),
+    /// Look into a journal
+    Journal(offline::JournalArguments),
+    /// Run a session again from its journal and compare every order
+    Replay(offline::ReplayArguments),
+}
+
+/// Runs a command.
+///
+/// # Errors
+///
+/// What went wrong, with its causes; [`exit_code`] tells the code.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        None => demo::run(&demo::DemoArguments::default()),
+        Some(Command::Demo(a)) => demo::run(&a),
+        Some(Command::Venue(a)) => venue::run(&a),
+        Some(Command::Run(a)) => process::run(&a),
+        Some(Command::Hot(a)) => process::hot(&a),
+        Some(Command::Control(a)) => process::control(&a),
+        Some(Command::Kill(a)) => operate::kill(&a),
+        Some(Command::Arm(a)) => operate::arm(&a),
+        Some(Command::Disarm(a)) => operate::disarm(&a),
+        Some(Command::Status(a)) => operate::status(&a),
+        Some(Command::Book(a)) => offline::book(&a),
+        Some(Command::Journal(a)) => offline::journal(&a),
+        Some(Command::Replay(a)) => offline::replay(&a),
+    }
+}
+
+/// 3 configuration, 4 risk or latch, 5 venue, 6 environment, 1 anything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(hot) = cause.downcast_ref::<HotError>() {
+            return hot.exit_code();
+        }
+        if cause.is::<ConfigError>() {
+            return 3;
+        }
+        if cause.is::<std::io::Error>() {
+            return 6;
+        }
+    }
+    1
+}
+
+/// Writes to standard output; a reader that has gone away is no error of ours.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// A flag that SIGINT and SIGTERM set.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,145 @@
+//! `tickpath book`, `journal` and `replay`.
+
+use super::{print, process::DirArguments};
+use crate::offline::{
+    book,
+    journal::{self, Filter},
+    replay,
+};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use std::{
+    io::{BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Arguments of `book`.
+#[derive(Debug, Args)]
+pub(super) struct BookArguments {
+    /// Files of one recording, in their order
+    #[arg(long, num_args = 1.., required = true)]
+    capture: Vec<PathBuf>,
+}
+
+/// Arguments of `journal`.
+#[derive(Debug, Args)]
+pub(super) struct JournalArguments {
+    #[command(subcommand)]
+    command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Records and bytes by session, lane and kind
+    Stat(DirArguments),
+    /// Records as text
+    Cat(CatArguments),
+    /// Read everything and check lengths, checksums, sequences and hash chains
+    Verify(DirArguments),
+}
+
+#[derive(Debug, Args)]
+struct CatArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Session; the newest otherwise
+    #[arg(long)]
+    session: Option<u64>,
+    /// Only this lane: session, feed, engine, gateway
+    #[arg(long)]
+    lane: Option<String>,
+    /// Only this kind
+    #[arg(long)]
+    kind: Option<String>,
+    /// One JSON object a record
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Session; the newest otherwise
+    #[arg(long)]
+    session: Option<u64>,
+    /// Write the canonical text of every order that the replay makes, one a line
+    #[arg(long)]
+    orders: Option<PathBuf>,
+}
+
+pub(super) fn book(a: &BookArguments) -> Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let summary = book::run(&a.capture, |line| {
+        if let Ok(text) = serde_json::to_string(line) {
+            let _ = writeln!(out, "{text}");
+        }
+    })?;
+    let _ = out.flush();
+    eprintln!("{}", serde_json::to_string(&summary)?);
+    let is_sound = summary.decode_errors == 0 && summary.gaps == 0;
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) fn journal(a: &JournalArguments) -> Result<ExitCode> {
+    match &a.command {
+        JournalCommand::Stat(dir) => {
+            for stat in journal::stat(&dir.open()?)? {
+                print(&format!("{}\n", serde_json::to_string(&stat)?));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        JournalCommand::Cat(cat) => self::cat(cat),
+        JournalCommand::Verify(dir) => verify(dir),
+    }
+}
+
+fn cat(a: &CatArguments) -> Result<ExitCode> {
+    let filter = Filter { session: a.session, lane: a.lane.clone(), kind: a.kind.clone() };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    journal::cat(&a.dir.open()?, &filter, |record| {
+        let value = journal::to_json(record);
+        let _ = if a.json {
+            writeln!(out, "{value}")
+        } else {
+            let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
+            writeln!(
+                out,
+                "{:>15} ns  lane {} #{:<8} {:<16} {} {}",
+                record.header.time,
+                record.header.lane,
+                record.header.sequence,
+                text("kind"),
+                value["body"],
+                value["text"]
+            )
+        };
+    })?;
+    let _ = out.flush();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(dir: &DirArguments) -> Result<ExitCode> {
+    let stats = journal::stat(&dir.open()?)?;
+    let mut is_sound = true;
+    for stat in &stats {
+        let verdict = stat.error.as_ref().map_or_else(|| "sound".to_owned(), |e| format!("DAMAGED: {e}"));
+        is_sound &= stat.error.is_none();
+        print(&format!("session {} lane {}: {} records, {verdict}\n", stat.session, stat.name, stat.records));
+    }
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
+    let report = replay::replay(&a.dir.open()?, a.session)?;
+    if let Some(path) = &a.orders {
+        std::fs::write(path, report.orders.join("\n"))?;
+    }
+    print(&format!("{}\n", serde_json::to_string(&report)?));
+    if let Some(difference) = report.first_difference.as_ref().or(report.first_state_difference.as_ref()) {
+        eprintln!("tickpath: {difference}");
+    }
+    Ok(if report.is_identical() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

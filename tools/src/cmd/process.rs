@@ -1,0 +1,59 @@
+//! The processes themselves.
+
+use super::{print, stop_flag};
+use crate::supervisor::{Ended, Supervisor, standard_specs};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::{path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+use tickpath_shared::{
+    config::{self, Config},
+    paths::DataDir,
+};
+
+/// A data directory.
+#[derive(Debug, Args)]
+pub(super) struct DirArguments {
+    /// Data directory
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+}
+
+impl DirArguments {
+    pub(super) fn open(&self) -> Result<DataDir> {
+        DataDir::open(&self.dir).with_context(|| format!("data directory {}", self.dir.display()))
+    }
+}
+
+fn load(data: &DataDir) -> Result<Config> {
+    Ok(config::load(&[data.config()], std::env::vars())?)
+}
+
+pub(super) fn hot(arguments: &DirArguments) -> Result<ExitCode> {
+    Ok(tickpath_hotpath::main_with_args(Some(arguments.dir.display().to_string())))
+}
+
+pub(super) fn control(arguments: &DirArguments) -> Result<ExitCode> {
+    Ok(tickpath_control::main_with_args(Some(arguments.dir.display().to_string())))
+}
+
+pub(super) fn run(arguments: &DirArguments) -> Result<ExitCode> {
+    let data = arguments.open()?;
+    let config = load(&data)?;
+    let Some(_lock) = data.try_lock("supervisor.lock")? else {
+        bail!("another supervisor runs on {}", data.root().display());
+    };
+    let program = std::env::current_exe()?;
+    let stop = stop_flag()?;
+    let specs = standard_specs(&program, &data);
+    let mut supervisor = Supervisor::new(&data, &config, specs, |line| print(&format!("{line}\n")));
+    match supervisor.run(|| stop.load(Ordering::Relaxed)) {
+        Ok(()) | Err(Ended { code: 0, .. }) => Ok(ExitCode::SUCCESS),
+        Err(Ended { process, code }) => {
+            eprintln!(
+                "tickpath: {process} ended with code {code}; see {}/logs/{process}.log",
+                data.root().display()
+            );
+            Ok(ExitCode::from(code))
+        }
+    }
+}

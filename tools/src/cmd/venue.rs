@@ -1,0 +1,99 @@
+//! `tickpath venue`.
+
+use super::{print, stop_flag};
+use crate::{
+    template::KeyFile,
+    venue::{Faults, Market, Server, Speed, TlsFiles, VenueOptions},
+};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+
+/// Arguments of the simulator.
+#[derive(Debug, Args)]
+pub(super) struct VenueArguments {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:9010")]
+    listen: SocketAddr,
+    /// Keys of the account, as `secrets/venue_keys.json` of a run directory
+    #[arg(long)]
+    keys: PathBuf,
+    /// Recorded captures instead of the synthetic market, merged on receive time
+    #[arg(long, num_args = 1..)]
+    capture: Vec<PathBuf>,
+    /// Pace of the market: 1 is original, N is N times faster, max is as fast as clients drain
+    #[arg(long, default_value = "1")]
+    speed: Speed,
+    /// Seed of the synthetic market and of faults
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Start a capture over at its end
+    #[arg(long = "loop")]
+    is_looped: bool,
+    /// Created when the market has come to its end
+    #[arg(long)]
+    done_file: Option<PathBuf>,
+    /// Certificate (PEM) for TLS; needs --key
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Key (PEM) of the certificate
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Probability that a market line is lost
+    #[arg(long, default_value_t = 0.0)]
+    drop: f64,
+    /// Probability that a market line comes twice
+    #[arg(long, default_value_t = 0.0)]
+    repeat: f64,
+    /// Probability that a market line changes places with the next
+    #[arg(long, default_value_t = 0.0)]
+    swap: f64,
+    /// Probability that a market line is of an irregular shape
+    #[arg(long, default_value_t = 0.0)]
+    irregular: f64,
+}
+
+pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
+    if !a.listen.ip().is_loopback() {
+        bail!("--listen: {} is not a loopback address; the simulator serves loopback only", a.listen);
+    }
+    let market = if a.capture.is_empty() {
+        Market::Synthetic { seed: a.seed }
+    } else {
+        Market::Captures(a.capture.clone())
+    };
+    let tls = match (&a.certificate, &a.key) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { authority: PathBuf::new(), certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
+    let mut server = Server::new(VenueOptions {
+        listen: a.listen,
+        market,
+        speed: a.speed,
+        keys: KeyFile::load(&a.keys)?,
+        tls,
+        faults: Faults { drop: a.drop, repeat: a.repeat, swap: a.swap, irregular: a.irregular, seed: a.seed },
+        is_looped: a.is_looped,
+    })?;
+    print(&format!("venue simulator on {}\n", server.address()));
+    let stop = stop_flag()?;
+    let done_file = a.done_file.clone();
+    let report = server.run_with(|is_finished| {
+        if is_finished && let Some(path) = &done_file {
+            // A missing file only makes its reader wait for its own deadline.
+            let _ = std::fs::write(path, "");
+        }
+        stop.load(Ordering::Relaxed)
+    })?;
+    print(&format!(
+        "{} lines; dropped {}, repeated {}, swapped {}, irregular {}\n",
+        report.lines,
+        report.faults.dropped,
+        report.faults.repeated,
+        report.faults.swapped,
+        report.faults.irregular
+    ));
+    Ok(ExitCode::SUCCESS)
+}
