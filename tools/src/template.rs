@@ -28,6 +28,8 @@ pub struct Simulation {
     pub authority: Option<std::path::PathBuf>,
     /// Orders in ten seconds.
     pub order_rate_max: usize,
+    /// Pause of a leg after a refusal.
+    pub leg_timeout_ms: u64,
 }
 
 /// Text of the configuration file of a simulation.
@@ -41,7 +43,7 @@ pub fn config_text(data: &DataDir, s: &Simulation) -> String {
         KeyKind::Hmac => "hmac",
     };
     let secret = secret_file(s.key_kind);
-    let Simulation { control, threads, overload, order_rate_max, .. } = s;
+    let Simulation { control, threads, overload, order_rate_max, leg_timeout_ms, .. } = s;
     format!(
         r#"# Simulation against the built-in venue simulator. Keys are explained in the README.
 [instance]
@@ -82,6 +84,7 @@ exit_z = 0.3
 base_qty = "0.200"
 hedge_qty = "0.008"
 aggression_ticks = 3
+leg_timeout_ms = {leg_timeout_ms}
 
 [risk]
 collar_bps = 100

@@ -150,6 +150,10 @@ impl Worker {
             self.fail(&format!("{}: {e}", dir.display()));
             return;
         }
+        // The folder above is shared with later sessions and only goes when it is empty.
+        if let Some(base) = dir.parent() {
+            let _ = std::fs::remove_dir(base);
+        }
         tracing::info!(session = number, "session sealed");
     }
 

@@ -1,7 +1,7 @@
 //! Which connections are wanted, being made or up, and when to try again.
 
 use super::{
-    Session,
+    AccountPhase, Session,
     jobs::{Job, LinkKind},
 };
 use crate::net::connection::Connection;
@@ -16,6 +16,8 @@ use tickpath_shared::{
     record::{EventCode, Severity},
 };
 
+/// Session time after which market data is wanted even if the account could not be read.
+const ACCOUNT_PATIENCE_NS: Nanos = 10_000_000_000;
 const BACKOFF_MIN_NS: Nanos = 250_000_000;
 const BACKOFF_MAX_NS: Nanos = 30_000_000_000;
 
@@ -51,13 +53,17 @@ impl LinkBook {
         self.is_stopped = true;
     }
 
-    /// Kinds to connect now; each is marked as being made.
-    fn due(&mut self, now: Nanos) -> impl Iterator<Item = LinkKind> {
+    /// Kinds to connect now; each is marked as being made. Market data waits for the account, so that the
+    /// first tick can be traded on.
+    fn due(&mut self, now: Nanos, is_account_read: bool) -> impl Iterator<Item = LinkKind> {
         let is_stopped = self.is_stopped;
         let links = &mut self.links;
+        let is_market_due = is_account_read || now > ACCOUNT_PATIENCE_NS;
         LinkKind::ALL.into_iter().filter(move |kind| {
             let link = &mut links[*kind as usize];
-            let is_due = !is_stopped && !link.is_up && !link.is_out && now >= link.not_before;
+            let is_private = matches!(kind, LinkKind::Orders | LinkKind::Events);
+            let is_wanted = !is_stopped && (is_private || is_market_due);
+            let is_due = is_wanted && !link.is_up && !link.is_out && now >= link.not_before;
             link.is_out |= is_due;
             is_due
         })
@@ -76,7 +82,8 @@ impl LinkBook {
 
 impl Session {
     pub(super) fn connect_missing(&mut self, now: Nanos) {
-        let due: Vec<LinkKind> = self.links.due(now).collect();
+        let is_account_read = self.account == AccountPhase::Done;
+        let due: Vec<LinkKind> = self.links.due(now, is_account_read).collect();
         for kind in due {
             self.send_job(Job::Connect(kind));
         }

@@ -155,6 +155,7 @@ impl Setup {
             key_kind: options.key_kind,
             authority: tls.as_ref().map(|files| files.authority.clone()),
             order_rate_max: if is_offline { 100_000 } else { 200 },
+            leg_timeout_ms: if is_offline { 20 } else { 2000 },
         };
         // A configuration that is there already is the user's.
         if !data.config().exists() || is_ours(&data.config()) {

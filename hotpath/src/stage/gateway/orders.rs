@@ -193,8 +193,8 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         match event {
-            PrivateEvent::Accepted { request, client_order_id, report } => {
-                self.on_accepted(now, cause, request, client_order_id, report, port);
+            PrivateEvent::Accepted { client_order_id, report, .. } => {
+                self.on_report(now, cause, client_order_id, report, 0, port);
             }
             PrivateEvent::Refused { request, client_order_id, code } => {
                 self.on_refused(now, cause, request, client_order_id, code, port);
@@ -215,25 +215,6 @@ impl Gateway {
                 port.count(Counter::PrivateIgnored, 1)
             }
         }
-    }
-
-    fn on_accepted(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        request: RequestKind,
-        id: ClientOrderId,
-        report: Report,
-        port: &mut impl GatewayPort,
-    ) {
-        let Some(slot) = self.orders.find(&id) else { return };
-        if let Some(order) = self.orders.get_mut(slot)
-            && request == RequestKind::Place
-        {
-            port.on_order_event(order.placed_ns, false, now);
-            port.count(Counter::OrdersAccepted, 1);
-        }
-        self.on_report(now, cause, id, report, 0, port);
     }
 
     fn on_refused(
@@ -364,6 +345,11 @@ impl Gateway {
         let Some(after) = self.orders.get_mut(slot).map(|o| *o) else { return };
         if after.state != before.state || after.filled != before.filled {
             record_change(now, cause, before, &after, code, port);
+        }
+        if before.state == OrderState::Sent && after.state != OrderState::Rejected {
+            // Answer, event or fill: whichever road is first tells that the venue has the order.
+            port.count(Counter::OrdersAccepted, 1);
+            port.on_order_event(before.placed_ns, false, now);
         }
         if before.is_unknown() && !after.is_unknown() {
             port.count(Counter::OrdersResolved, 1);
