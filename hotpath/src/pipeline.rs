@@ -62,6 +62,7 @@ pub struct Stages {
     pub gateway: GatewayStage,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a handful exist, made once at start")]
 /// The stages that one thread runs, with the ring ends they need towards other threads.
 enum Body {
     Feed(FeedStage, EventSender),

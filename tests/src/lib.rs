@@ -1,1 +1,42 @@
+//! What whole-system tests share: recorded data, run directories, processes.
 
+pub mod alloc;
+pub mod desk;
+pub mod http;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Directory of recorded data: `TICKPATH_DATA`, or `../shared/data` beside the checkout.
+pub fn data_dir() -> PathBuf {
+    std::env::var_os("TICKPATH_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from)
+}
+
+/// A recorded file, or `None` after saying loudly that the test is skipped. With `TICKPATH_NO_SKIP=1` a
+/// missing file fails the test instead. Every skip goes through here.
+///
+/// # Panics
+///
+/// When the file is missing and skipping is not allowed.
+pub fn need(file: &str) -> Option<PathBuf> {
+    let path = data_dir().join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    let is_strict = std::env::var_os("TICKPATH_NO_SKIP").is_some_and(|v| v == "1");
+    assert!(!is_strict, "needed and missing: {} (TICKPATH_DATA names the data)", path.display());
+    eprintln!("SKIPPED: {} is missing; TICKPATH_DATA names the recorded data", path.display());
+    None
+}
+
+/// The recorded pair of 2024-08-08: Bitcoin and Ether, one recording.
+pub fn recorded_pair() -> Option<[PathBuf; 2]> {
+    let file = |symbol: &str| {
+        need(&format!("binance-usdm/{symbol}_depth0ms-bookTicker-trade+snapshot_2024-08-08T2354Z.txt.gz"))
+    };
+    Some([file("btcusdt")?, file("ethusdt")?])
+}

@@ -153,6 +153,9 @@ pub struct Caps {
     pub message_bytes: usize,
 }
 
+/// Request that logs a session on, and the judge of its answer.
+pub type Logon<'a> = (&'a str, fn(&[u8]) -> bool);
+
 /// Connects and upgrades. `logon` is sent and its answer checked before the connection is handed on, so that
 /// no hot thread and no lane ever sees a key.
 ///
@@ -163,7 +166,7 @@ pub fn connect(
     url: &str,
     roots: &Roots,
     caps: Caps,
-    logon: Option<(&str, fn(&[u8]) -> bool)>,
+    logon: Option<Logon<'_>>,
 ) -> Result<Box<Connection>, ConnectError> {
     let url = Url::parse(url)?;
     let io = |source| ConnectError::Io { host: url.authority(), source };

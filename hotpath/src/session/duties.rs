@@ -103,7 +103,7 @@ impl Session {
         let has_clock = self.parts.shop.venue_epoch_ns.load(Ordering::Relaxed) != 0;
         if now >= due && has_clock && !self.is_stopping {
             self.account = AccountPhase::Reading;
-            let from = self.resume.from(&self.parts.shop.definitions);
+            let from = self.resume.start_ids(&self.parts.shop.definitions);
             self.send_job(Job::Account { from, with_orders: true });
         }
     }

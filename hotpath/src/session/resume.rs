@@ -33,7 +33,7 @@ impl ResumeFile {
     }
 
     /// Ids from which the instruments are read.
-    pub fn from(&self, definitions: &[InstrumentDefinition]) -> ResumeFrom {
+    pub fn start_ids(&self, definitions: &[InstrumentDefinition]) -> ResumeFrom {
         let of =
             |d: &InstrumentDefinition| self.by_symbol.get(d.symbol.as_str()).copied().unwrap_or_default();
         ResumeFrom {
@@ -64,7 +64,7 @@ impl ResumeFile {
             let open = read.open_orders.iter().filter(|o| o.instrument == definition.instrument);
             ids.order = open.map(|o| o.venue_order_id).fold(ids.order, u64::min);
         }
-        self.trades = self.from(definitions).trades;
+        self.trades = self.start_ids(definitions).trades;
         let text = serde_json::to_vec(&self.by_symbol).map_err(std::io::Error::other)?;
         replace_file(&self.path, &text)
     }

@@ -2,7 +2,7 @@
 
 use super::{
     layout::{LAYOUT, LaneSpec, MAGIC, META_AT, META_MAX, Pressure, SEGMENT_HEAD_BYTES, SEGMENTS_MIN, at},
-    publish::{is_segment, release_segment},
+    publish::{is_segment, release_segment, withdraw_segment},
     writer::LaneWriter,
 };
 use crate::memory::{MappedFile, MemoryError};
@@ -103,7 +103,7 @@ impl LaneShared {
             let slot = self.spec.segment_at(released);
             debug_assert!(is_segment(self.file.u64_at(slot), released - segments), "released in ring order");
             // Not a segment while it is being zeroed: a viewer that copied from it finds the change.
-            self.file.u64_at(slot).store(0, Ordering::Release);
+            withdraw_segment(self.file.u64_at(slot));
             self.file.zero(slot + 8, self.spec.segment_bytes - 8);
             release_segment(self.file.u64_at(slot), released);
             released += 1;

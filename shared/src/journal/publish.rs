@@ -7,6 +7,8 @@ pub trait Word<T> {
     fn load_acquire(&self) -> T;
     /// Stores with release ordering.
     fn store_release(&self, value: T);
+    /// Orders everything before it with everything after it.
+    fn fence();
 }
 
 impl Word<u32> for std::sync::atomic::AtomicU32 {
@@ -18,6 +20,10 @@ impl Word<u32> for std::sync::atomic::AtomicU32 {
     fn store_release(&self, value: u32) {
         self.store(value, std::sync::atomic::Ordering::Release);
     }
+    #[inline]
+    fn fence() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
 }
 
 impl Word<u64> for std::sync::atomic::AtomicU64 {
@@ -28,6 +34,10 @@ impl Word<u64> for std::sync::atomic::AtomicU64 {
     #[inline]
     fn store_release(&self, value: u64) {
         self.store(value, std::sync::atomic::Ordering::Release);
+    }
+    #[inline]
+    fn fence() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     }
 }
 
@@ -53,4 +63,19 @@ pub fn release_segment(generation: &impl Word<u64>, ordinal: u64) {
 #[inline]
 pub fn is_segment(generation: &impl Word<u64>, ordinal: u64) -> bool {
     generation.load_acquire() == ordinal + 1
+}
+
+/// Takes a segment away from its readers before it is zeroed. The fence keeps the zeroing behind the mark.
+#[inline]
+pub fn withdraw_segment<W: Word<u64>>(generation: &W) {
+    generation.store_release(0);
+    W::fence();
+}
+
+/// True when what was copied before this call belongs to segment number `ordinal`. The fence keeps the copy
+/// before the look.
+#[inline]
+pub fn was_segment<W: Word<u64>>(generation: &W, ordinal: u64) -> bool {
+    W::fence();
+    is_segment(generation, ordinal)
 }

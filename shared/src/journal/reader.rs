@@ -213,7 +213,8 @@ impl LaneReader {
     fn copy_record(&self, start: usize, length: usize, out: &mut RecordBuf) -> Result<(), ReadError> {
         out.bytes.resize(length, 0);
         self.file.copy_to(start, &mut out.bytes);
-        // The copy counts only if the segment was not reused meanwhile.
+        // The copy counts only if the segment was not reused meanwhile: the fence of `publish::was_segment`.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         self.generation_error()?;
         let record = out.record();
         let header = record.header;

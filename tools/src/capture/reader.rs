@@ -156,7 +156,7 @@ mod tests {
         let path = dir.path().join("capture.txt");
         std::fs::write(&path, text).unwrap();
         let read = || -> Result<Vec<MarketLine>, CaptureError> {
-            let mut reader = CaptureReader::open(&[path.clone()])?;
+            let mut reader = CaptureReader::open(std::slice::from_ref(&path))?;
             let mut lines = Vec::new();
             while let Some(line) = reader.next_line()? {
                 lines.push(line);

@@ -198,12 +198,10 @@ impl Replay {
     fn step_engine(&mut self) -> Result<bool> {
         let Some(record) = self.engine_lane.peek() else { return Ok(false) };
         let (now, cause) = (record.header.time, record.cause());
+        if record.kind() == Some(Kind::Consumed) {
+            return Ok(self.consume_engine(now, cause)? && self.engine_lane.advance().map(|()| true)?);
+        }
         match record.kind() {
-            Some(Kind::Consumed) => {
-                if !self.consume_engine(now, cause)? {
-                    return Ok(false);
-                }
-            }
             Some(Kind::Timer) => self.run_engine(now, Cause::NONE, EngineEvent::Timer),
             Some(Kind::Digest) => self.note_digest(0)?,
             Some(Kind::Gap) => return Err(skipped("engine", &record)),
@@ -285,12 +283,10 @@ impl Replay {
         let Some(record) = self.gateway_lane.peek() else { return Ok(false) };
         let (now, cause) = (record.header.time, record.cause());
         let own = Cause::new(lane::GATEWAY, record.header.sequence);
+        if record.kind() == Some(Kind::Consumed) {
+            return Ok(self.consume_gateway(now, cause)? && self.gateway_lane.advance().map(|()| true)?);
+        }
         match record.kind() {
-            Some(Kind::Consumed) => {
-                if !self.consume_gateway(now, cause)? {
-                    return Ok(false);
-                }
-            }
             Some(Kind::PrivateFrame) => {
                 let meta: FrameMeta = record.body().context("private frame record is cut")?;
                 let frame = record.text_after::<FrameMeta>().to_vec();

@@ -57,7 +57,7 @@ pub fn definitions() -> Vec<InstrumentDefinition> {
         tick: scaled(i.tick, 2),
         lot: scaled(i.lot, 4),
         price_min: 1,
-        price_max: 100_000_000_00,
+        price_max: 10_000_000_000,
         qty_min: scaled(i.lot, 4),
         qty_max: scaled("1000", 4),
         notional_min_e8: scaled(NOTIONAL_MIN, 8),

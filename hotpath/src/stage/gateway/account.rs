@@ -68,7 +68,7 @@ impl Gateway {
         let definition = self.definitions[index];
         self.positions.start(&definition, start.qty, start.entry_price_e8);
         self.tell(start.instrument, OutcomeBody::Position { qty: start.qty }, port);
-        let early = std::mem::replace(&mut self.early_fills, Vec::new());
+        let early = std::mem::take(&mut self.early_fills);
         for fill in early.iter().filter(|f| f.instrument == start.instrument) {
             if fill.trade_id > start.through_trade_id {
                 self.apply_fill(fill, port);

@@ -60,7 +60,7 @@ impl SimAccount {
     }
 
     /// Orders of an instrument with ids from `from` on, oldest first.
-    pub(super) fn from_id(&self, instrument: usize, from: u64) -> impl Iterator<Item = &OrderRow> {
+    pub(super) fn since(&self, instrument: usize, from: u64) -> impl Iterator<Item = &OrderRow> {
         let skip = from.saturating_sub(self.first_id) as usize;
         self.orders.iter().skip(skip).filter(move |row| row.instrument == instrument)
     }

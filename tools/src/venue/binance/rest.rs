@@ -174,7 +174,7 @@ impl Exchange {
     fn all_orders_text(&self, request: &HttpRequest) -> Result<String, Refused> {
         let index = self.symbol(request)?;
         let (from, limit) = page(request, "orderId");
-        let rows = self.account.from_id(index, from).take(limit);
+        let rows = self.account.since(index, from).take(limit);
         let texts: Vec<String> =
             rows.map(|row| text::order(&self.instruments[index].definition, row)).collect();
         Ok(format!("[{}]", texts.join(",")))
