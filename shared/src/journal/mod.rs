@@ -39,6 +39,16 @@ impl RecordBuf {
         }
     }
 
+    /// A record built outside of a lane, as by tools that rewrite archives; nothing about it is checked.
+    ///
+    /// # Panics
+    ///
+    /// When the bytes are shorter than a header.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        assert!(bytes.len() >= crate::record::HEADER_BYTES, "a record of {} bytes", bytes.len());
+        Self { bytes }
+    }
+
     /// Header and payload as stored, without padding.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

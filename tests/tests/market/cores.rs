@@ -188,7 +188,7 @@ impl Bench {
     /// Everything the gateway needs before it lets an order pass.
     fn arm(&mut self) {
         for connection in [connection::ORDERS, connection::EVENTS] {
-            self.to_gateway(GatewayEvent::Link { connection, is_up: true });
+            self.tell_gateway(GatewayEvent::Link { connection, is_up: true });
         }
         let time = TimeRecord { venue_epoch_ns: 0, error_bound_ns: 1_000_000, drift_ns: 0 };
         self.account(Kind::Time, time.as_bytes());
@@ -204,10 +204,10 @@ impl Bench {
 
     fn account(&mut self, kind: Kind, payload: &[u8]) {
         let message = AccountMessage::new(Cause::NONE, kind as u16, payload).unwrap();
-        self.to_gateway(GatewayEvent::Account(&message));
+        self.tell_gateway(GatewayEvent::Account(&message));
     }
 
-    fn to_gateway(&mut self, event: GatewayEvent<'_>) {
+    fn tell_gateway(&mut self, event: GatewayEvent<'_>) {
         self.gateway.on_event(self.now, Cause::NONE, event, &mut self.io);
     }
 
@@ -229,7 +229,7 @@ impl Bench {
             if self.lines.is_multiple_of(5) {
                 self.engine.on_event(self.now, Cause::NONE, EngineEvent::Timer, &mut self.io);
                 self.settle();
-                self.to_gateway(GatewayEvent::Timer);
+                self.tell_gateway(GatewayEvent::Timer);
             }
         }
         let io = &self.io;
@@ -293,11 +293,11 @@ impl Bench {
                 ..MarketHeader::default()
             };
             let levels = [Level { price: mid_e8 as i64, qty: 0 }];
-            self.to_engine(MarketEvent { header, levels: &levels });
+            self.tell_engine(MarketEvent { header, levels: &levels });
         }
     }
 
-    fn to_engine(&mut self, event: MarketEvent<'_>) {
+    fn tell_engine(&mut self, event: MarketEvent<'_>) {
         self.engine.on_event(self.now, Cause::NONE, EngineEvent::Market(event), &mut self.io);
         self.settle();
     }
@@ -308,7 +308,7 @@ impl Bench {
         let levels = self.decoder.levels().to_vec();
         let index = usize::from(header.instrument);
         let was_valid = self.engine.book(index).is_valid();
-        self.to_engine(MarketEvent { header, levels: &levels });
+        self.tell_engine(MarketEvent { header, levels: &levels });
         if header.kind != MarketKind::Depth as u16 {
             return;
         }
@@ -347,7 +347,7 @@ impl Bench {
                 id.as_str()
             );
             let event = GatewayEvent::Private { connection: connection::EVENTS, frame: frame.as_bytes() };
-            self.to_gateway(event);
+            self.tell_gateway(event);
         }
     }
 
@@ -374,7 +374,7 @@ impl Bench {
             };
             self.delivered[instrument as usize] =
                 self.delivered[instrument as usize].max(truth.last_update_id());
-            self.to_engine(MarketEvent { header, levels: &[bids, asks].concat() });
+            self.tell_engine(MarketEvent { header, levels: &[bids, asks].concat() });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Recorded market data: books are exact, damage is flagged at once, no order leaves on a damaged book, and
 //! a session replays.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod cores;
 
 use cores::{Bench, Damage};

@@ -1,1 +1,24 @@
-//! x
+//! Whole-system tests: real processes, real sockets, real SQLite, real SIGKILL.
+//!
+//! Volumes here are those of a test run; the environment variable `TICKPATH_KILLS` raises the number of
+//! kills, as `docs/testing.md` says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed unwrap is a failed test; figures are shown"
+)]
+
+mod api;
+mod crash;
+mod demo;
+mod faults;
+mod hot_threads;
+mod kill;
+mod replay;
+
+/// The command line under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
+
+#[global_allocator]
+static ALLOCATOR: tickpath_tests::alloc::Counting = tickpath_tests::alloc::Counting;

@@ -27,7 +27,7 @@ impl MarketLine {
 }
 
 /// A source of lines in order of time.
-pub trait MarketSource {
+pub trait MarketSource: Send {
     /// The next line; `None` at the end.
     ///
     /// # Errors

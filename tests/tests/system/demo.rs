@@ -1,0 +1,83 @@
+//! The demo, as a new user starts it.
+
+use crate::PROGRAM;
+use serde_json::Value;
+use std::process::Command;
+use tickpath_tests::recorded_pair;
+
+/// Runs the demo in a fresh directory; returns its JSON.
+pub(crate) fn demo(dir: &std::path::Path, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
+    let out = Command::new(PROGRAM)
+        .args(["demo", "--json", "--dir", &dir.display().to_string()])
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "demo {arguments:?}: {errors}{text}");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn the_synthetic_market_trades_without_keys_data_or_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = demo(dir.path(), &["--duration", "25"], &[]);
+    assert!(number(&found["orders"]) > 0 && number(&found["fills"]) > 0, "{found}");
+    assert!(number(&found["rows"]["orders"]) > 0 && number(&found["rows"]["fills"]) > 0, "{found}");
+    assert_eq!(number(&found["decode_errors"]), 0);
+    assert_eq!(number(&found["counters"]["book_gaps"]), 0, "{found}");
+}
+
+/// Every frame of the recorded pair is consumed, whatever the signature, transport and number of threads.
+#[test]
+fn the_recorded_pair_is_consumed_whole_at_full_speed() {
+    let Some(pair) = recorded_pair() else { return };
+    let files = pair.map(|p| p.display().to_string());
+    for extra in [&[][..], &["--threads", "3"], &["--hmac"], &["--tls"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = [&["--speed", "max", "--capture", &files[0], &files[1]], extra].concat();
+        let found = demo(dir.path(), &arguments, &[]);
+        let count = |name: &str| number(&found["counters"][name]);
+        let marks = count("mark_frames");
+        assert_eq!(count("frames") - marks, 168_607, "{extra:?}: {found}");
+        assert_eq!((count("decode_errors"), count("ignored_frames"), count("fallback_frames")), (0, 0, 0));
+        assert_eq!(
+            count("depth_applied") + count("depth_before_snapshot"),
+            6_551 + 6_586,
+            "{extra:?}: {found}"
+        );
+        assert_eq!((count("snapshots"), count("book_gaps")), (2, 0), "{extra:?}: {found}");
+        assert!(number(&found["fills"]) > 0, "{extra:?}: {found}");
+        assert_eq!(number(&found["inputs_skipped"]), 0);
+    }
+}
+
+#[test]
+fn ctrl_c_stops_in_order_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("out");
+    let run_dir = dir.path().join("run").display().to_string();
+    let arguments = ["demo", "--dir", run_dir.as_str()];
+    let mut demo = tickpath_tests::desk::Process::start(PROGRAM.as_ref(), &arguments, &[], &log).unwrap();
+    let pid = demo.pid();
+    let child = |name: &str| tickpath_tests::desk::child_of(pid, name);
+    tickpath_tests::desk::wait_for("the processes", || {
+        ["venue", "hot", "control"].iter().all(|n| child(n).is_some())
+    })
+    .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let children: Vec<u32> = ["venue", "hot", "control"].iter().filter_map(|n| child(n)).collect();
+    let start = std::time::Instant::now();
+    tickpath_tests::desk::signal(pid, rustix::process::Signal::INT);
+    assert_eq!(demo.wait(std::time::Duration::from_secs(10)).unwrap(), 0);
+    assert!(start.elapsed().as_secs() < 5, "took {:?}", start.elapsed());
+    for pid in children {
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "process {pid} still runs");
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("tick-to-trade"), "no summary: {text}");
+}

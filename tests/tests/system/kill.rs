@@ -1,0 +1,126 @@
+//! The kill switch: no order after the look that follows it, latched over restarts, and the kill road of the
+//! supervisor when the hot process hangs.
+
+use crate::PROGRAM;
+use std::time::{Duration, Instant};
+use tickpath_hotpath::venue::{Secret, binance::sign::sorted_query};
+use tickpath_shared::{
+    counters::Counter,
+    record::{KillRecord, Kind, OrderWrittenRecord},
+    types::TradingState,
+};
+use tickpath_tests::desk::{Desk, signal, wait_for};
+use tickpath_tools::offline::journal::{self, Filter};
+
+/// Places an order that rests far from the market, with an id of our choice, over the venue's own interface.
+pub(crate) fn place_resting(desk: &Desk, id: &str) {
+    let secrets = desk.data.root().join("secrets");
+    let key = std::fs::read_to_string(secrets.join("api_key")).unwrap();
+    let pem = std::fs::read_to_string(secrets.join("api_secret.pem")).unwrap();
+    let now = tickpath_shared::clock::unix_ns_now() / 1_000_000;
+    let mut parameters = vec![
+        ("apiKey", key),
+        ("newClientOrderId", id.to_owned()),
+        ("price", "40000.00".to_owned()),
+        ("quantity", "0.001".to_owned()),
+        ("side", "BUY".to_owned()),
+        ("symbol", "BTCUSDT".to_owned()),
+        ("timeInForce", "GTC".to_owned()),
+        ("timestamp", now.to_string()),
+        ("type", "LIMIT".to_owned()),
+    ];
+    let query = sorted_query(parameters.iter().cloned());
+    let signature = Secret::ed25519_pem(&pem).unwrap().sign_to_string(query.as_bytes());
+    parameters.push(("signature", signature));
+    let fields: Vec<String> = parameters
+        .iter()
+        .map(|(k, v)| if *k == "timestamp" { format!("\"{k}\":{v}") } else { format!("\"{k}\":\"{v}\"") })
+        .collect();
+    let request = format!(r#"{{"id":1,"method":"order.place","params":{{{}}}}}"#, fields.join(","));
+    let (mut socket, _) = tungstenite::connect(format!("ws://{}/ws-fapi/v1", desk.venue)).unwrap();
+    socket.send(tungstenite::Message::text(request)).unwrap();
+    let answer = socket.read().unwrap().into_text().unwrap().to_string();
+    assert!(answer.contains("\"status\":200"), "{answer}");
+}
+
+/// Kill stamp, look that saw it, and every begin of an order write of the newest session.
+fn stamps(desk: &Desk) -> (Vec<KillRecord>, Vec<u64>) {
+    let (mut kills, mut writes) = (Vec::new(), Vec::new());
+    let filter = Filter { session: None, lane: Some("gateway".into()), kind: None };
+    let mut is_cancel = false;
+    journal::cat(&desk.data, &filter, |record| match record.kind() {
+        Some(Kind::Kill) => kills.push(record.body::<KillRecord>().unwrap()),
+        Some(Kind::Cancel) => is_cancel = true,
+        Some(Kind::Order) => is_cancel = false,
+        Some(Kind::OrderWritten) if !is_cancel => {
+            writes.push(record.body::<OrderWrittenRecord>().unwrap().begun_ns)
+        }
+        _ => {}
+    })
+    .unwrap();
+    (kills, writes)
+}
+
+#[test]
+fn no_order_write_begins_after_the_look_that_saw_the_kill_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--speed", "8"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 20).unwrap();
+    let (code, text) = desk.run_here(&["kill"]).unwrap();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("seen by the gateway"), "{text}");
+    assert_eq!(desk.status().unwrap().trading_state(), TradingState::Halted);
+    std::thread::sleep(Duration::from_millis(500));
+    // Latched: neither arming nor a restart releases it.
+    assert_eq!(desk.run_here(&["arm"]).unwrap().0, 4);
+    let (kills, writes) = {
+        desk.stop().unwrap();
+        stamps(&desk)
+    };
+    let kill = kills[0];
+    let late = writes.iter().filter(|begun| **begun > kill.seen_ns).count();
+    println!(
+        "kill word stored to seen: {} ns; {} order writes, {late} after it",
+        kill.seen_ns - kill.stored_ns,
+        writes.len()
+    );
+    assert!(kill.stored_ns > 0 && kill.seen_ns >= kill.stored_ns);
+    assert_eq!(late, 0);
+    assert!(writes.len() >= 20);
+
+    desk.start().unwrap();
+    wait_for("the next session", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(desk.counter(Counter::OrdersSent), 0, "the latch holds over a restart");
+    assert_eq!(desk.status().unwrap().trading_state(), TradingState::Halted);
+    let (code, text) = desk.run_here(&["arm", "--clear-kill"]).unwrap();
+    assert_eq!(code, 0, "{text}");
+    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+    desk.stop().unwrap();
+}
+
+/// A hot process that hangs: the supervisor sets the word, clears the venue by REST and restarts it.
+#[test]
+fn a_hung_hot_process_takes_the_kill_road() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = Desk::busy();
+    environment.push(("TICKPATH__SUPERVISOR__STALL_MS", "700"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&[]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+    place_resting(&desk, "by-hand-1");
+    std::thread::sleep(Duration::from_millis(1000));
+    let hot = desk.child("hot").unwrap();
+    signal(hot, rustix::process::Signal::STOP);
+    let start = Instant::now();
+    wait_for("the venue to be clear", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty())).unwrap();
+    println!("hung to clear: {:?}", start.elapsed());
+    wait_for("a new process", || desk.child("hot").is_some_and(|pid| pid != hot)).unwrap();
+    assert!(desk.data.kill_latch().exists());
+    desk.stop().unwrap();
+    let log = std::fs::read_to_string(desk.data.root().join("run.out")).unwrap();
+    assert!(log.contains("taking the kill road") && log.contains("shows no open order"), "{log}");
+}

@@ -1,0 +1,227 @@
+//! Replay: sessions with a thousand orders come out the same, and tampering is named.
+
+use crate::{PROGRAM, demo::demo};
+use std::path::{Path, PathBuf};
+use tickpath_shared::{
+    journal::{ArchiveReader, ArchiveWriter, RecordBuf},
+    paths::DataDir,
+    record::{Kind, RecordHeader},
+};
+use tickpath_tests::recorded_pair;
+use tickpath_tools::offline::replay;
+use zerocopy::IntoBytes;
+
+/// Overrides under which the recorded pair gives more than a thousand orders.
+const EAGER: [(&str, &str); 5] = [
+    ("TICKPATH__PAIRS__WINDOW", "10"),
+    ("TICKPATH__PAIRS__SAMPLE_MS", "20"),
+    ("TICKPATH__PAIRS__ENTRY_Z", "0.5"),
+    ("TICKPATH__PAIRS__EXIT_Z", "0.4"),
+    ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "10"),
+];
+
+fn session(dir: &Path, extra: &[&str]) -> Option<()> {
+    let files = recorded_pair()?.map(|p| p.display().to_string());
+    let arguments = [&["--capture", files[0].as_str(), files[1].as_str()], extra].concat();
+    demo(dir, &arguments, &EAGER);
+    Some(())
+}
+
+fn open(dir: &Path) -> DataDir {
+    DataDir::open(dir).unwrap()
+}
+
+fn assert_replays(dir: &Path, orders_min: u64) -> replay::ReplayReport {
+    let report = replay::replay(&open(dir), None).unwrap();
+    println!("{}", serde_json::to_string(&report).unwrap());
+    assert!(report.is_identical(), "{report:?}");
+    assert_eq!(report.orders_recorded, report.orders_replayed);
+    assert!(report.orders_replayed >= orders_min && report.digests > 0, "{report:?}");
+    report
+}
+
+#[test]
+fn sessions_replay_fused_and_on_three_threads() {
+    for (extra, orders_min) in [
+        (&["--speed", "20"][..], 1000),
+        (&["--speed", "20", "--threads", "3"], 1000),
+        (&["--speed", "max"], 300),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        if session(dir.path(), extra).is_none() {
+            return;
+        }
+        assert_replays(dir.path(), orders_min);
+    }
+}
+
+#[test]
+fn a_session_in_original_pace_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    if session(dir.path(), &["--speed", "1", "--duration", "20"]).is_some() {
+        assert_replays(dir.path(), 20);
+    }
+}
+
+/// Rewrites the archive of a lane record by record; checksums and chain are made anew, so that only replay
+/// can tell.
+fn rewrite(dir: &Path, lane: &str, mut change: impl FnMut(&mut RecordHeader, &mut Vec<u8>)) {
+    let path = lane_file(dir, lane);
+    let mut reader = ArchiveReader::open(&path).unwrap();
+    let next = path.with_extension("next");
+    let (mut writer, _) =
+        ArchiveWriter::open(&next, reader.session(), reader.lane(), reader.metadata()).unwrap();
+    let mut buf = RecordBuf::default();
+    while reader.next_into(&mut buf).unwrap().is_some() {
+        let (mut header, mut payload) = (buf.record().header, buf.record().payload.to_vec());
+        change(&mut header, &mut payload);
+        header.length = (size_of::<RecordHeader>() + payload.len()) as u32;
+        header.crc32c = header.checksum(&payload);
+        if writer.push(&RecordBuf::from_bytes([header.as_bytes(), &payload].concat())) {
+            writer.write_block(reader.position()).unwrap();
+        }
+    }
+    writer.write_block(reader.position()).unwrap();
+    writer.sync().unwrap();
+    std::fs::rename(next, path).unwrap();
+}
+
+fn lane_file(dir: &Path, lane: &str) -> PathBuf {
+    let session = std::fs::read_dir(dir.join("archive")).unwrap().next().unwrap().unwrap().path();
+    let files = std::fs::read_dir(session).unwrap().flatten().map(|e| e.path());
+    files.into_iter().find(|p| p.to_string_lossy().contains(lane)).unwrap()
+}
+
+/// Sequence of the feed record that caused the `n`-th intent.
+fn cause_of_intent(dir: &Path, n: usize) -> u64 {
+    let mut causes = Vec::new();
+    let filter = tickpath_tools::offline::journal::Filter {
+        lane: Some("engine".into()),
+        kind: Some("intent".into()),
+        session: None,
+    };
+    tickpath_tools::offline::journal::cat(&open(dir), &filter, |record| causes.push(record.cause().number()))
+        .unwrap();
+    causes[n]
+}
+
+#[test]
+fn tampering_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    if session(dir.path(), &["--speed", "max"]).is_none() {
+        return;
+    }
+    let orders = assert_replays(dir.path(), 100).orders;
+
+    // A digit of the price that an order was made from, checksums made anew: the order is named.
+    let target = cause_of_intent(dir.path(), 20);
+    let copy = copy_of(dir.path());
+    rewrite(copy.path(), "feed", |header, payload| {
+        if header.sequence == target {
+            change_prices(payload);
+        }
+    });
+    let report = replay::replay(&open(copy.path()), None).unwrap();
+    let difference = report.first_difference.expect("an order differs");
+    println!("{difference}");
+    assert!(difference.starts_with("order ") && difference.contains("tp001-"), "{difference}");
+
+    // The same with the old checksum: the record is named.
+    let copy = copy_of(dir.path());
+    let path = lane_file(copy.path(), "feed");
+    corrupt_record(&path, target);
+    let error = replay::replay(&open(copy.path()), None).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains(&format!("record {target}")) && text.contains("checksum"), "{text}");
+
+    // Decisions removed from the journal: replay makes them again.
+    let copy = copy_of(dir.path());
+    let is_decision = |kind: u16| [Kind::Intent, Kind::Order, Kind::Cancel].iter().any(|k| *k as u16 == kind);
+    for lane in ["engine", "gateway"] {
+        rewrite(copy.path(), lane, |header, payload| {
+            if is_decision(header.kind) {
+                header.kind = Kind::OrderWritten as u16;
+                payload.clear();
+            }
+        });
+    }
+    let report = replay::replay(&open(copy.path()), None).unwrap();
+    assert_eq!((report.orders_recorded, &report.orders), (0, &orders));
+}
+
+/// Puts a nine in front of the last digit of every price of a frame.
+fn change_prices(payload: &mut [u8]) {
+    let text = String::from_utf8_lossy(payload).into_owned();
+    for key in ["\"b\":\"", "\"a\":\"", "[\""] {
+        for (at, _) in text.match_indices(key) {
+            let digit = at + key.len() + 3;
+            if payload[digit].is_ascii_digit() {
+                payload[digit] = if payload[digit] == b'9' { b'8' } else { payload[digit] + 1 };
+            }
+        }
+    }
+}
+
+/// Changes a byte of a record and keeps its checksum, while block hashes are made anew.
+fn corrupt_record(path: &Path, sequence: u64) {
+    let mut reader = ArchiveReader::open(path).unwrap();
+    let next = path.with_extension("next");
+    let (mut writer, _) =
+        ArchiveWriter::open(&next, reader.session(), reader.lane(), reader.metadata()).unwrap();
+    let mut buf = RecordBuf::default();
+    while reader.next_into(&mut buf).unwrap().is_some() {
+        let mut bytes = buf.as_bytes().to_vec();
+        if buf.record().header.sequence == sequence {
+            let last = bytes.len() - 5;
+            bytes[last] ^= 1;
+        }
+        if writer.push(&RecordBuf::from_bytes(bytes)) {
+            writer.write_block(reader.position()).unwrap();
+        }
+    }
+    writer.write_block(reader.position()).unwrap();
+    writer.sync().unwrap();
+    std::fs::rename(next, path).unwrap();
+}
+
+fn copy_of(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new("cp")
+        .args(["-r", &format!("{}/.", dir.display()), &copy.path().display().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    copy
+}
+
+#[test]
+fn the_command_line_tells_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    if session(dir.path(), &["--speed", "max"]).is_none() {
+        return;
+    }
+    let text = dir.path().display().to_string();
+    let run = |arguments: &[&str]| std::process::Command::new(PROGRAM).args(arguments).output().unwrap();
+    assert!(run(&["replay", "--dir", &text]).status.success());
+    assert!(run(&["journal", "verify", "--dir", &text]).status.success());
+    let cat = run(&["journal", "cat", "--json", "--kind", "order", "--dir", &text]);
+    let first: serde_json::Value =
+        serde_json::from_str(String::from_utf8_lossy(&cat.stdout).lines().next().unwrap()).unwrap();
+    assert_eq!(first["kind"], "order");
+    assert!(first["text"].as_str().unwrap().contains("order.place"), "{first}");
+    corrupt_record(&lane_file(dir.path(), "feed"), 100);
+    let verify = run(&["journal", "verify", "--dir", &text]);
+    assert!(!verify.status.success());
+    assert!(String::from_utf8_lossy(&verify.stdout).contains("record 100: checksum is wrong"));
+}
+
+/// A session of an earlier build: every later build must verify and replay it.
+#[test]
+fn the_golden_session_verifies_and_replays() {
+    let golden = tickpath_tests::root().join("tests/golden");
+    let copy = copy_of(&golden);
+    let stats = tickpath_tools::offline::journal::stat(&open(copy.path())).unwrap();
+    assert!(stats.len() >= 4 && stats.iter().all(|s| s.error.is_none()), "{stats:?}");
+    let report = assert_replays(copy.path(), 4);
+    println!("golden session: {} orders", report.orders_replayed);
+}
