@@ -49,18 +49,21 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let _lock = data
         .try_lock("control.lock")?
         .ok_or_else(|| ControlError::Locked(data.root().display().to_string()))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop));
-    let store = store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop))?;
+    let flag = || Arc::new(AtomicBool::new(false));
+    let (stop_archive, stop_store, stop_gate) = (flag(), flag(), flag());
+    let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archive));
+    let store =
+        store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop_store))?;
     let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges());
-    let gate = api::Gate::start(&config.control, shared, Arc::clone(&stop))?;
+    let gate = api::Gate::start(&config.control, shared, stop_gate)?;
     tracing::info!(address = %gate.address(), "control process ready");
     while !is_stop() {
         std::thread::sleep(Duration::from_millis(20));
     }
     // Archive first, then the store, so that what was archived last is stored too.
-    stop.store(true, Ordering::Relaxed);
+    stop_archive.store(true, Ordering::Relaxed);
     archiver.join();
+    stop_store.store(true, Ordering::Relaxed);
     store.join();
     drop(gate);
     Ok(())

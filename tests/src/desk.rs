@@ -176,6 +176,7 @@ impl Desk {
             ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "100"),
             ("TICKPATH__SUPERVISOR__CRASHES_MAX", "100000"),
             ("TICKPATH__SUPERVISOR__BACKOFF_MS", "50"),
+            ("TICKPATH__SUPERVISOR__BACKOFF_MS_MAX", "100"),
             ("TICKPATH__VENUE__RECV_WINDOW_MS", "500"),
         ]
     }

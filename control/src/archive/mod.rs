@@ -84,7 +84,8 @@ impl Worker {
             }
         }
         self.find_sessions();
-        self.turn(true);
+        // The hot process has stopped before us: whatever it published is there.
+        while self.turn(true) > 0 {}
     }
 
     /// The current session, and whatever earlier ones left beside it.

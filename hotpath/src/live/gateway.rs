@@ -110,8 +110,13 @@ struct Io {
 }
 
 impl GatewayStage {
-    /// The stage around a core.
-    pub fn new(core: Gateway, parts: GatewayParts, rings: GatewayLinks) -> Self {
+    /// The stage around a core. Its lane starts with the definitions, so that it can be read alone.
+    pub fn new(core: Gateway, mut parts: GatewayParts, rings: GatewayLinks) -> Self {
+        let now = parts.clock.now();
+        for definition in core.definitions() {
+            let _ =
+                parts.lane.append(Kind::Definition, Class::Audit, now, Cause::NONE, &[definition.as_bytes()]);
+        }
         let io = Io {
             lane: parts.lane,
             status: parts.status,

@@ -375,15 +375,17 @@ impl Default for Control {
 pub struct Supervisor {
     /// Milliseconds without progress of engine or gateway after which the kill road is taken.
     pub stall_ms: u64,
-    /// First pause before a restart, milliseconds; doubles to thirty seconds.
+    /// First pause before a restart, milliseconds; doubles with every crash.
     pub backoff_ms: u64,
+    /// Longest pause before a restart, milliseconds.
+    pub backoff_ms_max: u64,
     /// Crashes of the hot process within ten minutes after which it stays down.
     pub crashes_max: usize,
 }
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Self { stall_ms: 3000, backoff_ms: 200, crashes_max: 5 }
+        Self { stall_ms: 3000, backoff_ms: 200, backoff_ms_max: 30_000, crashes_max: 5 }
     }
 }
 

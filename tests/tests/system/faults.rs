@@ -187,7 +187,7 @@ fn a_truncated_or_replaced_lane_file_fails_safely() {
         if is_truncated {
             std::fs::OpenOptions::new().write(true).open(&lane).unwrap().set_len(4096).unwrap();
         } else {
-            std::fs::rename(&lane, dir.path().join("stolen")).unwrap();
+            std::fs::remove_file(&lane).unwrap();
             std::fs::write(&lane, vec![0; 1 << 20]).unwrap();
         }
         let has_new_session = || desk.status().is_ok_and(|s| s.identity().session > session);

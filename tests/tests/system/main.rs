@@ -13,12 +13,8 @@ mod api;
 mod crash;
 mod demo;
 mod faults;
-mod hot_threads;
 mod kill;
 mod replay;
 
 /// The command line under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
-
-#[global_allocator]
-static ALLOCATOR: tickpath_tests::alloc::Counting = tickpath_tests::alloc::Counting;

@@ -1,20 +1,27 @@
 //! Replay: sessions with a thousand orders come out the same, and tampering is named.
 
 use crate::{PROGRAM, demo::demo};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 use tickpath_shared::{
     journal::{ArchiveReader, ArchiveWriter, RecordBuf},
     paths::DataDir,
-    record::{Kind, RecordHeader},
+    record::{FrameMeta, IntentRecord, Kind, OrderRecord, RecordHeader},
 };
 use tickpath_tests::recorded_pair;
-use tickpath_tools::offline::replay;
+use tickpath_tools::offline::{
+    journal::{self, Filter},
+    replay,
+};
 use zerocopy::IntoBytes;
 
 /// Overrides under which the recorded pair gives more than a thousand orders.
-const EAGER: [(&str, &str); 5] = [
+const EAGER: [(&str, &str); 6] = [
+    ("TICKPATH__RISK__ORDER_RATE_MAX", "100000"),
     ("TICKPATH__PAIRS__WINDOW", "10"),
-    ("TICKPATH__PAIRS__SAMPLE_MS", "20"),
+    ("TICKPATH__PAIRS__SAMPLE_MS", "50"),
     ("TICKPATH__PAIRS__ENTRY_Z", "0.5"),
     ("TICKPATH__PAIRS__EXIT_Z", "0.4"),
     ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "10"),
@@ -34,9 +41,10 @@ fn open(dir: &Path) -> DataDir {
 fn assert_replays(dir: &Path, orders_min: u64) -> replay::ReplayReport {
     let report = replay::replay(&open(dir), None).unwrap();
     println!("{}", serde_json::to_string(&report).unwrap());
-    assert!(report.is_identical(), "{report:?}");
+    assert!(report.is_identical(), "{:?} {:?}", report.first_difference, report.first_state_difference);
     assert_eq!(report.orders_recorded, report.orders_replayed);
-    assert!(report.orders_replayed >= orders_min && report.digests > 0, "{report:?}");
+    assert!(report.digests > 0);
+    assert!(report.orders_replayed >= orders_min, "{} orders, {orders_min} needed", report.orders_replayed);
     report
 }
 
@@ -92,17 +100,35 @@ fn lane_file(dir: &Path, lane: &str) -> PathBuf {
     files.into_iter().find(|p| p.to_string_lossy().contains(lane)).unwrap()
 }
 
-/// Sequence of the feed record that caused the `n`-th intent.
-fn cause_of_intent(dir: &Path, n: usize) -> u64 {
-    let mut causes = Vec::new();
-    let filter = tickpath_tools::offline::journal::Filter {
-        lane: Some("engine".into()),
-        kind: Some("intent".into()),
-        session: None,
-    };
-    tickpath_tools::offline::journal::cat(&open(dir), &filter, |record| causes.push(record.cause().number()))
-        .unwrap();
-    causes[n]
+/// Sequence of a ticker frame that an order of its own instrument was made from.
+fn decisive_frame(dir: &Path) -> u64 {
+    let filter =
+        |lane: &str, kind: &str| Filter { lane: Some(lane.into()), kind: Some(kind.into()), session: None };
+    let mut sent = HashSet::new();
+    journal::cat(&open(dir), &filter("gateway", "order"), |record| {
+        sent.insert(record.body::<OrderRecord>().unwrap().intent);
+    })
+    .unwrap();
+    let mut intents = Vec::new();
+    journal::cat(&open(dir), &filter("engine", "intent"), |record| {
+        let intent: IntentRecord = record.body().unwrap();
+        if sent.contains(&intent.number) {
+            intents.push((record.cause().number(), ["BTCUSDT", "ETHUSDT"][intent.instrument as usize]));
+        }
+    })
+    .unwrap();
+    let mut found = None;
+    journal::cat(&open(dir), &filter("feed", "frame"), |record| {
+        let text = String::from_utf8_lossy(record.text_after::<FrameMeta>());
+        let is_decisive = intents.iter().skip(20).any(|(cause, symbol)| {
+            *cause == record.header.sequence && text.contains(symbol) && text.contains("bookTicker")
+        });
+        if is_decisive && found.is_none() {
+            found = Some(record.header.sequence);
+        }
+    })
+    .unwrap();
+    found.expect("an order is made from a ticker")
 }
 
 #[test]
@@ -114,7 +140,7 @@ fn tampering_is_named() {
     let orders = assert_replays(dir.path(), 100).orders;
 
     // A digit of the price that an order was made from, checksums made anew: the order is named.
-    let target = cause_of_intent(dir.path(), 20);
+    let target = decisive_frame(dir.path());
     let copy = copy_of(dir.path());
     rewrite(copy.path(), "feed", |header, payload| {
         if header.sequence == target {
@@ -149,16 +175,13 @@ fn tampering_is_named() {
     assert_eq!((report.orders_recorded, &report.orders), (0, &orders));
 }
 
-/// Puts a nine in front of the last digit of every price of a frame.
+/// Changes the fourth digit of both prices of a ticker frame.
 fn change_prices(payload: &mut [u8]) {
-    let text = String::from_utf8_lossy(payload).into_owned();
-    for key in ["\"b\":\"", "\"a\":\"", "[\""] {
-        for (at, _) in text.match_indices(key) {
-            let digit = at + key.len() + 3;
-            if payload[digit].is_ascii_digit() {
-                payload[digit] = if payload[digit] == b'9' { b'8' } else { payload[digit] + 1 };
-            }
-        }
+    let text = String::from_utf8_lossy(&payload[size_of::<FrameMeta>()..]).into_owned();
+    for key in ["\"b\":\"", "\"a\":\""] {
+        let at = size_of::<FrameMeta>() + text.find(key).unwrap() + key.len() + 3;
+        assert!(payload[at].is_ascii_digit(), "{text}");
+        payload[at] = if payload[at] == b'9' { b'8' } else { payload[at] + 1 };
     }
 }
 
@@ -220,7 +243,7 @@ fn the_command_line_tells_by_its_exit_code() {
 fn the_golden_session_verifies_and_replays() {
     let golden = tickpath_tests::root().join("tests/golden");
     let copy = copy_of(&golden);
-    let stats = tickpath_tools::offline::journal::stat(&open(copy.path())).unwrap();
+    let stats = journal::stat(&open(copy.path())).unwrap();
     assert!(stats.len() >= 4 && stats.iter().all(|s| s.error.is_none()), "{stats:?}");
     let report = assert_replays(copy.path(), 4);
     println!("golden session: {} orders", report.orders_replayed);

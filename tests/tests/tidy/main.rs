@@ -152,10 +152,13 @@ fn every_dependency_has_its_reason() {
     let reasons = std::fs::read_to_string(root().join("DEPENDENCIES.md")).unwrap();
     for name in CRATES {
         let manifest = std::fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        let (_, dependencies) = manifest.split_once("dependencies]").unwrap_or_default();
-        let names = dependencies.lines().take_while(|l| !l.starts_with("[lints")).filter_map(|line| {
+        let mut section = "";
+        let names = manifest.lines().filter_map(|line| {
+            if line.starts_with('[') {
+                section = line;
+            }
             let name = line.split(['.', ' ', '=']).next()?;
-            (!name.is_empty() && !name.starts_with(['[', '#'])).then_some(name)
+            (section.ends_with("dependencies]") && !name.is_empty() && !line.starts_with('[')).then_some(name)
         });
         for dependency in names.filter(|d| !d.starts_with("tickpath-")) {
             assert!(

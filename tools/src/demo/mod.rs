@@ -81,7 +81,9 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
     let started = Instant::now();
     let (outcome, view) = std::thread::scope(|scope| {
         let lines = Arc::clone(&log);
+        let log_file = data.root().join("logs").join("supervisor.log");
         let mut supervisor = Supervisor::new(&data, &config, specs, move |line| {
+            append_line(&log_file, line);
             if let Ok(mut lines) = lines.lock() {
                 lines.push(line.to_owned());
             }
@@ -109,6 +111,14 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
         let _ = std::fs::remove_dir_all(&dir);
     }
     Ok(summary)
+}
+
+/// A log that cannot be written does not stop what it tells of.
+fn append_line(path: &Path, line: &str) {
+    use std::io::Write;
+    if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
+        let _ = writeln!(file, "{line}");
+    }
 }
 
 /// The last thing a process said.

@@ -22,13 +22,12 @@ use tickpath_shared::{
 const PAUSE: Duration = Duration::from_millis(20);
 /// Time the hot process has for an ordered stop.
 const HOT_STOP: Duration = Duration::from_millis(3000);
-/// Time every other process has.
-const STOP: Duration = Duration::from_millis(1500);
+/// Time every other process has: the archive is drained in it.
+const STOP: Duration = Duration::from_millis(3000);
 /// Window in which crashes of the hot process are counted.
 const CRASH_WINDOW: Duration = Duration::from_secs(600);
 /// Time a fresh session has before its stages must make turns.
 const START_GRACE: Duration = Duration::from_secs(30);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Exit codes after which a restart changes nothing: usage, configuration, risk or latch.
 const FINAL_CODES: [i32; 3] = [2, 3, 4];
@@ -62,7 +61,8 @@ impl<'a> Supervisor<'a> {
         log: impl FnMut(&str) + Send + 'a,
     ) -> Self {
         let backoff = Duration::from_millis(config.supervisor.backoff_ms);
-        let children = specs.into_iter().map(|spec| Child::new(spec, backoff, BACKOFF_MAX)).collect();
+        let backoff_max = Duration::from_millis(config.supervisor.backoff_ms_max);
+        let children = specs.into_iter().map(|spec| Child::new(spec, backoff, backoff_max)).collect();
         Self {
             data,
             config,

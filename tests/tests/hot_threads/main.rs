@@ -1,4 +1,7 @@
 //! The hot threads allocate nothing once they run: the real hot process in this process, over real sockets.
+//! A test binary of its own, because a panic anywhere in a hot process aborts it.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::{
     sync::{
@@ -21,6 +24,11 @@ use tickpath_tools::{
     template::KeyFile,
     venue::{Faults, Market, Server, Speed, VenueOptions},
 };
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 /// Messages before the count starts.
 const WARM_UP: u64 = 50_000;
@@ -54,7 +62,7 @@ fn hot_threads_allocate_nothing_over_a_million_messages() {
     let dir = tempfile::tempdir().unwrap();
     let mut environment = Desk::busy();
     environment.extend([("TICKPATH__JOURNAL__OVERLOAD", "stall"), ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "10")]);
-    let desk = Desk::new(dir.path(), crate::PROGRAM, &environment).unwrap();
+    let desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     let keys = KeyFile::load(&dir.path().join("secrets/venue_keys.json")).unwrap();
     let faults = Faults { drop: 2e-5, irregular: 1e-4, seed: 5, ..Faults::default() };
     let options = VenueOptions {
