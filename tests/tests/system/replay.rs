@@ -128,7 +128,7 @@ fn decisive_frame(dir: &Path) -> u64 {
         }
     })
     .unwrap();
-    found.expect("an order is made from a ticker")
+    found.unwrap()
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn tampering_is_named() {
         }
     });
     let report = replay::replay(&open(copy.path()), None).unwrap();
-    let difference = report.first_difference.expect("an order differs");
+    let difference = report.first_difference.unwrap();
     println!("{difference}");
     assert!(difference.starts_with("order ") && difference.contains("tp001-"), "{difference}");
 
