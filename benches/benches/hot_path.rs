@@ -9,7 +9,7 @@ use tickpath_hotpath::{book::Book, market::Level, venue::MarketDecoder};
 use tickpath_shared::{
     journal::{Lane, LaneSpec},
     record::{Cause, Class, Kind},
-    types::{InstrumentDefinition, Symbol},
+    types::{Grid, InstrumentDefinition, Symbol},
 };
 
 // Genuine frame, Binance USD-M, 2024-08-08.
@@ -33,24 +33,9 @@ struct Ticker<'a> {
 
 fn definition() -> InstrumentDefinition {
     let Some(symbol) = Symbol::new("BTCUSDT") else { unreachable!("a constant symbol") };
-    InstrumentDefinition {
-        symbol,
-        instrument: 0,
-        version: 1,
-        price_scale: 2,
-        qty_scale: 4,
-        is_trading: 1,
-        price_places: 1,
-        qty_places: 3,
-        reserved: [0; 3],
-        tick: 10,
-        lot: 10,
-        price_min: 0,
-        price_max: i64::MAX,
-        qty_min: 0,
-        qty_max: i64::MAX,
-        notional_min_e8: 0,
-    }
+    let price = Grid { scale: 2, places: 1, step: 10 };
+    let qty = Grid { scale: 4, places: 3, step: 10 };
+    InstrumentDefinition::on_grids(symbol, 0, price, qty)
 }
 
 fn row(name: &str, ours: f64, peer: &str, theirs: f64) {

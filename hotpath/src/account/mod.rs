@@ -94,27 +94,12 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickpath_shared::types::Symbol;
+    use tickpath_shared::types::{Grid, Symbol};
 
     fn definition() -> InstrumentDefinition {
-        InstrumentDefinition {
-            symbol: Symbol::new("AAA").unwrap(),
-            instrument: 0,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 3,
-            is_trading: 1,
-            price_places: 2,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 1,
-            lot: 1,
-            price_min: 0,
-            price_max: i64::MAX,
-            qty_min: 1,
-            qty_max: i64::MAX,
-            notional_min_e8: 0,
-        }
+        let price = Grid { scale: 2, places: 2, step: 1 };
+        let qty = Grid { scale: 3, places: 3, step: 1 };
+        InstrumentDefinition::on_grids(Symbol::new("AAA").unwrap(), 0, price, qty)
     }
 
     #[test]

@@ -8,13 +8,14 @@ use files::{FileParts, SharedFiles, install_panic_hook};
 
 use crate::{
     guard,
-    live::{EngineStage, GatewayLinks, GatewayParts, GatewayStage, OrderSigner, event_ring},
+    live::{EngineStage, EventRing, GatewayLinks, GatewayParts, GatewayStage, OrderSigner, event_ring},
+    message::{Ask, Outcome},
     net::affinity,
     pipeline::{self, HotThreads, Stages},
     session::{
         Session, SessionParts, SessionRings,
         connect::Roots,
-        jobs::{Job, Workshop},
+        jobs::{Done, Job, Workshop},
     },
     stage::{
         engine::Engine,
@@ -23,7 +24,8 @@ use crate::{
     },
     venue::{self, Credentials, KIND, MarketDecoder, Rest, Secret},
 };
-use rtrb::RingBuffer;
+use crossbeam::channel::{Receiver, Sender};
+use rtrb::{Consumer, Producer, RingBuffer};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -198,6 +200,54 @@ fn fetch_definitions(config: &Config, rest: &Rest) -> Result<Vec<InstrumentDefin
     }
 }
 
+/// Ring ends of every part but those between the hot threads, which `pipeline` makes.
+struct Rings {
+    feed: Links,
+    engine: EngineRings,
+    gateway: GatewayLinks,
+    session: SessionRings,
+}
+
+struct EngineRings {
+    snapshots: EventRing,
+    outcomes: Consumer<Outcome>,
+    asks: Producer<Ask>,
+}
+
+impl Rings {
+    fn new() -> Self {
+        let (snapshots, snapshot_ring) = event_ring();
+        let (outcomes, outcomes_taken) = RingBuffer::new(pipeline::OUTCOMES);
+        let (account, account_taken) = RingBuffer::new(pipeline::ACCOUNT_MESSAGES);
+        let (engine_asks, engine_asked) = RingBuffer::new(pipeline::ASKS);
+        let (gateway_asks, gateway_asked) = RingBuffer::new(pipeline::ASKS);
+        let (feed_links, feed_incoming) = RingBuffer::new(pipeline::LINKS);
+        let (feed_outgoing, feed_dead) = RingBuffer::new(pipeline::LINKS);
+        let (gateway_links, gateway_incoming) = RingBuffer::new(pipeline::LINKS);
+        let (gateway_outgoing, gateway_dead) = RingBuffer::new(pipeline::LINKS);
+        Self {
+            feed: Links { incoming: feed_incoming, outgoing: feed_outgoing },
+            engine: EngineRings { snapshots: snapshot_ring, outcomes: outcomes_taken, asks: engine_asks },
+            gateway: GatewayLinks {
+                links: Links { incoming: gateway_incoming, outgoing: gateway_outgoing },
+                account: account_taken,
+                outcomes,
+                asks: gateway_asks,
+            },
+            session: SessionRings {
+                snapshots,
+                account,
+                engine_asks: engine_asked,
+                gateway_asks: gateway_asked,
+                feed_links,
+                gateway_links,
+                feed_dead,
+                gateway_dead,
+            },
+        }
+    }
+}
+
 struct Hot<'a> {
     data: &'a DataDir,
     config: &'a Config,
@@ -262,10 +312,9 @@ impl Hot<'_> {
     fn assemble(
         &self,
         parts: FileParts,
-        jobs: crossbeam::channel::Sender<Job>,
-        done: crossbeam::channel::Receiver<crate::session::jobs::Done>,
+        jobs: Sender<Job>,
+        done: Receiver<Done>,
     ) -> Result<(Stages, Session), HotError> {
-        let definitions = &self.shop.definitions;
         let FileParts { lanes, status, command } = parts;
         let shared: Vec<_> = lanes.iter().map(LaneWriter::shared).collect();
         let Ok([session_lane, feed_lane, engine_lane, gateway_lane]) = <[LaneWriter; 4]>::try_from(lanes)
@@ -273,82 +322,53 @@ impl Hot<'_> {
             unreachable!("four lanes are made")
         };
         let is_tampered = Arc::new(AtomicBool::new(false));
-        let (snapshots, snapshot_ring) = event_ring();
-        let (outcomes, outcomes_taken) = RingBuffer::new(pipeline::OUTCOMES);
-        let (account, account_taken) = RingBuffer::new(pipeline::ACCOUNT_MESSAGES);
-        let (engine_asks, engine_asked) = RingBuffer::new(pipeline::ASKS);
-        let (gateway_asks, gateway_asked) = RingBuffer::new(pipeline::ASKS);
-        let (feed_links, feed_incoming) = RingBuffer::new(pipeline::LINKS);
-        let (feed_outgoing, feed_dead) = RingBuffer::new(pipeline::LINKS);
-        let (gateway_links, gateway_incoming) = RingBuffer::new(pipeline::LINKS);
-        let (gateway_outgoing, gateway_dead) = RingBuffer::new(pipeline::LINKS);
+        let Rings { feed, engine, gateway, session } = Rings::new();
+        let gateway_parts = GatewayParts {
+            lane: gateway_lane,
+            status: Arc::clone(&status),
+            clock: self.clock.clone(),
+            command: Arc::clone(&command),
+            lanes: shared.clone(),
+            is_tampered: Arc::clone(&is_tampered),
+            signer: self.signer()?,
+            frame_bytes_max: self.config.venue.frame_bytes_max,
+        };
+        let stages = Stages {
+            feed: self.feed_stage(feed_lane, &status, feed),
+            engine: self.engine_stage(engine_lane, &status, engine)?,
+            gateway: GatewayStage::new(self.gateway_core(&command)?, gateway_parts, gateway),
+        };
+        let session_parts = SessionParts {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            lane: session_lane,
+            lanes: shared,
+            status,
+            command,
+            clock: self.clock.clone(),
+            shop: Arc::clone(&self.shop),
+            is_tampered,
+            is_unclean: self.is_unclean,
+            session: self.session,
+        };
+        Ok((stages, Session::new(session_parts, session, jobs, done)))
+    }
 
-        let frame_bytes_max = self.config.venue.frame_bytes_max;
-        let feed = FeedStage::new(
-            MarketDecoder::new(definitions, frame_bytes_max),
-            feed_lane,
-            Links { incoming: feed_incoming, outgoing: feed_outgoing },
-            Arc::clone(&status),
-            self.clock.clone(),
-            self.config.journal.overload,
-        );
-        let engine = Engine::new(self.config, definitions).map_err(HotError::Config)?;
-        let engine = EngineStage::new(
-            engine,
-            engine_lane,
-            Arc::clone(&status),
-            self.clock.clone(),
-            snapshot_ring,
-            outcomes_taken,
-            engine_asks,
-        );
-        let gateway = GatewayStage::new(
-            self.gateway_core(&command)?,
-            GatewayParts {
-                lane: gateway_lane,
-                status: Arc::clone(&status),
-                clock: self.clock.clone(),
-                command: Arc::clone(&command),
-                lanes: shared.clone(),
-                is_tampered: Arc::clone(&is_tampered),
-                signer: self.signer()?,
-                frame_bytes_max,
-            },
-            GatewayLinks {
-                links: Links { incoming: gateway_incoming, outgoing: gateway_outgoing },
-                account: account_taken,
-                outcomes,
-                asks: gateway_asks,
-            },
-        );
-        let session = Session::new(
-            SessionParts {
-                config: self.config.clone(),
-                data: self.data.clone(),
-                lane: session_lane,
-                lanes: shared,
-                status,
-                command,
-                clock: self.clock.clone(),
-                shop: Arc::clone(&self.shop),
-                is_tampered,
-                is_unclean: self.is_unclean,
-                session: self.session,
-            },
-            SessionRings {
-                snapshots,
-                account,
-                engine_asks: engine_asked,
-                gateway_asks: gateway_asked,
-                feed_links,
-                gateway_links,
-                feed_dead,
-                gateway_dead,
-            },
-            jobs,
-            done,
-        );
-        Ok((Stages { feed, engine, gateway }, session))
+    fn feed_stage(&self, lane: LaneWriter, status: &Arc<Status>, links: Links) -> FeedStage {
+        let decoder = MarketDecoder::new(&self.shop.definitions, self.config.venue.frame_bytes_max);
+        let overload = self.config.journal.overload;
+        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload)
+    }
+
+    fn engine_stage(
+        &self,
+        lane: LaneWriter,
+        status: &Arc<Status>,
+        rings: EngineRings,
+    ) -> Result<EngineStage, HotError> {
+        let core = Engine::new(self.config, &self.shop.definitions).map_err(HotError::Config)?;
+        let (status, clock) = (Arc::clone(status), self.clock.clone());
+        Ok(EngineStage::new(core, lane, status, clock, rings.snapshots, rings.outcomes, rings.asks))
     }
 
     fn gateway_core(&self, command: &CommandFile) -> Result<Gateway, HotError> {

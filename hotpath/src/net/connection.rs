@@ -115,7 +115,12 @@ impl Connection {
     /// [`LinkError`]: the connection is over.
     #[inline]
     pub fn receive(&mut self) -> Result<bool, LinkError> {
-        match self.transport.read(self.buffer.space()) {
+        let space = self.buffer.space();
+        if space.is_empty() {
+            // Whole frames wait to be taken out; reading nothing would look like the end of the stream.
+            return Ok(true);
+        }
+        match self.transport.read(space) {
             Ok(0) => Err(LinkError::Closed(1006)),
             Ok(bytes) => {
                 self.buffer.filled(bytes);

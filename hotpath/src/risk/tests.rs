@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::order::{Order, Report};
-use tickpath_shared::types::{ClientOrderId, OrderState, Symbol, TimeInForce};
+use tickpath_shared::types::{ClientOrderId, Grid, OrderState, Symbol, TimeInForce};
 
 struct Bench {
     now: Nanos,
@@ -22,22 +22,15 @@ impl Bench {
     /// Everything allowed: buy 1.000 at 100.00, mark 100.00.
     fn new() -> Self {
         let definition = InstrumentDefinition {
-            symbol: Symbol::new("AAA").unwrap(),
-            instrument: 0,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 3,
-            is_trading: 1,
-            price_places: 2,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 10,
-            lot: 1,
-            price_min: 10,
             price_max: 1_000_000,
-            qty_min: 1,
             qty_max: 1_000_000,
             notional_min_e8: 5 * 100_000_000,
+            ..InstrumentDefinition::on_grids(
+                Symbol::new("AAA").unwrap(),
+                0,
+                Grid { scale: 2, places: 2, step: 10 },
+                Grid { scale: 3, places: 3, step: 1 },
+            )
         };
         let now = 100 * SECOND;
         let intent = IntentRecord {

@@ -10,6 +10,7 @@ use crate::stage::{
     feed::{DeadLink, NewLink},
     gateway::connection,
 };
+use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
     counters::Counter,
@@ -55,14 +56,19 @@ impl LinkBook {
 
     /// Kinds to connect now; each is marked as being made. Market data waits for the account, so that the
     /// first tick can be traded on.
-    fn due(&mut self, now: Nanos, is_account_read: bool) -> impl Iterator<Item = LinkKind> {
+    fn due(&mut self, now: Nanos, is_account_read: bool, has_clock: bool) -> impl Iterator<Item = LinkKind> {
         let is_stopped = self.is_stopped;
         let links = &mut self.links;
         let is_market_due = is_account_read || now > ACCOUNT_PATIENCE_NS;
         LinkKind::ALL.into_iter().filter(move |kind| {
             let link = &mut links[*kind as usize];
-            let is_private = matches!(kind, LinkKind::Orders | LinkKind::Events);
-            let is_wanted = !is_stopped && (is_private || is_market_due);
+            let is_wanted = match kind {
+                LinkKind::Events => true,
+                // A logon is stamped with the venue's time.
+                LinkKind::Orders => has_clock,
+                LinkKind::Books | LinkKind::Market => is_market_due,
+            };
+            let is_wanted = is_wanted && !is_stopped;
             let is_due = is_wanted && !link.is_up && !link.is_out && now >= link.not_before;
             link.is_out |= is_due;
             is_due
@@ -83,7 +89,8 @@ impl LinkBook {
 impl Session {
     pub(super) fn connect_missing(&mut self, now: Nanos) {
         let is_account_read = self.account == AccountPhase::Done;
-        let due: Vec<LinkKind> = self.links.due(now, is_account_read).collect();
+        let has_clock = self.parts.shop.venue_epoch_ns.load(Ordering::Relaxed) != 0;
+        let due: Vec<LinkKind> = self.links.due(now, is_account_read, has_clock).collect();
         for kind in due {
             self.send_job(Job::Connect(kind));
         }

@@ -71,8 +71,8 @@ pub struct FeedStage {
     overload: Overload,
     fallbacks: u64,
     next_report_ns: Nanos,
-    /// Bytes may be waiting in a buffer without a new receive.
-    has_backlog: bool,
+    /// Connections whose buffer may hold whole frames: they are drained before more is received.
+    has_backlog: [bool; CONNECTIONS],
 }
 
 /// Session time between two publications of the lane's gauges.
@@ -98,7 +98,7 @@ impl FeedStage {
             overload,
             fallbacks: 0,
             next_report_ns: 0,
-            has_backlog: false,
+            has_backlog: [false; CONNECTIONS],
         }
     }
 
@@ -112,8 +112,7 @@ impl FeedStage {
             self.status.add(Counter::FeedStalls, 1);
             return 0;
         }
-        let was_backlog = std::mem::take(&mut self.has_backlog);
-        (0..CONNECTIONS).map(|index| self.poll_connection(index, was_backlog, sink)).sum()
+        (0..CONNECTIONS).map(|index| self.poll_connection(index, sink)).sum()
     }
 
     /// An offline run holds its source back instead of losing anything.
@@ -135,7 +134,7 @@ impl FeedStage {
         while let Ok(NewLink { index, connection }) = self.links.incoming.pop() {
             waiter.watch(connection.fd());
             self.connections[index] = Some(connection);
-            self.has_backlog = true;
+            self.has_backlog[index] = true;
             self.record_link(now, index, true);
         }
     }
@@ -146,11 +145,13 @@ impl FeedStage {
         Cause::new(self.lane.lane(), sequence.unwrap_or(0))
     }
 
-    fn poll_connection(&mut self, index: usize, was_backlog: bool, sink: &mut impl EventSink) -> usize {
+    fn poll_connection(&mut self, index: usize, sink: &mut impl EventSink) -> usize {
         let Some(mut connection) = self.connections[index].take() else { return 0 };
-        let result = match connection.receive() {
-            Ok(false) if !was_backlog => Ok(0),
-            Ok(_) => self.drain(index, &mut connection, sink),
+        let is_waiting = std::mem::take(&mut self.has_backlog[index]);
+        let received = if is_waiting { Ok(true) } else { connection.receive() };
+        let result = match received {
+            Ok(false) => Ok(0),
+            Ok(true) => self.drain(index, &mut connection, sink),
             Err(e) => Err(e),
         };
         match result {
@@ -178,7 +179,7 @@ impl FeedStage {
             handled += 1;
             self.on_frame(index, read_ns, frame, sink);
         }
-        self.has_backlog = true;
+        self.has_backlog[index] = true;
         Ok(handled)
     }
 

@@ -248,27 +248,12 @@ impl NextMultiple for i64 {
 mod tests {
     use super::*;
     use crate::market::Level;
-    use tickpath_shared::types::{OrderState, Symbol};
+    use tickpath_shared::types::{Grid, OrderState, Symbol};
 
     fn definition(symbol: &str, instrument: u32) -> InstrumentDefinition {
-        InstrumentDefinition {
-            symbol: Symbol::new(symbol).unwrap(),
-            instrument,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 3,
-            is_trading: 1,
-            price_places: 2,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 10,
-            lot: 1,
-            price_min: 0,
-            price_max: i64::MAX,
-            qty_min: 1,
-            qty_max: i64::MAX,
-            notional_min_e8: 0,
-        }
+        let price = Grid { scale: 2, places: 2, step: 10 };
+        let qty = Grid { scale: 3, places: 3, step: 1 };
+        InstrumentDefinition::on_grids(Symbol::new(symbol).unwrap(), instrument, price, qty)
     }
 
     fn pairs() -> Pairs {

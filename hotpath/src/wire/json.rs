@@ -38,15 +38,15 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    /// Consumes exactly `literal`.
+    /// Consumes exactly `text`.
     ///
     /// # Errors
     ///
     /// [`Irregular`] when something else stands there.
     #[inline]
-    pub fn expect(&mut self, literal: &[u8]) -> Result<(), Irregular> {
-        if self.text[self.at..].starts_with(literal) {
-            self.at += literal.len();
+    pub fn literal(&mut self, text: &[u8]) -> Result<(), Irregular> {
+        if self.text[self.at..].starts_with(text) {
+            self.at += text.len();
             return Ok(());
         }
         Err(Irregular)
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
     /// [`Irregular`] for anything but a string of printable characters without escapes.
     #[inline]
     pub fn string(&mut self) -> Result<&'a [u8], Irregular> {
-        self.expect(b"\"")?;
+        self.literal(b"\"")?;
         let start = self.at;
         for (i, &byte) in self.text[start..].iter().enumerate() {
             match byte {
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn key(&mut self) -> Result<&'a [u8], Irregular> {
         let key = self.string()?;
-        self.expect(b":")?;
+        self.literal(b":")?;
         Ok(key)
     }
 
@@ -123,7 +123,7 @@ impl<'a> Cursor<'a> {
     /// [`Irregular`] for anything that has no exact value at the scale within 18 digits.
     #[inline]
     pub fn quoted_decimal(&mut self, scale: u8) -> Result<i64, Irregular> {
-        self.expect(b"\"")?;
+        self.literal(b"\"")?;
         let mut value = 0_u64;
         let start = self.at;
         while let digit @ b'0'..=b'9' = self.peek() {
@@ -151,7 +151,7 @@ impl<'a> Cursor<'a> {
         if whole_digits == 0 || whole_digits + usize::from(scale) > 18 {
             return Err(Irregular);
         }
-        self.expect(b"\"")?;
+        self.literal(b"\"")?;
         Ok(value as i64 * pow10(scale - places))
     }
 
@@ -163,9 +163,9 @@ impl<'a> Cursor<'a> {
     pub fn skip_scalar(&mut self) -> Result<(), Irregular> {
         match self.peek() {
             b'"' => self.string().map(|_| ()),
-            b't' => self.expect(b"true"),
-            b'f' => self.expect(b"false"),
-            b'n' => self.expect(b"null"),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
             b'0'..=b'9' => self.unsigned().map(|_| ()),
             _ => Err(Irregular),
         }

@@ -255,6 +255,7 @@ impl MappedFile {
     ///
     /// When the range is not mapped.
     #[expect(clippy::mut_from_ref, reason = "the mapping hands out disjoint ranges, like an allocator")]
+    // SAFETY: the caller's part stands under `# Safety`; the function's own is checked in it.
     pub unsafe fn bytes_mut(&self, offset: usize, len: usize) -> &mut [u8] {
         self.check(offset, len, 1);
         // SAFETY: mapped (checked above); exclusive by the caller's promise.

@@ -99,7 +99,40 @@ pub enum MisfitKind {
     Qty,
 }
 
+/// Units of a price or a quantity, and the steps orders take in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Decimal places of a unit.
+    pub scale: u8,
+    /// Decimal places in an order's text.
+    pub places: u8,
+    /// Smallest step of an order, in units.
+    pub step: i64,
+}
+
 impl InstrumentDefinition {
+    /// Version 1 of an instrument that trades on these grids, with no bound but the steps themselves.
+    pub const fn on_grids(symbol: Symbol, instrument: u32, price: Grid, qty: Grid) -> Self {
+        Self {
+            symbol,
+            instrument,
+            version: 1,
+            price_scale: price.scale,
+            qty_scale: qty.scale,
+            is_trading: 1,
+            price_places: price.places,
+            qty_places: qty.places,
+            reserved: [0; 3],
+            tick: price.step,
+            lot: qty.step,
+            price_min: price.step,
+            price_max: i64::MAX,
+            qty_min: qty.step,
+            qty_max: i64::MAX,
+            notional_min_e8: 0,
+        }
+    }
+
     /// Notional of `qty` at `price` in quote currency x 10^8, rounded away from zero.
     pub fn notional_e8(&self, price: i64, qty: i64) -> i128 {
         let product = i128::from(price) * i128::from(qty);
@@ -157,28 +190,13 @@ impl InstrumentDefinition {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn btc() -> InstrumentDefinition {
-        InstrumentDefinition {
-            symbol: Symbol::new("BTCUSDT").unwrap(),
-            instrument: 0,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 3,
-            is_trading: 1,
-            price_places: 1,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 10,
-            lot: 1,
-            price_min: 10,
-            price_max: 100_000_000,
-            qty_min: 1,
-            qty_max: 1_000_000,
-            notional_min_e8: 500_000_000,
-        }
+    fn btc() -> InstrumentDefinition {
+        let price = Grid { scale: 2, places: 1, step: 10 };
+        let qty = Grid { scale: 3, places: 3, step: 1 };
+        InstrumentDefinition::on_grids(Symbol::new("BTCUSDT").unwrap(), 0, price, qty)
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod definition;
 mod ids;
 mod order;
 
-pub use definition::{InstrumentDefinition, MisfitKind, Symbol};
+pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
 pub use order::{OrderState, OrderType, Refusal, Side, TimeInForce, TradingState};

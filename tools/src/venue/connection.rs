@@ -250,7 +250,10 @@ impl Client {
             return match ws.flush() {
                 Ok(()) => Ok(true),
                 Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(_) => Err(()),
+                Err(e) => {
+                    eprintln!("client dropped while sending: {e}");
+                    Err(())
+                }
             };
         }
         let State::Head(stream, _) = &mut self.state else { return Err(()) };
@@ -333,6 +336,9 @@ fn read_message(ws: &mut WebSocket<Stream>) -> Incoming {
         // Pings are answered by the library; whatever else comes means nothing here.
         Ok(_) => Incoming::Text(String::new()),
         Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Incoming::Nothing,
-        Err(_) => Incoming::Gone,
+        Err(e) => {
+            eprintln!("client dropped while reading: {e}");
+            Incoming::Gone
+        }
     }
 }

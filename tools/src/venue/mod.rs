@@ -17,7 +17,7 @@ pub use tls::{TlsFiles, generate_tls};
 
 use crate::capture::{CaptureError, CaptureReader, MarketSource, SyntheticMarket};
 use std::{net::SocketAddr, path::PathBuf};
-use tickpath_shared::types::{InstrumentDefinition, Symbol, decimal};
+use tickpath_shared::types::{Grid, InstrumentDefinition, Symbol, decimal};
 
 /// An instrument of the simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,22 +45,15 @@ pub fn definitions() -> Vec<InstrumentDefinition> {
         decimal::parse(text.as_bytes(), scale).unwrap_or_else(|e| unreachable!("constant {text}: {e}"))
     };
     let define = |(index, i): (usize, &SimInstrument)| InstrumentDefinition {
-        symbol: Symbol::new(i.symbol).unwrap_or_else(|| unreachable!("constant symbol")),
-        instrument: index as u32,
-        version: 1,
-        price_scale: 2,
-        qty_scale: 4,
-        is_trading: 1,
-        price_places: 2,
-        qty_places: 3,
-        reserved: [0; 3],
-        tick: scaled(i.tick, 2),
-        lot: scaled(i.lot, 4),
-        price_min: 1,
         price_max: 10_000_000_000,
-        qty_min: scaled(i.lot, 4),
         qty_max: scaled("1000", 4),
         notional_min_e8: scaled(NOTIONAL_MIN, 8),
+        ..InstrumentDefinition::on_grids(
+            Symbol::new(i.symbol).unwrap_or_else(|| unreachable!("constant symbol")),
+            index as u32,
+            Grid { scale: 2, places: 2, step: scaled(i.tick, 2) },
+            Grid { scale: 4, places: 3, step: scaled(i.lot, 4) },
+        )
     };
     INSTRUMENTS.iter().enumerate().map(define).collect()
 }

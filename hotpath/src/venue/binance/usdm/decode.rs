@@ -105,15 +105,15 @@ impl MarketDecoder {
 
     fn decode_regular(&mut self, frame: &[u8]) -> Result<Decoded, Irregular> {
         let mut cursor = Cursor::new(frame);
-        let is_combined = cursor.expect(b"{\"stream\":").is_ok();
+        let is_combined = cursor.literal(b"{\"stream\":").is_ok();
         if is_combined {
             let stream = cursor.string()?;
-            cursor.expect(b",\"data\":")?;
+            cursor.literal(b",\"data\":")?;
             if is_partial_depth(stream) {
                 return Ok(Decoded::Ignored);
             }
         }
-        cursor.expect(b"{\"e\":")?;
+        cursor.literal(b"{\"e\":")?;
         let mut event = Event { instruments: &self.instruments, levels: &mut self.levels, seen: 0 };
         let decoded = match cursor.string()? {
             b"bookTicker" => event.ticker(&mut cursor)?,
@@ -124,7 +124,7 @@ impl MarketDecoder {
             _ => return Err(Irregular),
         };
         if is_combined {
-            cursor.expect(b"}")?;
+            cursor.literal(b"}")?;
         }
         if cursor.is_end() { Ok(decoded) } else { Err(Irregular) }
     }
@@ -172,7 +172,7 @@ impl Event<'_> {
                 cursor.skip_scalar()?;
             }
         }
-        cursor.expect(b"}")
+        cursor.literal(b"}")
     }
 
     fn symbol(&self, cursor: &mut Cursor<'_>) -> Result<Option<usize>, Irregular> {
@@ -228,17 +228,17 @@ impl Event<'_> {
             None if is_unknown => &self.instruments[0],
             None => return Err(Irregular),
         };
-        cursor.expect(b"[")?;
+        cursor.literal(b"[")?;
         if cursor.take(b']') {
             return Ok(0);
         }
         let before = self.levels.len();
         loop {
-            cursor.expect(b"[")?;
+            cursor.literal(b"[")?;
             let price = cursor.quoted_decimal(definition.price_scale)?;
-            cursor.expect(b",")?;
+            cursor.literal(b",")?;
             let qty = cursor.quoted_decimal(definition.qty_scale)?;
-            cursor.expect(b"]")?;
+            cursor.literal(b"]")?;
             if self.levels.len() == LEVELS_MAX {
                 return Err(Irregular);
             }
@@ -248,7 +248,7 @@ impl Event<'_> {
                 break;
             }
         }
-        cursor.expect(b"]")?;
+        cursor.literal(b"]")?;
         Ok((self.levels.len() - before) as u16)
     }
 
@@ -376,10 +376,10 @@ impl Event<'_> {
 }
 
 fn boolean(cursor: &mut Cursor<'_>) -> Result<bool, Irregular> {
-    if cursor.expect(b"true").is_ok() {
+    if cursor.literal(b"true").is_ok() {
         return Ok(true);
     }
-    cursor.expect(b"false").map(|()| false)
+    cursor.literal(b"false").map(|()| false)
 }
 
 #[cfg(test)]

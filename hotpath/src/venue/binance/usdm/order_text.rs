@@ -165,27 +165,12 @@ pub fn sign_request(canonical: &[u8], api_key: &str, secret: &Secret, out: &mut 
 mod tests {
     use super::super::super::sign::{sorted_query, verify_hmac};
     use super::*;
-    use tickpath_shared::types::{InstanceId, Symbol};
+    use tickpath_shared::types::{Grid, InstanceId, Symbol};
 
     fn definition() -> InstrumentDefinition {
-        InstrumentDefinition {
-            symbol: Symbol::new("BTCUSDT").unwrap(),
-            instrument: 0,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 4,
-            is_trading: 1,
-            price_places: 1,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 10,
-            lot: 10,
-            price_min: 0,
-            price_max: i64::MAX,
-            qty_min: 10,
-            qty_max: i64::MAX,
-            notional_min_e8: 0,
-        }
+        let price = Grid { scale: 2, places: 1, step: 10 };
+        let qty = Grid { scale: 4, places: 3, step: 10 };
+        InstrumentDefinition::on_grids(Symbol::new("BTCUSDT").unwrap(), 0, price, qty)
     }
 
     fn text(request: &Request) -> String {

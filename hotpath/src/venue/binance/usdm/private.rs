@@ -249,27 +249,15 @@ fn execution(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickpath_shared::types::Symbol;
+    use tickpath_shared::types::{Grid, Symbol};
 
     fn decode(frame: &str) -> Result<PrivateEvent, PrivateError> {
-        let definition = InstrumentDefinition {
-            symbol: Symbol::new("BTCUSDT").unwrap(),
-            instrument: 0,
-            version: 1,
-            price_scale: 2,
-            qty_scale: 4,
-            is_trading: 1,
-            price_places: 1,
-            qty_places: 3,
-            reserved: [0; 3],
-            tick: 10,
-            lot: 10,
-            price_min: 0,
-            price_max: i64::MAX,
-            qty_min: 10,
-            qty_max: i64::MAX,
-            notional_min_e8: 0,
-        };
+        let definition = InstrumentDefinition::on_grids(
+            Symbol::new("BTCUSDT").unwrap(),
+            0,
+            Grid { scale: 2, places: 1, step: 10 },
+            Grid { scale: 4, places: 3, step: 10 },
+        );
         PrivateDecoder::new(65_536).decode(frame.as_bytes(), &[definition])
     }
 

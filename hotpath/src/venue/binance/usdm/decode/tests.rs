@@ -1,25 +1,13 @@
 use super::*;
-use tickpath_shared::types::Symbol;
+use tickpath_shared::types::{Grid, Symbol};
 
 fn definitions() -> Vec<InstrumentDefinition> {
-    let btc = InstrumentDefinition {
-        symbol: Symbol::new("BTCUSDT").unwrap(),
-        instrument: 0,
-        version: 1,
-        price_scale: 2,
-        qty_scale: 4,
-        is_trading: 1,
-        price_places: 1,
-        qty_places: 3,
-        reserved: [0; 3],
-        tick: 10,
-        lot: 10,
-        price_min: 10,
-        price_max: i64::MAX,
-        qty_min: 10,
-        qty_max: i64::MAX,
-        notional_min_e8: 0,
-    };
+    let btc = InstrumentDefinition::on_grids(
+        Symbol::new("BTCUSDT").unwrap(),
+        0,
+        Grid { scale: 2, places: 1, step: 10 },
+        Grid { scale: 4, places: 3, step: 10 },
+    );
     vec![btc]
 }
 
