@@ -111,7 +111,6 @@ impl Worker {
 
     /// One turn over all sessions; returns how many records were copied.
     fn turn(&mut self, is_sync_due: bool) -> u64 {
-        let current = self.data.current_session().ok().flatten();
         let (mut copied, mut lag_bytes, mut failure, mut finished) = (0, 0, None, Vec::new());
         for (dir, session) in &mut self.sessions {
             match session.turn(is_sync_due) {
@@ -119,8 +118,8 @@ impl Worker {
                 Err(e) => failure = Some(e.to_string()),
             }
             lag_bytes += session.lag_bytes();
-            let is_replaced = current.as_ref().is_none_or(|c| c.shared_dir != *dir);
-            if session.is_drained() && (is_replaced || session.is_over()) {
+            // Whether it is the current one says nothing: a session exists before it is announced.
+            if session.is_drained() && session.is_over() {
                 finished.push(dir.clone());
             }
         }
