@@ -234,6 +234,11 @@ impl CommandSender {
         self.file.u64_at(KILL_AT).load(Ordering::Acquire) != 0
     }
 
+    /// Position up to which a lane is durable, as the archiver acknowledged it.
+    pub fn acknowledged(&self, lane: u16) -> u64 {
+        self.file.u64_at(ACKS_AT + usize::from(lane) * 64).load(Ordering::Acquire)
+    }
+
     /// Acknowledges that a lane is durable up to `position`. Never goes back.
     pub fn acknowledge(&self, lane: u16, position: u64) {
         self.file.u64_at(ACKS_AT + usize::from(lane) * 64).fetch_max(position, Ordering::AcqRel);

@@ -24,6 +24,7 @@ use std::{
 };
 use tickpath_hotpath::net::affinity;
 use tickpath_shared::{
+    command::CommandSender,
     config::{self, KeyKind},
     counters::Counter,
     paths::{DataDir, replace_file},
@@ -90,8 +91,15 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
         });
         let done = &is_done;
         let watched = scope.spawn(move || supervisor.run(|| done.load(Ordering::Relaxed)));
-        let mut view =
-            View { data: &data, options, setup: &setup, log: &log, status: None, screen: Screen::default() };
+        let mut view = View {
+            data: &data,
+            options,
+            setup: &setup,
+            log: &log,
+            status: None,
+            command: None,
+            screen: Screen::default(),
+        };
         view.watch(started, is_stop, || watched.is_finished());
         is_done.store(true, Ordering::Relaxed);
         let outcome = watched.join();
@@ -234,6 +242,7 @@ struct View<'a> {
     setup: &'a Setup,
     log: &'a Mutex<Vec<String>>,
     status: Option<StatusReader>,
+    command: Option<CommandSender>,
     screen: Screen,
 }
 
@@ -249,7 +258,8 @@ impl View<'_> {
             }
             if !self.options.is_json {
                 let lines = self.log.lock().map(|l| l.clone()).unwrap_or_default();
-                self.screen.show(self.status.as_ref(), &self.setup.notes, &lines, started.elapsed());
+                let session = self.status.as_ref().zip(self.command.as_ref());
+                self.screen.show(session, &self.setup.notes, &lines, started.elapsed());
             }
         }
         if !self.options.is_json {
@@ -262,6 +272,7 @@ impl View<'_> {
         let is_known = self.status.as_ref().is_some_and(|s| s.identity().session == current.session);
         if !is_known && let Ok(status) = StatusReader::open(&current.shared_dir.join("status")) {
             self.status = Some(status);
+            self.command = CommandSender::open(&current.shared_dir.join("command")).ok();
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tickpath_shared::{
+    command::CommandSender,
     counters::{Counter, Stage},
     status::{InstrumentWord, LaneWord, StatusReader},
     types::decimal,
@@ -29,14 +30,15 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn show(
         &mut self,
-        status: Option<&StatusReader>,
+        session: Option<(&StatusReader, &CommandSender)>,
         notes: &[String],
         log: &[String],
         elapsed: Duration,
     ) {
+        let status = session.map(|(status, _)| status);
         let rate = self.rate(status);
         if std::io::stdout().is_terminal() {
-            self.draw(&page(status, notes, log, elapsed, rate));
+            self.draw(&page(session, notes, log, elapsed, rate));
             return;
         }
         if self.next_line.is_none_or(|at| Instant::now() >= at) {
@@ -93,7 +95,7 @@ fn line(status: Option<&StatusReader>, elapsed: Duration, rate: f64) -> String {
 }
 
 fn page(
-    status: Option<&StatusReader>,
+    session: Option<(&StatusReader, &CommandSender)>,
     notes: &[String],
     log: &[String],
     elapsed: Duration,
@@ -104,13 +106,13 @@ fn page(
     for note in notes {
         let _ = writeln!(out, "  {note}");
     }
-    match status {
+    match session {
         None => out.push_str("\n  starting\n"),
-        Some(status) => {
+        Some((status, command)) => {
             market(&mut out, status, rate);
             orders(&mut out, status);
             latency(&mut out, status);
-            journal(&mut out, status);
+            journal(&mut out, status, command);
         }
     }
     out.push('\n');
@@ -201,19 +203,14 @@ fn latency(out: &mut String, s: &StatusReader) {
     }
 }
 
-fn journal(out: &mut String, s: &StatusReader) {
-    let _ = write!(out, "\n  journal");
-    for (lane, name) in LANES.iter().enumerate() {
-        let word = |w| s.lane(lane as u16, w);
-        let _ = write!(
-            out,
-            "   {name} {} records, {}/{} free",
-            word(LaneWord::Records),
-            word(LaneWord::Free),
-            word(LaneWord::Segments)
-        );
+fn journal(out: &mut String, s: &StatusReader, command: &CommandSender) {
+    let _ = writeln!(out, "\n  {:<18} {:>12} {:>12} {:>14}", "journal", "records", "free", "archive lag");
+    for (lane, name) in (0..).zip(LANES) {
+        let word = |w| s.lane(lane, w);
+        let lag_kib = word(LaneWord::Position).saturating_sub(command.acknowledged(lane)) >> 10;
+        let free = format!("{}/{}", word(LaneWord::Free), word(LaneWord::Segments));
+        let _ = writeln!(out, "  {name:<18} {:>12} {free:>12} {lag_kib:>10} KiB", word(LaneWord::Records));
     }
-    out.push('\n');
 }
 
 /// A time with three significant digits and its unit.
