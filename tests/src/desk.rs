@@ -335,6 +335,18 @@ impl Desk {
     }
 }
 
+impl Drop for Desk {
+    /// Ends what still runs and frees the shared memory of sessions that no control process has sealed.
+    fn drop(&mut self) {
+        let _ = self.stop();
+        if let Ok(Some(current)) = self.data.current_session()
+            && let Some(base) = current.shared_dir.parent().filter(|base| base.starts_with("/dev/shm"))
+        {
+            let _ = std::fs::remove_dir_all(base);
+        }
+    }
+}
+
 /// What the venue shows of an account.
 pub struct VenueTruth {
     /// Definitions.
