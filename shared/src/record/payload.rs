@@ -381,16 +381,12 @@ const _: () = assert!(size_of::<Symbol>().is_multiple_of(8));
 crate::labelled_enum! {
     /// Why the trading state changed.
     pub enum StateReason: u16 {
-        Start = 1, "start", "The process started.";
         Command = 2, "command", "An operator's command.";
         Kill = 3, "kill", "The kill word was set.";
-        PollGap = 4, "poll_gap", "The stage was not polled for more than a second.";
         JournalExhausted = 5, "journal_exhausted", "The journal has no free segment left.";
         OutcomesLost = 6, "outcomes_lost", "The engine did not drain its outcomes.";
-        ClockJump = 7, "clock_jump", "The processor's counter left the system clock.";
         KillCleared = 8, "kill_cleared", "The kill latch was released.";
         Tampering = 9, "tampering", "A journal file was replaced, truncated or removed.";
-        Stop = 10, "stop", "The process stops in order.";
     }
 }
 
@@ -401,9 +397,6 @@ crate::labelled_enum! {
         Gap = 2, "gap", "A diff does not follow the one before.";
         Crossed = 3, "crossed", "Best bid at or above best ask, or a side empty.";
         Disconnected = 4, "disconnected", "The connection of the stream was lost.";
-        Redefined = 5, "redefined", "The instrument's definition changed.";
-        Undecodable = 6, "undecodable", "A depth frame of the instrument could not be decoded.";
-        FrameLost = 7, "frame_lost", "A frame was dropped between feed and engine.";
         BufferFull = 8, "buffer_full", "Too many diffs arrived before their snapshot.";
         PollGap = 9, "poll_gap", "The engine was not polled for more than a second.";
     }

@@ -1,10 +1,7 @@
 //! `tickpath demo`.
 
-use super::{print, stop_flag};
-use crate::{
-    demo::{self, DemoOptions},
-    venue::Faults,
-};
+use super::{print, stop_flag, venue::FaultArguments};
+use crate::demo::{self, DemoOptions};
 use anyhow::Result;
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -40,18 +37,8 @@ pub(super) struct DemoArguments {
     /// TLS on every connection, with a generated authority
     #[arg(long)]
     tls: bool,
-    /// Probability that a market line is lost
-    #[arg(long, default_value_t = 0.0)]
-    drop: f64,
-    /// Probability that a market line comes twice
-    #[arg(long, default_value_t = 0.0)]
-    repeat: f64,
-    /// Probability that a market line changes places with the next
-    #[arg(long, default_value_t = 0.0)]
-    swap: f64,
-    /// Probability that a market line is of an irregular shape
-    #[arg(long, default_value_t = 0.0)]
-    irregular: f64,
+    #[command(flatten)]
+    faults: FaultArguments,
 }
 
 impl Default for DemoArguments {
@@ -66,10 +53,7 @@ impl Default for DemoArguments {
             threads: 1,
             hmac: false,
             tls: false,
-            drop: 0.0,
-            repeat: 0.0,
-            swap: 0.0,
-            irregular: 0.0,
+            faults: FaultArguments::default(),
         }
     }
 }
@@ -83,7 +67,7 @@ pub(super) fn run(a: &DemoArguments) -> Result<ExitCode> {
         is_json: a.json,
         seed: a.seed,
         threads: if a.threads == 1 { 1 } else { 3 },
-        faults: Faults { drop: a.drop, repeat: a.repeat, swap: a.swap, irregular: a.irregular, seed: a.seed },
+        faults: a.faults.with_seed(a.seed),
         key_kind: if a.hmac { KeyKind::Hmac } else { KeyKind::Ed25519 },
         is_tls: a.tls,
     };

@@ -9,6 +9,30 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
 
+/// Damage to the market data on its way to the clients.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct FaultArguments {
+    /// Probability that a market line is lost
+    #[arg(long, default_value_t = 0.0)]
+    drop: f64,
+    /// Probability that a market line comes twice
+    #[arg(long, default_value_t = 0.0)]
+    repeat: f64,
+    /// Probability that a market line changes places with the next
+    #[arg(long, default_value_t = 0.0)]
+    swap: f64,
+    /// Probability that a market line is of an irregular shape
+    #[arg(long, default_value_t = 0.0)]
+    irregular: f64,
+}
+
+impl FaultArguments {
+    pub(super) fn with_seed(self, seed: u64) -> Faults {
+        let Self { drop, repeat, swap, irregular } = self;
+        Faults { drop, repeat, swap, irregular, seed }
+    }
+}
+
 /// Arguments of the simulator.
 #[derive(Debug, Args)]
 pub(super) struct VenueArguments {
@@ -39,18 +63,8 @@ pub(super) struct VenueArguments {
     /// Key (PEM) of the certificate
     #[arg(long, requires = "certificate")]
     key: Option<PathBuf>,
-    /// Probability that a market line is lost
-    #[arg(long, default_value_t = 0.0)]
-    drop: f64,
-    /// Probability that a market line comes twice
-    #[arg(long, default_value_t = 0.0)]
-    repeat: f64,
-    /// Probability that a market line changes places with the next
-    #[arg(long, default_value_t = 0.0)]
-    swap: f64,
-    /// Probability that a market line is of an irregular shape
-    #[arg(long, default_value_t = 0.0)]
-    irregular: f64,
+    #[command(flatten)]
+    faults: FaultArguments,
 }
 
 pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
@@ -74,7 +88,7 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         speed: a.speed,
         keys: KeyFile::load(&a.keys)?,
         tls,
-        faults: Faults { drop: a.drop, repeat: a.repeat, swap: a.swap, irregular: a.irregular, seed: a.seed },
+        faults: a.faults.with_seed(a.seed),
         is_looped: a.is_looped,
     })?;
     print(&format!("venue simulator on {}\n", server.address()));
