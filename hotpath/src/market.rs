@@ -3,6 +3,7 @@
 //! An event is one header and its levels, bids first. It crosses a ring as one committed chunk of
 //! [`Slot`]s, whole or not at all.
 
+use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Levels an event may carry, both sides together. A frame with more is refused by the decoder: the
@@ -11,7 +12,20 @@ pub const LEVELS_MAX: usize = 16_384;
 
 /// A price and its quantity, in the units of the instrument's definition. Zero deletes in a diff.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Serialize,
+    Deserialize,
+)]
 pub struct Level {
     /// Price units.
     pub price: i64,
@@ -33,7 +47,20 @@ tickpath_shared::labelled_enum! {
 
 /// Header of an event.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Serialize,
+    Deserialize,
+)]
 pub struct MarketHeader {
     /// [`MarketKind`].
     pub kind: u16,

@@ -1,6 +1,7 @@
 //! Messages between the stages and the session thread: plain data, whole, never changed after they are
 //! sent. Market events have a form of their own in [`crate::market`].
 
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     record::{Cause, IntentRecord},
@@ -8,7 +9,7 @@ use tickpath_shared::{
 };
 
 /// What an engine tells its gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineBody {
     /// Trade this, if the limits allow.
     Intent(IntentRecord),
@@ -22,7 +23,7 @@ pub enum EngineBody {
 }
 
 /// A message of an engine, numbered from 1 without gaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineMessage {
     /// Running number.
     pub number: u64,
@@ -33,7 +34,7 @@ pub struct EngineMessage {
 }
 
 /// What a gateway tells its engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutcomeBody {
     /// The position of an instrument changed.
     Position {
@@ -57,7 +58,7 @@ pub enum OutcomeBody {
 }
 
 /// A message of a gateway, numbered from 1 without gaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Running number.
     pub number: u64,

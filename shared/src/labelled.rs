@@ -11,7 +11,9 @@ macro_rules! labelled_enum {
         }
     ) => {
         $(#[$attr])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         #[repr($repr)]
         $vis enum $name {
             $( #[doc = $meaning] $variant = $value, )+

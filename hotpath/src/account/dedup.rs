@@ -1,15 +1,17 @@
 //! Trade ids seen: the venue reports a fill on several roads, it counts once.
 
+use serde::{Deserialize, Serialize};
+
 /// Trade ids remembered an instrument. The roads of one fill arrive within seconds of each other.
 const REMEMBERED: usize = 1024;
 
 /// The last trade ids of every instrument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeenTrades {
     rings: Vec<Ring>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ring {
     ids: Vec<u64>,
     next: usize,

@@ -4,16 +4,17 @@ mod dedup;
 
 pub use dedup::SeenTrades;
 
+use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{InstrumentDefinition, Side};
 
 /// Positions of all instruments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Positions {
     each: Vec<Position>,
 }
 
 /// One position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Signed quantity.
     pub qty: i64,

@@ -4,9 +4,10 @@
 //! A side is an array sorted so that the best level is last: a change near the touch moves few bytes.
 
 use crate::market::Level;
+use serde::{Deserialize, Serialize};
 
 /// Best bid and ask; a side without levels has price and quantity 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Top {
     /// Highest bid.
     pub bid: Level,
@@ -22,13 +23,13 @@ impl Top {
 }
 
 /// The levels of one instrument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Book {
     bids: Side,
     asks: Side,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Side {
     levels: Vec<Level>,
     capacity: usize,

@@ -7,6 +7,7 @@
 
 use super::{Book, Top};
 use crate::market::{Level, MarketEvent, MarketHeader};
+use serde::{Deserialize, Serialize};
 
 /// Diffs kept while a snapshot is awaited.
 const BUFFERED_DIFFS_MAX: usize = 8192;
@@ -62,7 +63,7 @@ pub enum SnapshotResult {
     NotNeeded,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// Diffs are kept until a snapshot arrives.
     Buffering,
@@ -73,6 +74,7 @@ enum Phase {
 }
 
 /// A book and its place in the stream.
+#[derive(Serialize, Deserialize)]
 pub struct SyncedBook {
     book: Book,
     phase: Phase,

@@ -1,13 +1,14 @@
 //! Life of one order. Answers and account events race each other, so changes are monotone: an end is final
 //! once every fill it implies has been seen, and quantity comes from fills alone.
 
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     types::{ClientOrderId, OrderState, Side},
 };
 
 /// An order not yet at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Client order id.
     pub client_order_id: ClientOrderId,

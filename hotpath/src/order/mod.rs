@@ -4,13 +4,14 @@ mod machine;
 
 pub use machine::{Order, Report};
 
+use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, Side};
 
 /// Slots of the table: the most orders that can be open, whatever is configured.
 pub const ORDERS_MAX: usize = 256;
 
 /// Orders not yet at their end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OrderTable {
     slots: Vec<Option<Order>>,
     open: usize,

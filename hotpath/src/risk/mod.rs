@@ -12,6 +12,7 @@ mod size;
 pub use rate::RateWindow;
 
 use crate::{account::Positions, order::OrderTable};
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos, config,
     journal::Pressure,
@@ -31,7 +32,7 @@ pub struct Breach {
 }
 
 /// A mark price and when it was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Price x 10^8; 0 before the first.
     pub price_e8: i64,

@@ -1,10 +1,11 @@
 //! Order rate: at most so many orders in any window, counted by a ring of their times.
 
 use super::{Breach, require};
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{Nanos, config, types::Refusal};
 
 /// Times of the last orders.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RateWindow {
     times: Vec<Nanos>,
     next: usize,

@@ -1,7 +1,9 @@
 //! Rolling z-score: (x - mean of the n values before) / their sample deviation (ddof 1).
 
+use serde::{Deserialize, Serialize};
+
 /// Window of the last `n` values with running mean and sum of squared deviations.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RollingZ {
     values: Vec<f64>,
     len: usize,

@@ -8,6 +8,7 @@ use crate::{
     message::{EngineBody, EngineMessage, Outcome},
     strategy::{LegOrder, Pairs},
 };
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::Config,
@@ -50,6 +51,7 @@ pub trait EnginePort: Port {
     fn on_top(&mut self, _instrument: u32, _top: Top, _is_valid: bool, _now: Nanos) {}
 }
 
+#[derive(Serialize, Deserialize)]
 struct Instrument {
     definition: InstrumentDefinition,
     book: SyncedBook,
@@ -68,7 +70,8 @@ struct Instrument {
     overflows: u64,
 }
 
-/// The engine's state.
+/// The engine's state. What was deserialised is for replay: its books may allocate as they grow.
+#[derive(Serialize, Deserialize)]
 pub struct Engine {
     instruments: Vec<Instrument>,
     pairs: Option<Pairs>,

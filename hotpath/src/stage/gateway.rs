@@ -13,6 +13,7 @@ use crate::{
     risk::{Mark, RateWindow, Standing},
     venue::{OrderEncoder, PrivateDecoder},
 };
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Verb},
@@ -101,7 +102,7 @@ pub struct Outgoing<'a> {
 }
 
 /// Identity from which client order ids are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct OrderIds {
     /// The instance.
     pub instance: InstanceId,
@@ -109,7 +110,8 @@ pub struct OrderIds {
     pub epoch: u64,
 }
 
-/// The gateway's state.
+/// The gateway's state. What was deserialised is for replay: its tables may allocate as they grow.
+#[derive(Serialize, Deserialize)]
 pub struct Gateway {
     definitions: Vec<InstrumentDefinition>,
     limits: config::Risk,
@@ -132,7 +134,8 @@ pub struct Gateway {
     seen: SeenTrades,
     early_fills: Vec<FillRecord>,
     encoder: OrderEncoder,
-    decoder: Option<PrivateDecoder>,
+    #[serde(skip)]
+    decoder: PrivateDecoder,
     told: u64,
     events: u64,
     last_now: Nanos,
@@ -176,7 +179,7 @@ impl Gateway {
             seen: SeenTrades::new(definitions.len()),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
             encoder: OrderEncoder::new(config.venue.recv_window_ms),
-            decoder: Some(PrivateDecoder::new(config.venue.frame_bytes_max)),
+            decoder: PrivateDecoder::new(config.venue.frame_bytes_max),
             told: 0,
             events: 0,
             last_now: 0,

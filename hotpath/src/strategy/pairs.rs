@@ -9,6 +9,7 @@ use crate::{
     message::{Outcome, OutcomeBody},
     signal::RollingZ,
 };
+use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos, config,
     types::{InstrumentDefinition, Side, decimal},
@@ -40,14 +41,14 @@ pub struct PairsSample {
     pub state: u16,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Target {
     Flat,
     LongSpread,
     ShortSpread,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Leg {
     instrument: u32,
     tick: i64,
@@ -61,7 +62,7 @@ struct Leg {
 }
 
 /// The strategy's state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pairs {
     base: Leg,
     hedge: Leg,

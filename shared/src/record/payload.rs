@@ -9,7 +9,7 @@ macro_rules! payloads {
     ($( $(#[$attr:meta])* $name:ident { $( $(#[$field_attr:meta])* $field:ident : $ty:ty, )+ } )+) => { $(
         $(#[$attr])*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, serde::Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, serde::Serialize, serde::Deserialize)]
         pub struct $name { $( $(#[$field_attr])* pub $field: $ty, )+ }
         const _: () = assert!(size_of::<$name>().is_multiple_of(8));
     )+ };

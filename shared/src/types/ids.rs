@@ -29,7 +29,7 @@ pub enum IdError {
 
 /// Names one tickpath on an account: three base-36 digits.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct InstanceId([u8; 3]);
 
 impl InstanceId {
@@ -112,6 +112,12 @@ impl ClientOrderId {
 impl serde::Serialize for ClientOrderId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ClientOrderId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(deserializer).map(|text| Self::from_venue(text.as_bytes()))
     }
 }
 

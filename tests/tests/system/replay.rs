@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tickpath_shared::{
+    Nanos,
     journal::{ArchiveReader, ArchiveWriter, RecordBuf},
     paths::DataDir,
     record::{FrameMeta, IntentRecord, Kind, OrderRecord, RecordHeader},
@@ -13,7 +14,7 @@ use tickpath_shared::{
 use tickpath_tests::recorded_pair;
 use tickpath_tools::offline::{
     journal::{self, Filter},
-    replay,
+    replay::{self, ReplayPlan},
 };
 use zerocopy::IntoBytes;
 
@@ -39,7 +40,7 @@ fn open(dir: &Path) -> DataDir {
 }
 
 fn assert_replays(dir: &Path, orders_min: u64) -> replay::ReplayReport {
-    let report = replay::replay(&open(dir), None).unwrap();
+    let report = replay::replay(&open(dir), &ReplayPlan::default()).unwrap();
     println!("{}", serde_json::to_string(&report).unwrap());
     assert!(report.is_identical(), "{:?} {:?}", report.first_difference, report.first_state_difference);
     assert_eq!(report.orders_recorded, report.orders_replayed);
@@ -59,8 +60,30 @@ fn sessions_replay_fused_and_on_three_threads() {
         if session(dir.path(), extra).is_none() {
             return;
         }
-        assert_replays(dir.path(), orders_min);
+        let whole = assert_replays(dir.path(), orders_min);
+        assert_replays_from_checkpoints(dir.path(), &whole);
     }
+}
+
+/// A replay from any checkpoint makes the rest of the orders and passes through the same states.
+fn assert_replays_from_checkpoints(dir: &Path, whole: &replay::ReplayReport) {
+    let data = open(dir);
+    let writing = ReplayPlan { checkpoint_every_ns: Some(100_000_000), ..ReplayPlan::default() };
+    let written = replay::replay(&data, &writing).unwrap();
+    assert!(written.is_identical() && written.checkpoints >= 3, "{written:?}");
+    let early = ReplayPlan { from_ns: Some(0), ..ReplayPlan::default() };
+    let refusal = replay::replay(&data, &early).unwrap_err().to_string();
+    assert!(refusal.contains("no checkpoint at or before 0.000 s"), "{refusal}");
+    let mut starts = Vec::new();
+    for from_ns in (1..=10).map(|part| part * 1_700_000_000).chain([Nanos::MAX]) {
+        let plan = ReplayPlan { from_ns: Some(from_ns), ..ReplayPlan::default() };
+        let part = replay::replay(&data, &plan).unwrap();
+        assert!(part.is_identical(), "{:?} {:?}", part.first_difference, part.first_state_difference);
+        assert!(whole.orders.ends_with(&part.orders) && part.engine_events < whole.engine_events);
+        starts.push(part.from_ns);
+    }
+    println!("{} checkpoints, replayed from {starts:?} ns", written.checkpoints);
+    assert!(starts.first() < starts.last());
 }
 
 #[test]
@@ -150,7 +173,7 @@ fn tampering_is_named() {
                 change_prices(payload);
             }
         });
-        replay::replay(&open(copy.path()), None).unwrap().first_difference
+        replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap().first_difference
     });
     let difference = difference.unwrap();
     println!("{difference}");
@@ -160,7 +183,7 @@ fn tampering_is_named() {
     let copy = copy_of(dir.path());
     let path = lane_file(copy.path(), "feed");
     corrupt_record(&path, target);
-    let error = replay::replay(&open(copy.path()), None).unwrap_err();
+    let error = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains(&format!("record {target}")) && text.contains("checksum"), "{text}");
 
@@ -175,7 +198,7 @@ fn tampering_is_named() {
             }
         });
     }
-    let report = replay::replay(&open(copy.path()), None).unwrap();
+    let report = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap();
     assert_eq!((report.orders_recorded, &report.orders), (0, &orders));
 }
 

@@ -4,15 +4,16 @@ use super::{print, process::DirArguments};
 use crate::offline::{
     book,
     journal::{self, Filter},
-    replay,
+    replay::{self, ReplayPlan},
 };
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use std::{
     io::{BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
 };
+use tickpath_shared::Nanos;
 
 /// Arguments of `book`.
 #[derive(Debug, Args)]
@@ -65,6 +66,12 @@ pub(super) struct ReplayArguments {
     /// Session; the newest otherwise
     #[arg(long)]
     session: Option<u64>,
+    /// Start at the last checkpoint at or before this second of the session instead of the beginning
+    #[arg(long, value_name = "SECONDS")]
+    from: Option<f64>,
+    /// Write a checkpoint every so many seconds of session time, below DIR/checkpoints
+    #[arg(long, value_name = "SECONDS")]
+    checkpoints: Option<f64>,
     /// Write the canonical text of every order that the replay makes, one a line
     #[arg(long)]
     orders: Option<PathBuf>,
@@ -133,7 +140,12 @@ fn verify(dir: &DirArguments) -> Result<ExitCode> {
 }
 
 pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
-    let report = replay::replay(&a.dir.open()?, a.session)?;
+    let plan = ReplayPlan {
+        session: a.session,
+        from_ns: a.from.map(|s| nanos("--from", s, 0.0)).transpose()?,
+        checkpoint_every_ns: a.checkpoints.map(|s| nanos("--checkpoints", s, 0.001)).transpose()?,
+    };
+    let report = replay::replay(&a.dir.open()?, &plan)?;
     if let Some(path) = &a.orders {
         std::fs::write(path, report.orders.join("\n"))?;
     }
@@ -142,4 +154,10 @@ pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
         eprintln!("tickpath: {difference}");
     }
     Ok(if report.is_identical() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Seconds of an argument as nanoseconds.
+fn nanos(name: &str, seconds: f64, min: f64) -> Result<Nanos> {
+    ensure!((min..=1e9).contains(&seconds), "{name}: {seconds} is outside {min}..=1e9 seconds");
+    Ok((seconds * 1e9) as Nanos)
 }

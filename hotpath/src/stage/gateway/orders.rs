@@ -175,11 +175,7 @@ impl Gateway {
 
     pub(super) fn on_private(&mut self, now: Nanos, cause: Cause, frame: &[u8], port: &mut impl GatewayPort) {
         port.count(Counter::PrivateFrames, 1);
-        // Taken out for the time of the call, because the decoder borrows its own buffers.
-        let Some(mut decoder) = self.decoder.take() else { unreachable!("put back below") };
-        let event = decoder.decode(frame, &self.definitions);
-        self.decoder = Some(decoder);
-        match event {
+        match self.decoder.decode(frame, &self.definitions) {
             Ok(event) => self.on_private_event(now, cause, event, port),
             Err(_) => port.count(Counter::PrivateErrors, 1),
         }

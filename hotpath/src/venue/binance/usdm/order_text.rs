@@ -5,6 +5,7 @@
 //! sorted by name, so that signing needs no sorting.
 
 use super::super::sign::{SIGNATURE_TEXT_MAX, Secret};
+use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, InstrumentDefinition, Side, TimeInForce, decimal};
 
 /// Longest text of a request, key and signature included.
@@ -31,7 +32,9 @@ pub enum Request {
 }
 
 /// Builds requests in a fixed buffer.
+#[derive(Serialize, Deserialize)]
 pub struct OrderEncoder {
+    #[serde(skip)]
     bytes: Vec<u8>,
     recv_window_ms: u64,
 }

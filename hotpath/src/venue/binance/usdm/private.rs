@@ -95,6 +95,13 @@ pub struct PrivateDecoder {
     tape: Option<Tape<'static>>,
 }
 
+impl Default for PrivateDecoder {
+    /// Without reserved memory: it grows with its frames.
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 impl PrivateDecoder {
     /// A decoder for frames up to `bytes_max`.
     pub fn new(bytes_max: usize) -> Self {

@@ -3,9 +3,13 @@
 //!
 //! Each stage's lane says in which order it consumed what. The engine is fed from raw frames and snapshots,
 //! the gateway from private frames and account records; what the two say to each other is made anew.
+//! Checkpoints keep the state of both between two records, so that a later replay can start there.
+
+mod checkpoint;
 
 use super::journal::choose_session;
 use anyhow::{Context, Result, anyhow, bail};
+use checkpoint::{Checkpoint, Keeper};
 use serde::Serialize;
 use std::collections::HashMap;
 use tickpath_hotpath::{
@@ -39,6 +43,10 @@ use zerocopy::FromBytes;
 pub struct ReplayReport {
     /// Session replayed.
     pub session: u64,
+    /// Session time of the checkpoint it started from, 0 for the beginning.
+    pub from_ns: Nanos,
+    /// Checkpoints written.
+    pub checkpoints: u64,
     /// Inputs that the engine consumed.
     pub engine_events: u64,
     /// Inputs that the gateway consumed.
@@ -65,15 +73,31 @@ impl ReplayReport {
     }
 }
 
-/// Replays a session, the newest when `session` is `None`.
+/// What to replay.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayPlan {
+    /// Session; the newest when `None`.
+    pub session: Option<u64>,
+    /// Start at the last checkpoint at or before this session time instead of the beginning.
+    pub from_ns: Option<Nanos>,
+    /// Write a checkpoint every so much session time.
+    pub checkpoint_every_ns: Option<Nanos>,
+}
+
+/// Replays a session.
 ///
 /// # Errors
 ///
-/// A record that is not sound, inputs that were skipped, or a session of another layout.
-pub fn replay(data: &DataDir, session: Option<u64>) -> Result<ReplayReport> {
-    let session = choose_session(data, session)?;
+/// A record that is not sound, inputs that were skipped, a session of another layout, or no checkpoint
+/// where one was asked for.
+pub fn replay(data: &DataDir, plan: &ReplayPlan) -> Result<ReplayReport> {
+    let session = choose_session(data, plan.session)?;
     let mut replay = Replay::open(data, session)?;
-    replay.run()?;
+    if let Some(from_ns) = plan.from_ns {
+        replay.resume(Checkpoint::find(data, session, from_ns)?)?;
+    }
+    let keeper = plan.checkpoint_every_ns.map(|every_ns| Keeper::new(data, session, every_ns));
+    replay.run(keeper)?;
     Ok(replay.finish())
 }
 
@@ -97,6 +121,19 @@ impl Cursor {
 
     fn advance(&mut self) -> Result<()> {
         self.has_record = self.stream.next_into(&mut self.buf)?.is_some();
+        Ok(())
+    }
+
+    /// Sequence of the record ahead; `u64::MAX` at the end.
+    fn sequence(&self) -> u64 {
+        self.peek().map_or(u64::MAX, |record| record.header.sequence)
+    }
+
+    /// Reads, and so verifies, up to a record.
+    fn skip_to(&mut self, sequence: u64) -> Result<()> {
+        while self.sequence() < sequence {
+            self.advance()?;
+        }
         Ok(())
     }
 }
@@ -167,18 +204,18 @@ impl Replay {
         })
     }
 
-    /// Advances both stages in turns; each waits for what the other still has to say.
-    fn run(&mut self) -> Result<()> {
+    /// Advances both stages by the time of their records; each waits for what the other still has to say.
+    fn run(&mut self, mut keeper: Option<Keeper>) -> Result<()> {
+        let time = |cursor: &Cursor| cursor.peek().map_or(Nanos::MAX, |record| record.header.time);
         loop {
-            let mut moved = false;
-            while self.step_engine()? {
-                moved = true;
-            }
-            while self.step_gateway()? {
-                moved = true;
-            }
+            let engine_first = time(&self.engine_lane) <= time(&self.gateway_lane);
+            let moved =
+                (engine_first && self.step_engine()?) || self.step_gateway()? || self.step_engine()?;
             if !moved {
                 return self.check_ends();
+            }
+            if let Some(keeper) = &mut keeper {
+                self.report.checkpoints += u64::from(keeper.offer(self)?);
             }
         }
     }
@@ -221,7 +258,7 @@ impl Replay {
     fn consume_engine(&mut self, now: Nanos, cause: Cause) -> Result<bool> {
         match cause.lane() {
             lane::GATEWAY => {
-                let Some(outcome) = self.made.outcomes.get(&cause.number()).copied() else {
+                let Some(outcome) = self.made.outcomes.remove(&cause.number()) else {
                     return Ok(false);
                 };
                 self.run_engine(now, cause, EngineEvent::Outcome(outcome));
@@ -251,9 +288,7 @@ impl Replay {
 
     fn consume_frame(&mut self, now: Nanos, cause: Cause) -> Result<()> {
         // Frames are consumed in their order, so one pass over the lane finds them all.
-        while self.feed.peek().is_some_and(|r| r.header.sequence < cause.number()) {
-            self.feed.advance()?;
-        }
+        self.feed.skip_to(cause.number())?;
         let record =
             self.feed.peek().with_context(|| format!("feed lane has no record {}", cause.number()))?;
         let mut header = match record.kind() {
