@@ -277,7 +277,7 @@ impl GatewayStage {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
                     self.frame.clear();
-                    self.frame.extend_from_slice(frame);
+                    self.frame.extend_from_slice(frame.as_bytes());
                 }
                 Err(error) => {
                     self.drop_link(index, error);

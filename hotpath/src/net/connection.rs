@@ -1,7 +1,10 @@
 //! One established WebSocket connection as a hot thread uses it: non-blocking receive into a fixed buffer,
 //! masked sends, no allocation over plain TCP.
 
-use crate::wire::ws::{ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked};
+use crate::wire::{
+    text::Text,
+    ws::{ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
+};
 use rustls::ClientConnection;
 use std::{
     io::{self, Read, Write},
@@ -137,13 +140,13 @@ impl Connection {
     ///
     /// [`LinkError`]: the connection is over; a broken protocol has been answered with its status.
     #[inline]
-    pub fn next_text(&mut self) -> Result<Option<&[u8]>, LinkError> {
+    pub fn next_text(&mut self) -> Result<Option<Text<'_>>, LinkError> {
         loop {
             // A range instead of a slice: the buffer stays free for the turns that answer control frames.
             let mut control = [0; 125];
             let len = match self.buffer.next_range() {
                 Ok(None) => return Ok(None),
-                Ok(Some(Next::Data(range))) => return Ok(Some(self.buffer.bytes(range))),
+                Ok(Some(Next::Data(range))) => return Ok(Some(self.buffer.text(range))),
                 Ok(Some(Next::Ping(range))) => {
                     let payload = self.buffer.bytes(range);
                     control[..payload.len()].copy_from_slice(payload);

@@ -302,7 +302,11 @@ fn log_on(connection: &mut Connection, request: &str, is_accepted: fn(&[u8]) -> 
         connection.receive().map_err(text)?;
         if let Some(answer) = connection.next_text().map_err(text)? {
             // The answer repeats the key: it is judged here and never shown.
-            return if is_accepted(answer) { Ok(()) } else { Err("the venue refused the key".into()) };
+            return if is_accepted(answer.as_bytes()) {
+                Ok(())
+            } else {
+                Err("the venue refused the key".into())
+            };
         }
     }
     Err(format!("no answer within {PATIENCE:?}"))

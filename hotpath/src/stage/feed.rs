@@ -5,6 +5,7 @@ use crate::{
     net::connection::{Connection, LinkError},
     net::wait::Waiter,
     venue::{Decoded, MarketDecoder},
+    wire::text::Text,
 };
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
@@ -184,7 +185,8 @@ impl FeedStage {
     }
 
     /// Journals the frame, decodes it and hands the event on.
-    fn on_frame(&mut self, index: usize, read_ns: Nanos, frame: &[u8], sink: &mut impl EventSink) {
+    fn on_frame(&mut self, index: usize, read_ns: Nanos, text: Text<'_>, sink: &mut impl EventSink) {
+        let frame = text.as_bytes();
         self.status.add(Counter::Frames, 1);
         self.status.add(Counter::FrameBytes, frame.len() as u64);
         let meta = FrameMeta { read_ns, connection: index as u16, reserved: [0; 3] };
@@ -192,7 +194,7 @@ impl FeedStage {
             self.lane.append(Kind::Frame, Class::Input, read_ns, Cause::NONE, &[meta.as_bytes(), frame]);
         // An input that is not journalled is not consumed: the next diff shows the gap.
         let Ok(sequence) = appended else { return };
-        match self.decoder.decode(frame) {
+        match self.decoder.decode(text) {
             Ok(Decoded::Event(mut header)) => {
                 header.cause = Cause::new(self.lane.lane(), sequence).0;
                 header.read_ns = read_ns;

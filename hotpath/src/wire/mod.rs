@@ -1,4 +1,6 @@
 //! Bytes to values and back, without IO: WebSocket frames and JSON of a known shape.
 
 pub mod json;
+pub mod simd;
+pub mod text;
 pub mod ws;

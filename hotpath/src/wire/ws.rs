@@ -3,6 +3,7 @@
 //! The buffer owns the bytes between two reads of the socket; a message is handed out as a slice of it.
 //! Only a fragmented message is moved, to join its parts.
 
+use super::text::{PADDING, Text};
 use std::ops::Range;
 use thiserror::Error;
 
@@ -103,7 +104,7 @@ pub struct FrameBuffer {
 impl FrameBuffer {
     /// A buffer for frames up to `frame_max` and messages up to `message_max` payload bytes.
     pub fn new(frame_max: usize, message_max: usize) -> Self {
-        let bytes = vec![0; message_max + 2 * frame_max + 2 * HEADER_BYTES_MAX];
+        let bytes = vec![0; message_max + 2 * frame_max + 2 * HEADER_BYTES_MAX + PADDING];
         Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, frame_max, message_max }
     }
 
@@ -112,18 +113,24 @@ impl FrameBuffer {
         let frame_room = self.frame_max + HEADER_BYTES_MAX;
         if self.start == self.end {
             (self.start, self.end) = (self.joined, self.joined);
-        } else if self.bytes.len() - self.start < frame_room {
+        } else if self.capacity() - self.start < frame_room {
             self.bytes.copy_within(self.start..self.end, self.joined);
             self.end -= self.start - self.joined;
             self.start = self.joined;
         }
-        &mut self.bytes[self.end..]
+        let capacity = self.capacity();
+        &mut self.bytes[self.end..capacity]
+    }
+
+    /// Bytes that reads may fill; the padding follows them.
+    fn capacity(&self) -> usize {
+        self.bytes.len() - PADDING
     }
 
     /// Accounts for `bytes` that a read put into [`Self::space`].
     pub fn filled(&mut self, bytes: usize) {
         self.end += bytes;
-        debug_assert!(self.end <= self.bytes.len(), "{bytes} bytes beyond the buffer");
+        debug_assert!(self.end <= self.capacity(), "{bytes} bytes beyond the buffer");
     }
 
     /// Bytes received and not handed out.
@@ -134,6 +141,15 @@ impl FrameBuffer {
     /// Bytes of a message, valid until the next call that changes the buffer.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.bytes[range]
+    }
+
+    /// A message with what follows it in the buffer, valid as long as [`Self::bytes`].
+    #[inline]
+    pub fn text(&self, range: Range<usize>) -> Text<'_> {
+        match Text::new(&self.bytes[range.start..], range.len()) {
+            Some(text) => text,
+            None => unreachable!("messages end before the padding"),
+        }
     }
 
     /// The next whole message or control frame, `None` until more bytes arrive.

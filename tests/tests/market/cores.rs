@@ -246,7 +246,7 @@ impl Bench {
             return;
         }
         self.mark_now_and_then(&line);
-        let Ok(Decoded::Event(header)) = self.decoder.decode(line.text.as_bytes()) else {
+        let Ok(Decoded::Event(header)) = self.decoder.decode_bytes(line.text.as_bytes()) else {
             panic!("{}", line.text)
         };
         let is_diff = header.kind == MarketKind::Depth as u16;
@@ -303,7 +303,7 @@ impl Bench {
     }
 
     fn deliver(&mut self, line: &MarketLine) {
-        let Ok(Decoded::Event(mut header)) = self.decoder.decode(line.text.as_bytes()) else { return };
+        let Ok(Decoded::Event(mut header)) = self.decoder.decode_bytes(line.text.as_bytes()) else { return };
         header.read_ns = self.now;
         let levels = self.decoder.levels().to_vec();
         let index = usize::from(header.instrument);

@@ -87,7 +87,7 @@ impl BookRun {
             return self.take_snapshot(index, line, out);
         }
         self.summary.frames += 1;
-        let decoded = self.decoder.decode(line.text.as_bytes());
+        let decoded = self.decoder.decode_bytes(line.text.as_bytes());
         self.summary.fallbacks = self.decoder.fallbacks();
         let header = match decoded {
             Ok(Decoded::Event(header)) => header,

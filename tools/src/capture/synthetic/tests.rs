@@ -30,7 +30,7 @@ fn every_ticker_agrees_with_the_book_of_the_diffs() {
             books[index].on_snapshot(&MarketEvent { header, levels: decoder.levels() });
             continue;
         }
-        let Ok(Decoded::Event(header)) = decoder.decode(line.text.as_bytes()) else {
+        let Ok(Decoded::Event(header)) = decoder.decode_bytes(line.text.as_bytes()) else {
             panic!("{}", line.text)
         };
         let event = MarketEvent { header, levels: decoder.levels() };

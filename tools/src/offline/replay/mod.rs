@@ -295,7 +295,7 @@ impl Replay {
             Some(Kind::Link) => link_down(cause, record.header.time),
             _ => {
                 let frame = record.text_after::<FrameMeta>();
-                match self.decoder.decode(frame) {
+                match self.decoder.decode_bytes(frame) {
                     Ok(Decoded::Event(header)) => header,
                     other => {
                         bail!("feed record {}: consumed as an event, decodes to {other:?}", cause.number())

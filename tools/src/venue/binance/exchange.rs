@@ -103,7 +103,9 @@ impl Exchange {
             self.on_snapshot(index, line);
             return Vec::new();
         }
-        let Ok(Decoded::Event(header)) = self.decoder.decode(line.text.as_bytes()) else { return Vec::new() };
+        let Ok(Decoded::Event(header)) = self.decoder.decode_bytes(line.text.as_bytes()) else {
+            return Vec::new();
+        };
         let levels = self.decoder.levels().to_vec();
         self.on_event(index, &header, &levels);
         self.make_marks(index, line)

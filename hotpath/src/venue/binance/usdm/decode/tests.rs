@@ -11,18 +11,21 @@ fn definitions() -> Vec<InstrumentDefinition> {
     vec![btc]
 }
 
-/// Decodes by both ways and insists that they agree.
+/// Decodes by every way and insists that they agree.
 fn decode(frame: &str) -> Result<(Decoded, Vec<Level>), DecodeError> {
-    let mut decoder = MarketDecoder::new(&definitions(), 65_536);
-    let result = decoder.decode(frame.as_bytes());
-    let levels = decoder.levels().to_vec();
     let mut general = Vec::new();
     let slow = Fallback::new(65_536).decode(frame.as_bytes(), &definitions(), &mut general);
-    assert_eq!(result, slow, "{frame}");
-    if matches!(result, Ok(Decoded::Event(_))) {
-        assert_eq!(levels, general, "{frame}");
+    for isa in Isa::available() {
+        let mut decoder = MarketDecoder::with_isa(isa, &definitions(), 65_536);
+        // The second time with what the first taught about decimals.
+        for _ in 0..2 {
+            assert_eq!(decoder.decode_bytes(frame.as_bytes()), slow, "{isa:?}: {frame}");
+            if matches!(slow, Ok(Decoded::Event(_))) {
+                assert_eq!(decoder.levels(), general, "{isa:?}: {frame}");
+            }
+        }
     }
-    result.map(|decoded| (decoded, levels))
+    slow.map(|decoded| (decoded, general))
 }
 
 // Genuine frames, Binance USD-M, 2024-08-08, the depth frame cut to three levels.
@@ -95,4 +98,44 @@ fn missing_and_repeated_fields_are_errors() {
     assert_eq!(decode(&DEPTH.replace("\"pu\":5123107831937,", "")), Err(DecodeError::Field("pu")));
     assert_eq!(decode(&DEPTH.replace("\"pu\"", "\"u\"")).err(), Some(DecodeError::Field("u")));
     assert_eq!(decode(&DEPTH[..DEPTH.len() - 1]).err(), Some(DecodeError::Syntax));
+}
+
+/// Frames in the form of 2026, cut to two levels.
+const NEWER: [&str; 4] = [
+    r#"{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1785048482829,"T":1785048482718,"s":"BTCUSDT","ps":"BTCUSDT","U":359220619477,"u":359220619477,"pu":359220613550,"b":[],"a":[["64346.70","589.8041"],["64346.80","0.0200"]],"st":1}}"#,
+    r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":359220650272,"s":"BTCUSDT","ps":"BTCUSDT","b":"64336.00","B":"73.3346","a":"64346.70","A":"589.8026","T":1785048483771,"E":1785048483771,"st":1}}"#,
+    r#"{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1785048482872,"a":300238285,"s":"BTCUSDT","p":"64346.70","q":"0.0200","nq":"0.0200","f":521512568,"l":521512568,"T":1785048482718,"m":false,"st":1}}"#,
+    r#"{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1771263510195,"a":3141966230,"s":"BTCUSDT","p":"68005.00","q":"2.6950","nq":"2.6950","f":7297376181,"l":7297376207,"T":1771263510041,"m":true}}"#,
+];
+
+#[test]
+fn frequent_frames_of_both_forms_need_no_walk() {
+    let older = [DEPTH, TICKER, TRADE].map(|frame| frame.to_owned());
+    for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Plain) {
+        let mut decoder = MarketDecoder::with_isa(isa, &definitions(), 65_536);
+        for frame in older.iter().map(String::as_str).chain(NEWER) {
+            decode(frame).unwrap();
+            decoder.decode_bytes(frame.as_bytes()).unwrap();
+            let walks = decoder.walks();
+            decoder.decode_bytes(frame.as_bytes()).unwrap();
+            assert_eq!(decoder.walks(), walks, "{isa:?}: {frame}");
+        }
+    }
+}
+
+#[test]
+fn every_damaged_byte_is_judged_as_by_the_general_parser() {
+    for frame in [DEPTH, TICKER, TRADE].into_iter().chain(NEWER) {
+        for at in 0..frame.len() {
+            for byte in [b'0', b'9', b'"', b',', b'.', b'[', b']', b'}', b' ', b'-', b'e', b'z'] {
+                let mut damaged = frame.as_bytes().to_vec();
+                damaged[at] = byte;
+                let _ = decode(std::str::from_utf8(&damaged).unwrap());
+            }
+            let mut shorter = frame.to_owned();
+            shorter.remove(at);
+            let _ = decode(&shorter);
+            let _ = decode(&frame[..at]);
+        }
+    }
 }

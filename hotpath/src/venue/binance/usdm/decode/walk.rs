@@ -1,144 +1,42 @@
-//! Schema-directed decoder of market frames: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`,
-//! `markPriceUpdate`, combined (`{"stream":..,"data":..}`) or raw.
-//!
-//! Unknown scalar fields are skipped; anything irregular goes to the general parser. Source: Binance
-//! USD-M Futures, WebSocket Market Streams.
+//! The walk over an event's fields in any order, a byte at a time: for processors without vectors, for raw
+//! streams, and for whatever the known shapes do not cover.
 
-use super::fallback::Fallback;
+use super::{Decoded, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
 use crate::{
     market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
     wire::json::{Cursor, Irregular},
 };
-use thiserror::Error;
 use tickpath_shared::types::InstrumentDefinition;
 
-/// Decimal places of a mark price, whatever the instrument's units.
-pub(super) const MARK_SCALE: u8 = 8;
-
-/// Trades that move the market; others (insurance fund, ADL) print prices far from it.
-pub(super) const MARKET_TRADE: &[u8] = b"MARKET";
-
-/// What a frame turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decoded {
-    /// A market event; its levels are in [`MarketDecoder::levels`].
-    Event(MarketHeader),
-    /// Well-formed and of no use to us.
-    Ignored,
-    /// A known event of a symbol that is not configured.
-    UnknownSymbol,
-}
-
-/// Why a frame could not be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum DecodeError {
-    /// No JSON at all.
-    #[error("not JSON")]
-    Syntax,
-    /// A field is missing, repeated or of the wrong type.
-    #[error("field {0:?} missing, repeated or of the wrong type")]
-    Field(&'static str),
-    /// A price or quantity without an exact value in the instrument's units.
-    #[error("field {0:?}: no exact value in the instrument's units")]
-    Number(&'static str),
-    /// More levels than an event can carry.
-    #[error("more than {LEVELS_MAX} levels")]
-    TooManyLevels,
-}
-
-/// Decodes the frames of one feed.
-pub struct MarketDecoder {
-    instruments: Vec<InstrumentDefinition>,
-    levels: Vec<Level>,
-    fallback: Fallback,
-    fallbacks: u64,
-}
-
-impl MarketDecoder {
-    /// A decoder for these instruments. Allocates everything it will ever need for frames up to
-    /// `frame_bytes_max`.
-    pub fn new(instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
-        Self {
-            instruments: instruments.to_vec(),
-            levels: Vec::with_capacity(LEVELS_MAX),
-            fallback: Fallback::new(frame_bytes_max),
-            fallbacks: 0,
+/// Decodes a frame whose keys are known and whose text is plain.
+pub(super) fn walk(
+    frame: &[u8],
+    instruments: &[InstrumentDefinition],
+    levels: &mut Vec<Level>,
+) -> Result<Decoded, Irregular> {
+    let mut cursor = Cursor::new(frame);
+    let is_combined = cursor.literal(b"{\"stream\":").is_ok();
+    if is_combined {
+        let stream = cursor.string()?;
+        cursor.literal(b",\"data\":")?;
+        if is_partial_depth(stream) {
+            return Ok(Decoded::Ignored);
         }
     }
-
-    /// Levels of the event decoded last: bids, then asks.
-    pub fn levels(&self) -> &[Level] {
-        &self.levels
+    cursor.literal(b"{\"e\":")?;
+    let mut event = Event { instruments, levels, seen: 0 };
+    let decoded = match cursor.string()? {
+        b"bookTicker" => event.ticker(&mut cursor)?,
+        b"depthUpdate" => event.depth(&mut cursor)?,
+        b"trade" => event.trade(&mut cursor, b"t")?,
+        b"aggTrade" => event.trade(&mut cursor, b"a")?,
+        b"markPriceUpdate" => event.mark(&mut cursor)?,
+        _ => return Err(Irregular),
+    };
+    if is_combined {
+        cursor.literal(b"}")?;
     }
-
-    /// Frames that needed the general parser.
-    pub fn fallbacks(&self) -> u64 {
-        self.fallbacks
-    }
-
-    /// Decodes one frame. The header's stamps and cause are left to the caller.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`]: the frame is of no known shape; nothing of it may be used.
-    pub fn decode(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
-        self.levels.clear();
-        match self.decode_regular(frame) {
-            Ok(decoded) => Ok(decoded),
-            Err(Irregular) => {
-                self.fallbacks += 1;
-                self.levels.clear();
-                self.fallback.decode(frame, &self.instruments, &mut self.levels)
-            }
-        }
-    }
-
-    /// Decodes a REST answer with a full book of `instrument` (`GET /fapi/v1/depth`).
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`].
-    pub fn decode_snapshot(&mut self, body: &[u8], instrument: usize) -> Result<MarketHeader, DecodeError> {
-        self.levels.clear();
-        self.fallback.decode_snapshot(body, &self.instruments[instrument], &mut self.levels)
-    }
-
-    fn decode_regular(&mut self, frame: &[u8]) -> Result<Decoded, Irregular> {
-        let mut cursor = Cursor::new(frame);
-        let is_combined = cursor.literal(b"{\"stream\":").is_ok();
-        if is_combined {
-            let stream = cursor.string()?;
-            cursor.literal(b",\"data\":")?;
-            if is_partial_depth(stream) {
-                return Ok(Decoded::Ignored);
-            }
-        }
-        cursor.literal(b"{\"e\":")?;
-        let mut event = Event { instruments: &self.instruments, levels: &mut self.levels, seen: 0 };
-        let decoded = match cursor.string()? {
-            b"bookTicker" => event.ticker(&mut cursor)?,
-            b"depthUpdate" => event.depth(&mut cursor)?,
-            b"trade" => event.trade(&mut cursor, b"t")?,
-            b"aggTrade" => event.trade(&mut cursor, b"a")?,
-            b"markPriceUpdate" => event.mark(&mut cursor)?,
-            _ => return Err(Irregular),
-        };
-        if is_combined {
-            cursor.literal(b"}")?;
-        }
-        if cursor.is_end() { Ok(decoded) } else { Err(Irregular) }
-    }
-}
-
-/// Streams `<symbol>@depth5`, `10` and `20` send whole books in the shape of diffs.
-pub(super) fn is_partial_depth(stream: &[u8]) -> bool {
-    let name = stream.iter().position(|&b| b == b'@').map_or(&[][..], |at| &stream[at..]);
-    name.strip_prefix(b"@depth").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
-}
-
-/// Index of a symbol.
-pub(super) fn find_symbol(instruments: &[InstrumentDefinition], symbol: &[u8]) -> Option<usize> {
-    instruments.iter().position(|i| i.symbol.as_bytes() == symbol)
+    if cursor.is_end() { Ok(decoded) } else { Err(Irregular) }
 }
 
 /// State of decoding one event object, after its `e`.
@@ -381,6 +279,3 @@ fn boolean(cursor: &mut Cursor<'_>) -> Result<bool, Irregular> {
     }
     cursor.literal(b"false").map(|()| false)
 }
-
-#[cfg(test)]
-mod tests;

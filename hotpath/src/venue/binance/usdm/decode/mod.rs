@@ -1,0 +1,176 @@
+//! Schema-directed decoder of market frames: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`,
+//! `markPriceUpdate`, combined (`{"stream":..,"data":..}`) or raw.
+//!
+//! Three ways, each for what the one before left: the shapes of the frequent streams by vectors, a walk over
+//! the fields in any order, and the general parser. Unknown scalar fields are skipped by the walk; anything
+//! irregular goes to the general parser. Source: Binance USD-M Futures, WebSocket Market Streams.
+
+mod shapes;
+mod units;
+mod walk;
+
+use super::fallback::Fallback;
+use crate::{
+    market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
+    wire::{
+        simd::Isa,
+        text::{PADDING, Text},
+    },
+};
+use shapes::Shapes;
+use thiserror::Error;
+use tickpath_shared::types::InstrumentDefinition;
+
+/// Decimal places of a mark price, whatever the instrument's units.
+pub(super) const MARK_SCALE: u8 = 8;
+
+/// Trades that move the market; others (insurance fund, ADL) print prices far from it.
+pub(super) const MARKET_TRADE: &[u8] = b"MARKET";
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A market event; its levels are in [`MarketDecoder::levels`].
+    Event(MarketHeader),
+    /// Well-formed and of no use to us.
+    Ignored,
+    /// A known event of a symbol that is not configured.
+    UnknownSymbol,
+}
+
+/// Why a frame could not be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// No JSON at all.
+    #[error("not JSON")]
+    Syntax,
+    /// A field is missing, repeated or of the wrong type.
+    #[error("field {0:?} missing, repeated or of the wrong type")]
+    Field(&'static str),
+    /// A price or quantity without an exact value in the instrument's units.
+    #[error("field {0:?}: no exact value in the instrument's units")]
+    Number(&'static str),
+    /// More levels than an event can carry.
+    #[error("more than {LEVELS_MAX} levels")]
+    TooManyLevels,
+}
+
+/// Decodes the frames of one feed.
+pub struct MarketDecoder {
+    instruments: Vec<InstrumentDefinition>,
+    levels: Vec<Level>,
+    shapes: Shapes,
+    fallback: Fallback,
+    /// Copy of a text that nothing readable follows.
+    padded: Vec<u8>,
+    walks: u64,
+    fallbacks: u64,
+}
+
+impl MarketDecoder {
+    /// A decoder for these instruments, with the best instruction set of this processor unless
+    /// [`Isa::VARIABLE`] names another. Allocates everything it will ever need for frames up to
+    /// `frame_bytes_max`.
+    pub fn new(instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
+        // Programs refuse a wrong name at their start.
+        Self::with_isa(Isa::choose().unwrap_or(Isa::Plain), instruments, frame_bytes_max)
+    }
+
+    /// As [`Self::new`], with an instruction set of [`Isa::available`].
+    pub fn with_isa(isa: Isa, instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
+        Self {
+            instruments: instruments.to_vec(),
+            levels: Vec::with_capacity(LEVELS_MAX + shapes::LEVELS_AHEAD),
+            shapes: Shapes::new(isa, instruments),
+            fallback: Fallback::new(frame_bytes_max),
+            padded: Vec::with_capacity(frame_bytes_max + PADDING),
+            walks: 0,
+            fallbacks: 0,
+        }
+    }
+
+    /// Levels of the event decoded last: bids, then asks.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// Frames that needed the general parser.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks
+    }
+
+    /// Frames that were of no frequent shape, the general parser's included.
+    pub fn walks(&self) -> u64 {
+        self.walks
+    }
+
+    /// Decodes one frame. The header's stamps and cause are left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the frame is of no known shape; nothing of it may be used.
+    #[inline]
+    pub fn decode(&mut self, frame: Text<'_>) -> Result<Decoded, DecodeError> {
+        self.levels.clear();
+        match self.shapes.decode(frame, &mut self.levels) {
+            Some(decoded) => Ok(decoded),
+            None => self.decode_other(frame.as_bytes()),
+        }
+    }
+
+    /// As [`Self::decode`], for a frame that nothing readable follows: it is copied first.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode_bytes(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
+        let mut padded = std::mem::take(&mut self.padded);
+        padded.clear();
+        padded.extend_from_slice(frame);
+        padded.resize(frame.len() + PADDING, 0);
+        let decoded = Text::new(&padded, frame.len()).map(|text| self.decode(text));
+        self.padded = padded;
+        decoded.unwrap_or(Err(DecodeError::Syntax))
+    }
+
+    #[cold]
+    fn decode_other(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
+        self.walks += 1;
+        self.levels.clear();
+        if let Ok(decoded) = walk::walk(frame, &self.instruments, &mut self.levels) {
+            if let Decoded::Event(header) = decoded
+                && header.market_kind() != MarketKind::Mark
+            {
+                self.shapes.learn(header.instrument, frame);
+            }
+            return Ok(decoded);
+        }
+        self.fallbacks += 1;
+        self.levels.clear();
+        self.fallback.decode(frame, &self.instruments, &mut self.levels)
+    }
+
+    /// Decodes a REST answer with a full book of `instrument` (`GET /fapi/v1/depth`).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode_snapshot(&mut self, body: &[u8], instrument: usize) -> Result<MarketHeader, DecodeError> {
+        self.levels.clear();
+        self.fallback.decode_snapshot(body, &self.instruments[instrument], &mut self.levels)
+    }
+}
+
+/// Streams `<symbol>@depth5`, `10` and `20` send whole books in the shape of diffs.
+pub(super) fn is_partial_depth(stream: &[u8]) -> bool {
+    let name = stream.iter().position(|&b| b == b'@').map_or(&[][..], |at| &stream[at..]);
+    name.strip_prefix(b"@depth").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+}
+
+/// Index of a symbol.
+pub(super) fn find_symbol(instruments: &[InstrumentDefinition], symbol: &[u8]) -> Option<usize> {
+    instruments.iter().position(|i| i.symbol.as_bytes() == symbol)
+}
+
+#[cfg(test)]
+mod tests;

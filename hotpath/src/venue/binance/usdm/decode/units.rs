@@ -1,0 +1,124 @@
+//! How an instrument's prices and quantities stand in a text, as tables for the vector kernels.
+
+use crate::wire::simd::{Proof, Rows};
+use tickpath_shared::types::InstrumentDefinition;
+
+/// Tables of one instrument.
+pub(super) struct Units {
+    pub(super) price: Rows,
+    pub(super) qty: Rows,
+    /// Price, quantity, price, quantity.
+    pub(super) level_proof: Proof,
+    /// Price, quantity, integer, integer.
+    pub(super) trade_proof: Proof,
+    /// Price, quantity, quantity, integer.
+    pub(super) agg_trade_proof: Proof,
+    pub(super) tick: Divisor,
+    scales: [usize; 2],
+    /// Decimal places of price and quantity that the tables are for.
+    places: [usize; 2],
+}
+
+impl Units {
+    /// Tables for the decimals in which the venue is expected to write.
+    pub(super) fn new(definition: &InstrumentDefinition) -> Self {
+        let scales = [definition.price_scale, definition.qty_scale].map(usize::from);
+        let mut units = Self {
+            price: Rows::integer(b'"'),
+            qty: Rows::integer(b'"'),
+            level_proof: Proof::default(),
+            trade_proof: Proof::default(),
+            agg_trade_proof: Proof::default(),
+            tick: Divisor::new(definition.tick),
+            scales,
+            places: scales,
+        };
+        units.set(scales);
+        units
+    }
+
+    /// Changes the tables in place; places beyond the scale leave them as they are.
+    fn set(&mut self, places: [usize; 2]) {
+        let fits = self.price.set_decimal(places[0], self.scales[0])
+            && self.qty.set_decimal(places[1], self.scales[1]);
+        if !fits {
+            return;
+        }
+        self.places = places;
+        let integer = Rows::integer_proof(b',');
+        let (price, qty) = (self.price.proof(), self.qty.proof());
+        self.level_proof = Proof::new([price, qty, price, qty]);
+        self.trade_proof = Proof::new([price, qty, integer, integer]);
+        self.agg_trade_proof = Proof::new([price, qty, qty, integer]);
+    }
+
+    /// Takes the decimals from the first price and the quantity after it in a frame: values of `b`/`B` or
+    /// `p`/`q`, or the first level. Not for the hot path: it is called once an instrument.
+    pub(super) fn learn(&mut self, frame: &[u8]) {
+        let mut amounts = frame.split(|&byte| byte == b'"').filter_map(places_of);
+        if let (Some(price), Some(qty)) = (amounts.next(), amounts.next())
+            && [price, qty] != self.places
+            && price <= self.scales[0]
+            && qty <= self.scales[1]
+        {
+            self.set([price, qty]);
+        }
+    }
+}
+
+/// Decimal places of a text that is a plain decimal.
+fn places_of(text: &[u8]) -> Option<usize> {
+    let point = text.iter().position(|&byte| byte == b'.');
+    let is_plain = !text.is_empty()
+        && text.iter().enumerate().all(|(i, byte)| byte.is_ascii_digit() || Some(i) == point);
+    is_plain.then(|| point.map_or(0, |point| text.len() - point - 1))
+}
+
+/// Divisibility by a constant without a division (Hacker's Delight, 10-17).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Divisor {
+    inverse: u64,
+    shift: u32,
+    quotient_max: u64,
+}
+
+impl Divisor {
+    /// By a positive number.
+    pub(super) fn new(divisor: i64) -> Self {
+        let divisor = divisor.max(1) as u64;
+        let shift = divisor.trailing_zeros();
+        let odd = divisor >> shift;
+        // Newton's iteration doubles the correct bits; five steps are enough from three.
+        let inverse = (0..5).fold(odd, |x, _| x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x))));
+        Self { inverse, shift, quotient_max: u64::MAX / divisor }
+    }
+
+    /// True when a non-negative value is a multiple.
+    #[inline(always)]
+    pub(super) fn divides(self, value: i64) -> bool {
+        (value as u64).wrapping_mul(self.inverse).rotate_right(self.shift) <= self.quotient_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn divisibility_is_exact(divisor in 1_i64..2_000_000, factor in 0_i64..1_000_000_000, more in 0_i64..2_000_000) {
+            let value = divisor * factor + more;
+            prop_assert_eq!(Divisor::new(divisor).divides(value), value % divisor == 0);
+            prop_assert!(Divisor::new(divisor).divides(divisor * factor));
+        }
+    }
+
+    #[test]
+    fn decimals_are_counted() {
+        assert_eq!(places_of(b"61800.20"), Some(2));
+        assert_eq!(places_of(b"813"), Some(0));
+        assert_eq!(places_of(b"BTCUSDT"), None);
+        assert_eq!(places_of(b":5123107839020,"), None);
+    }
+}

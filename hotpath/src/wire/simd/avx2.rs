@@ -1,0 +1,133 @@
+//! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
+
+use super::{Kernel, Literal, MOST, Proof};
+use crate::wire::text::Text;
+use std::arch::x86_64::*;
+
+/// See [`super::Isa::Avx2`].
+pub(crate) struct Avx2;
+
+#[inline(always)]
+unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
+    unsafe {
+        let load = |p: *const u8| _mm_loadu_si128(p.cast());
+        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(low)), load(high))
+    }
+}
+
+/// Mask of the bytes of 64 that equal a byte.
+#[inline(always)]
+unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
+    unsafe {
+        let low = _mm256_cmpeq_epi8(_mm256_loadu_si256(at.cast()), byte);
+        let high = _mm256_cmpeq_epi8(_mm256_loadu_si256(at.add(32).cast()), byte);
+        u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
+    }
+}
+
+/// Converts two numbers into the first and third word; the second result is what was no digit.
+#[inline(always)]
+unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
+    unsafe {
+        let digits = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
+        let proven = _mm256_xor_si256(_mm256_shuffle_epi8(digits, rows), proof);
+        let bad = _mm256_subs_epu8(proven, _mm256_load_si256(MOST.0.as_ptr().cast()));
+        let twos = _mm256_maddubs_epi16(proven, _mm256_set1_epi16(0x010a));
+        let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064));
+        let packed = _mm256_packus_epi32(fours, fours);
+        let eights = _mm256_madd_epi16(packed, _mm256_set1_epi32(0x0001_2710));
+        let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
+        (_mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights)), bad)
+    }
+}
+
+impl Kernel for Avx2 {
+    type Bad = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn clean() -> Self::Bad {
+        unsafe { [_mm256_setzero_si256(); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn is_clean(bad: Self::Bad) -> bool {
+        unsafe {
+            let both = _mm256_or_si256(bad[0], bad[1]);
+            _mm256_testz_si256(both, both) == 1
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        unsafe { [_mm256_or_si256(bad[0], step[0]), _mm256_or_si256(bad[1], step[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        unsafe { [_mm256_or_si256(bad[0], step[0]), bad[1]] }
+    }
+
+    #[inline(always)]
+    unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
+        unsafe {
+            let differs = |offset: usize, len: usize| {
+                let half = |part: usize| {
+                    let text = _mm256_loadu_si256(at.add(offset + part).cast());
+                    let wanted = _mm256_loadu_si256(literal.bytes.as_ptr().add(offset + part).cast());
+                    u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(text, wanted)) as u32)
+                };
+                let equal = if len <= 32 { half(0) } else { half(0) | half(32) << 32 };
+                !equal & (u64::MAX >> (64 - len)) != 0
+            };
+            if literal.len <= 64 {
+                return !differs(0, literal.len);
+            }
+            !differs(0, 64) && !differs(64, literal.len - 64)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+        unsafe {
+            let quote = _mm256_set1_epi8(b'"' as i8);
+            let mut count = 0;
+            let mut at = from;
+            while at < text.len() {
+                let left = text.len() - at;
+                let within = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+                let mut mask = equal64(text.at(at), quote) & within;
+                let found = mask.count_ones() as usize;
+                if count + 64 > out.len() {
+                    return 0;
+                }
+                let to = out.as_mut_ptr().add(count);
+                let mut done = 0;
+                // In fours, so that the loop's end is easy to predict; surplus entries are overwritten.
+                while done < found {
+                    for i in 0..4 {
+                        *to.add(done + i) = at as u32 + _tzcnt_u64(mask) as u32;
+                        mask = _blsr_u64(mask);
+                    }
+                    done += 4;
+                }
+                count += found;
+                at += 64;
+            }
+            count
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad) {
+        unsafe {
+            let proofs = proof.0.as_ptr();
+            let load = |p: *const u8| _mm256_load_si256(p.cast());
+            let (low, bad_low) = convert(two(at[0], at[1]), two(rows[0], rows[1]), load(proofs));
+            let (high, bad_high) = convert(two(at[2], at[3]), two(rows[2], rows[3]), load(proofs.add(32)));
+            let mixed = _mm256_unpacklo_epi64(low, high);
+            let mut out = [0; 4];
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
+            (out, [bad_low, bad_high])
+        }
+    }
+}

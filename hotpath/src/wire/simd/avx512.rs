@@ -1,0 +1,125 @@
+//! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
+
+use super::{Kernel, Literal, MOST, Proof};
+use crate::wire::text::Text;
+use std::arch::x86_64::*;
+
+/// See [`super::Isa::Avx512`].
+pub(crate) struct Avx512;
+
+#[inline(always)]
+unsafe fn four(at: [*const u8; 4]) -> __m512i {
+    unsafe {
+        let load = |p: *const u8| _mm_loadu_si128(p.cast());
+        let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(at[0])), load(at[1]));
+        let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(at[2])), load(at[3]));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+    }
+}
+
+impl Kernel for Avx512 {
+    type Bad = __m512i;
+
+    #[inline(always)]
+    unsafe fn clean() -> Self::Bad {
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    unsafe fn is_clean(bad: Self::Bad) -> bool {
+        unsafe { _mm512_test_epi64_mask(bad, bad) == 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        unsafe { _mm512_or_si512(bad, step) }
+    }
+
+    #[inline(always)]
+    unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        unsafe { _mm512_mask_or_epi64(bad, 0b1111, bad, step) }
+    }
+
+    #[inline(always)]
+    unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
+        unsafe {
+            let differs = |offset: usize, len: usize| {
+                let mask = u64::MAX >> (64 - len);
+                let text = _mm512_maskz_loadu_epi8(mask, at.add(offset).cast());
+                let wanted = _mm512_loadu_si512(literal.bytes.as_ptr().add(offset).cast());
+                _mm512_mask_cmpneq_epi8_mask(mask, text, wanted) != 0
+            };
+            if literal.len <= 64 {
+                return !differs(0, literal.len);
+            }
+            !differs(0, 64) && !differs(64, literal.len - 64)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+        unsafe {
+            let quote = _mm512_set1_epi8(b'"' as i8);
+            let iota = _mm512_loadu_si512(IOTA.as_ptr().cast());
+            let mut count = 0;
+            let mut at = from;
+            while at < text.len() {
+                let block = _mm512_loadu_si512(text.at(at).cast());
+                let left = text.len() - at;
+                let within = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+                let mask = _mm512_cmpeq_epi8_mask(block, quote) & within;
+                let packed = _mm512_maskz_compress_epi8(mask, iota);
+                let base = _mm512_set1_epi32(at as i32);
+                if count + 64 > out.len() {
+                    return 0;
+                }
+                let to = out.as_mut_ptr().add(count);
+                let found = mask.count_ones() as usize;
+                let low = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(packed));
+                _mm512_storeu_si512(to.cast(), _mm512_add_epi32(low, base));
+                if found > 16 {
+                    let store = |lane: usize, part: __m128i| {
+                        let wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(part), base);
+                        _mm512_storeu_si512(to.add(lane * 16).cast(), wide);
+                    };
+                    store(1, _mm512_extracti32x4_epi32::<1>(packed));
+                    store(2, _mm512_extracti32x4_epi32::<2>(packed));
+                    store(3, _mm512_extracti32x4_epi32::<3>(packed));
+                }
+                count += found;
+                at += 64;
+            }
+            count
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad) {
+        unsafe {
+            let digits = _mm512_sub_epi8(four(at), _mm512_set1_epi8(b'0' as i8));
+            let aligned = _mm512_shuffle_epi8(digits, four(rows));
+            let proven = _mm512_xor_si512(aligned, _mm512_load_si512(proof.0.as_ptr().cast()));
+            let bad = _mm512_subs_epu8(proven, _mm512_load_si512(MOST.0.as_ptr().cast()));
+            let twos = _mm512_maddubs_epi16(proven, _mm512_set1_epi16(0x010a));
+            let fours = _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064));
+            let packed = _mm512_packus_epi32(fours, fours);
+            let eights = _mm512_madd_epi16(packed, _mm512_set1_epi32(0x0001_2710));
+            let high = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
+            let whole = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(eights));
+            let values = _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, whole));
+            let mut out = [0; 4];
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), values);
+            (out, bad)
+        }
+    }
+}
+
+static IOTA: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+};
