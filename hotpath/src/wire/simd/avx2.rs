@@ -10,8 +10,17 @@ pub(crate) struct Avx2;
 #[inline(always)]
 unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
     unsafe {
-        let load = |p: *const u8| _mm_loadu_si128(p.cast());
-        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(low)), load(high))
+        let (low, high) = (_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast()));
+        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
+    }
+}
+
+/// Mask of the bytes of 32 that are the same in both.
+#[inline(always)]
+unsafe fn equal32(text: *const u8, wanted: *const u8) -> u32 {
+    unsafe {
+        let (text, wanted) = (_mm256_loadu_si256(text.cast()), _mm256_loadu_si256(wanted.cast()));
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(text, wanted)) as u32
     }
 }
 
@@ -45,11 +54,6 @@ impl Kernel for Avx2 {
     type Bad = [__m256i; 2];
 
     #[inline(always)]
-    unsafe fn clean() -> Self::Bad {
-        unsafe { [_mm256_setzero_si256(); 2] }
-    }
-
-    #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
         unsafe {
             let both = _mm256_or_si256(bad[0], bad[1]);
@@ -70,19 +74,19 @@ impl Kernel for Avx2 {
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
         unsafe {
-            let differs = |offset: usize, len: usize| {
-                let half = |part: usize| {
-                    let text = _mm256_loadu_si256(at.add(offset + part).cast());
-                    let wanted = _mm256_loadu_si256(literal.bytes.as_ptr().add(offset + part).cast());
-                    u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(text, wanted)) as u32)
-                };
-                let equal = if len <= 32 { half(0) } else { half(0) | half(32) << 32 };
-                !equal & (u64::MAX >> (64 - len)) != 0
-            };
-            if literal.len <= 64 {
-                return !differs(0, literal.len);
+            let bytes = literal.bytes.as_ptr();
+            if literal.len <= 32 {
+                return !equal32(at, bytes) << (32 - literal.len) == 0;
             }
-            !differs(0, 64) && !differs(64, literal.len - 64)
+            let is_start = equal32(at, bytes) == u32::MAX;
+            if literal.len <= 64 {
+                return is_start && !equal32(at.add(32), bytes.add(32)) << (64 - literal.len) == 0;
+            }
+            // The last 64 bytes, which overlap what was compared.
+            let last = literal.len - 64;
+            is_start
+                && equal32(at.add(last), bytes.add(last)) == u32::MAX
+                && equal32(at.add(last + 32), bytes.add(last + 32)) == u32::MAX
         }
     }
 
@@ -104,10 +108,15 @@ impl Kernel for Avx2 {
                 let mut done = 0;
                 // In fours, so that the loop's end is easy to predict; surplus entries are overwritten.
                 while done < found {
-                    for i in 0..4 {
-                        *to.add(done + i) = at as u32 + _tzcnt_u64(mask) as u32;
-                        mask = _blsr_u64(mask);
-                    }
+                    let slot = to.add(done);
+                    *slot = at as u32 + _tzcnt_u64(mask) as u32;
+                    mask = _blsr_u64(mask);
+                    *slot.add(1) = at as u32 + _tzcnt_u64(mask) as u32;
+                    mask = _blsr_u64(mask);
+                    *slot.add(2) = at as u32 + _tzcnt_u64(mask) as u32;
+                    mask = _blsr_u64(mask);
+                    *slot.add(3) = at as u32 + _tzcnt_u64(mask) as u32;
+                    mask = _blsr_u64(mask);
                     done += 4;
                 }
                 count += found;
@@ -121,9 +130,10 @@ impl Kernel for Avx2 {
     unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad) {
         unsafe {
             let proofs = proof.0.as_ptr();
-            let load = |p: *const u8| _mm256_load_si256(p.cast());
-            let (low, bad_low) = convert(two(at[0], at[1]), two(rows[0], rows[1]), load(proofs));
-            let (high, bad_high) = convert(two(at[2], at[3]), two(rows[2], rows[3]), load(proofs.add(32)));
+            let proof_low = _mm256_load_si256(proofs.cast());
+            let proof_high = _mm256_load_si256(proofs.add(32).cast());
+            let (low, bad_low) = convert(two(at[0], at[1]), two(rows[0], rows[1]), proof_low);
+            let (high, bad_high) = convert(two(at[2], at[3]), two(rows[2], rows[3]), proof_high);
             let mixed = _mm256_unpacklo_epi64(low, high);
             let mut out = [0; 4];
             _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));

@@ -10,20 +10,33 @@ pub(crate) struct Avx512;
 #[inline(always)]
 unsafe fn four(at: [*const u8; 4]) -> __m512i {
     unsafe {
-        let load = |p: *const u8| _mm_loadu_si128(p.cast());
-        let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(at[0])), load(at[1]));
-        let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(load(at[2])), load(at[3]));
+        let [a, b, c, d] = at;
+        let (a, b) = (_mm_loadu_si128(a.cast()), _mm_loadu_si128(b.cast()));
+        let (c, d) = (_mm_loadu_si128(c.cast()), _mm_loadu_si128(d.cast()));
+        let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+        let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
         _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+    }
+}
+
+/// Stores sixteen positions.
+#[inline(always)]
+unsafe fn store(to: *mut u32, within: __m128i, base: __m512i) {
+    unsafe { _mm512_storeu_si512(to.cast(), _mm512_add_epi32(_mm512_cvtepu8_epi32(within), base)) }
+}
+
+/// Compares 1 to 64 bytes.
+#[inline(always)]
+unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
+    unsafe {
+        let mask = u64::MAX >> (64 - len);
+        let text = _mm512_maskz_loadu_epi8(mask, text.cast());
+        _mm512_mask_cmpneq_epi8_mask(mask, text, _mm512_loadu_si512(wanted.cast())) == 0
     }
 }
 
 impl Kernel for Avx512 {
     type Bad = __m512i;
-
-    #[inline(always)]
-    unsafe fn clean() -> Self::Bad {
-        unsafe { _mm512_setzero_si512() }
-    }
 
     #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
@@ -43,16 +56,11 @@ impl Kernel for Avx512 {
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
         unsafe {
-            let differs = |offset: usize, len: usize| {
-                let mask = u64::MAX >> (64 - len);
-                let text = _mm512_maskz_loadu_epi8(mask, at.add(offset).cast());
-                let wanted = _mm512_loadu_si512(literal.bytes.as_ptr().add(offset).cast());
-                _mm512_mask_cmpneq_epi8_mask(mask, text, wanted) != 0
-            };
+            let bytes = literal.bytes.as_ptr();
             if literal.len <= 64 {
-                return !differs(0, literal.len);
+                return is_equal(at, bytes, literal.len);
             }
-            !differs(0, 64) && !differs(64, literal.len - 64)
+            is_equal(at, bytes, 64) && is_equal(at.add(64), bytes.add(64), literal.len - 64)
         }
     }
 
@@ -75,16 +83,11 @@ impl Kernel for Avx512 {
                 }
                 let to = out.as_mut_ptr().add(count);
                 let found = mask.count_ones() as usize;
-                let low = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(packed));
-                _mm512_storeu_si512(to.cast(), _mm512_add_epi32(low, base));
+                store(to, _mm512_castsi512_si128(packed), base);
                 if found > 16 {
-                    let store = |lane: usize, part: __m128i| {
-                        let wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(part), base);
-                        _mm512_storeu_si512(to.add(lane * 16).cast(), wide);
-                    };
-                    store(1, _mm512_extracti32x4_epi32::<1>(packed));
-                    store(2, _mm512_extracti32x4_epi32::<2>(packed));
-                    store(3, _mm512_extracti32x4_epi32::<3>(packed));
+                    store(to.add(16), _mm512_extracti32x4_epi32::<1>(packed), base);
+                    store(to.add(32), _mm512_extracti32x4_epi32::<2>(packed), base);
+                    store(to.add(48), _mm512_extracti32x4_epi32::<3>(packed), base);
                 }
                 count += found;
                 at += 64;

@@ -240,9 +240,6 @@ pub(crate) trait Kernel {
     /// Bytes that were no digits; clean at the start.
     type Bad: Copy;
 
-    /// Nothing bad.
-    unsafe fn clean() -> Self::Bad;
-
     /// True while nothing was bad.
     unsafe fn is_clean(bad: Self::Bad) -> bool;
 

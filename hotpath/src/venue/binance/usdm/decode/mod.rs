@@ -139,6 +139,7 @@ impl MarketDecoder {
         self.levels.clear();
         if let Ok(decoded) = walk::walk(frame, &self.instruments, &mut self.levels) {
             if let Decoded::Event(header) = decoded
+                && self.shapes.is_used()
                 && header.market_kind() != MarketKind::Mark
             {
                 self.shapes.learn(header.instrument, frame);

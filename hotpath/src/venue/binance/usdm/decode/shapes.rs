@@ -143,6 +143,11 @@ impl Shapes {
         }
     }
 
+    /// True where the shapes are decoded by vectors.
+    pub(super) fn is_used(&self) -> bool {
+        self.isa != Isa::Plain
+    }
+
     /// Learns how many decimal places the venue writes, from a frame that the walk decoded. Cold.
     pub(super) fn learn(&mut self, instrument: u16, frame: &[u8]) {
         if let Some(units) = self.units.get_mut(usize::from(instrument)) {
@@ -247,6 +252,14 @@ struct Span {
     len: usize,
 }
 
+impl Span {
+    /// Position behind the number.
+    #[inline(always)]
+    fn end(self) -> usize {
+        self.start.wrapping_add(self.len)
+    }
+}
+
 /// One frame and what is needed to read it.
 struct Frame<'f> {
     text: Text<'f>,
@@ -284,12 +297,28 @@ impl Frame<'_> {
         (found ^ u64::from_le_bytes(bytes)) << (64 - 8 * wanted.len()) == 0
     }
 
+    /// Four bytes.
+    ///
+    /// # Safety
+    ///
+    /// The position is that of a quote or right behind it.
+    #[inline(always)]
+    unsafe fn word(&self, at: usize) -> u32 {
+        unsafe { self.text.at(at).cast::<u32>().read_unaligned() }
+    }
+
     /// The number between two positions; too long ones are marked in `long`.
     #[inline(always)]
     fn span(&self, start: usize, end: usize, long: &mut usize) -> Span {
         let len = end.wrapping_sub(start);
         *long |= len;
         Span { start, len }
+    }
+
+    /// The number behind the quote of that index.
+    #[inline(always)]
+    fn quoted(&self, opening: usize, long: &mut usize) -> Span {
+        self.span(self.quote(opening) + 1, self.quote(opening + 1), long)
     }
 
     /// As [`Self::span`], for a number without quotes, which must not begin with a zero.
@@ -319,7 +348,8 @@ impl Frame<'_> {
         let [ra, rb, rc, rd] = rows;
         // SAFETY: every span starts behind a quote.
         unsafe {
-            let at = spans.map(|span| self.text.at(span.start));
+            let t = self.text;
+            let at = [t.at(a.start), t.at(b.start), t.at(c.start), t.at(d.start)];
             K::numbers(at, [ra.row(a.len), rb.row(b.len), rc.row(c.len), rd.row(d.len)], proof)
         }
     }
@@ -335,20 +365,19 @@ impl Frame<'_> {
         // Quotes of "ps" and its value stand before the prices in the newer form.
         let k = 4 * form;
         let middle = self.quote(0).wrapping_sub(1);
-        let values = [7, 11, 15, 19].map(|i| self.quote(i + k));
         let mut long = 0;
         let update_id = self.integer(self.stream.prefix.len(), middle, &mut long);
         let venue_time = self.bare(21 + k, 22 + k, &mut long);
         let end = if form == 0 { self.text.len() - 2 } else { self.quote(24 + k) - 1 };
         let event_time = self.integer(self.quote(23 + k) + 2, end, &mut long);
-        let amounts = [6, 10, 14, 18].map(|i| {
-            let start = self.quote(i + k) + 1;
-            self.span(start, self.quote(i + 1 + k), &mut long)
-        });
-        let is_shaped = self.has(values[0], b"\",\"B\":\"")
-            & self.has(values[1], b"\",\"a\":\"")
-            & self.has(values[2], b"\",\"A\":\"")
-            & self.has(values[3], b"\",\"T\":")
+        let bid = self.quoted(6 + k, &mut long);
+        let bid_qty = self.quoted(10 + k, &mut long);
+        let ask = self.quoted(14 + k, &mut long);
+        let ask_qty = self.quoted(18 + k, &mut long);
+        let is_shaped = self.has(bid.end(), b"\",\"B\":\"")
+            & self.has(bid_qty.end(), b"\",\"a\":\"")
+            & self.has(ask.end(), b"\",\"A\":\"")
+            & self.has(ask_qty.end(), b"\",\"T\":")
             & self.has(self.quote(22 + k).wrapping_sub(1), b",\"E\":");
         unsafe {
             if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[form]) {
@@ -364,11 +393,13 @@ impl Frame<'_> {
             let rows = [&common.integers, &common.integers, last, &common.integers];
             let (ids, bad_ids) = self.numbers::<K>(spans, rows, proof);
             let rows = [&units.price, &units.qty, &units.price, &units.qty];
-            let ([bid, bid_qty, ask, ask_qty], bad) = self.numbers::<K>(amounts, rows, &units.level_proof);
+            let spans = [bid, bid_qty, ask, ask_qty];
+            let ([bid, bid_qty, ask, ask_qty], bad) = self.numbers::<K>(spans, rows, &units.level_proof);
             if !is_ended || long > 31 || !K::is_clean(K::merge(bad, bad_ids)) {
                 return None;
             }
-            levels.extend([Level { price: bid, qty: bid_qty }, Level { price: ask, qty: ask_qty }]);
+            levels.push(Level { price: bid, qty: bid_qty });
+            levels.push(Level { price: ask, qty: ask_qty });
             Some(MarketHeader {
                 kind: MarketKind::Ticker as u16,
                 bids: 1,
@@ -484,40 +515,36 @@ impl Frame<'_> {
         let rows = [&units.price, &units.qty, &units.price, &units.qty];
         let (mut i, mut count, mut between) = (first, 0, 0);
         unsafe {
-            let word = |position: usize| self.text.at(position).cast::<u32>().read_unaligned();
             loop {
                 if i > self.count || count > LEVELS_MAX {
                     return None;
                 }
-                let q: [usize; 8] = std::array::from_fn(|n| self.quote(i + n));
                 let mut long_b = 0;
-                let spans = [
-                    self.span(q[0] + 1, q[1], long),
-                    self.span(q[2] + 1, q[3], long),
-                    self.span(q[4] + 1, q[5], &mut long_b),
-                    self.span(q[6] + 1, q[7], &mut long_b),
-                ];
+                let (price, qty) = (self.quoted(i, long), self.quoted(i + 2, long));
+                let (price_b, qty_b) = (self.quoted(i + 4, &mut long_b), self.quoted(i + 6, &mut long_b));
+                let (price_end, qty_end) = (price.end(), qty.end());
+                let (price_b_end, qty_b_end) = (price_b.end(), qty_b.end());
+                let spans = [price, qty, price_b, qty_b];
                 let ([price, qty, price_b, qty_b], step) = self.numbers::<K>(spans, rows, &units.level_proof);
                 out.add(count).write(Level { price, qty });
                 out.add(count + 1).write(Level { price: price_b, qty: qty_b });
-                between |= (word(q[1]) ^ BETWEEN) & BETWEEN_MASK;
+                between |= (self.word(price_end) ^ BETWEEN) & BETWEEN_MASK;
                 *off_tick += u32::from(!units.tick.divides(price));
                 // The padding behind the text holds the byte after a last quote.
-                if word(q[3] + 1) != NEXT {
+                if self.word(qty_end + 1) != NEXT {
                     *bad = K::merge_low(*bad, step);
                     (i, count) = (i + 4, count + 1);
-                    return (between == 0)
-                        .then_some(SideEnd { levels: count, next_quote: i, position: q[3] + 2 })
-                        .filter(|_| self.has(q[3] + 1, b"]"));
+                    let end = SideEnd { levels: count, next_quote: i, position: qty_end + 2 };
+                    return (between == 0 && self.has(qty_end + 1, b"]")).then_some(end);
                 }
-                between |= (word(q[5]) ^ BETWEEN) & BETWEEN_MASK;
+                between |= (self.word(price_b_end) ^ BETWEEN) & BETWEEN_MASK;
                 *bad = K::merge(*bad, step);
                 *long |= long_b;
                 *off_tick += u32::from(!units.tick.divides(price_b));
                 (i, count) = (i + 8, count + 2);
-                if word(q[7] + 1) != NEXT {
-                    let end = SideEnd { levels: count, next_quote: i, position: q[7] + 2 };
-                    return (between == 0 && self.has(q[7] + 1, b"]")).then_some(end);
+                if self.word(qty_b_end + 1) != NEXT {
+                    let end = SideEnd { levels: count, next_quote: i, position: qty_b_end + 2 };
+                    return (between == 0 && self.has(qty_b_end + 1, b"]")).then_some(end);
                 }
             }
         }
@@ -534,8 +561,7 @@ impl Frame<'_> {
         let event_time = self.integer(self.stream.prefix.len(), first, &mut long);
         let venue_time = self.bare(1, 2, &mut long);
         let id = self.bare(7, 8, &mut long);
-        let price = self.span(self.quote(10) + 1, self.quote(11), &mut long);
-        let qty = self.span(self.quote(14) + 1, self.quote(15), &mut long);
+        let (price, qty) = (self.quoted(10, &mut long), self.quoted(14, &mut long));
         let is_shaped = self.has(first, b",\"T\":")
             & self.has(self.quote(8) - 1, b",\"p\":\"")
             & self.has(self.quote(11), b"\",\"q\":\"");
@@ -569,10 +595,9 @@ impl Frame<'_> {
         let first = self.quote(0).wrapping_sub(1);
         let event_time = self.integer(self.stream.prefix.len(), first, &mut long);
         let id = self.bare(1, 2, &mut long);
-        let price = self.span(self.quote(8) + 1, self.quote(9), &mut long);
-        let qty = self.span(self.quote(12) + 1, self.quote(13), &mut long);
+        let (price, qty) = (self.quoted(8, &mut long), self.quoted(12, &mut long));
         // Without "nq" the quantity stands in for it.
-        let net_qty = self.span(self.quote(12 + k) + 1, self.quote(13 + k), &mut long);
+        let net_qty = self.quoted(12 + k, &mut long);
         let first_trade = self.bare(15 + k, 16 + k, &mut long);
         let last_trade = self.bare(17 + k, 18 + k, &mut long);
         let venue_time = self.bare(19 + k, 20 + k, &mut long);
