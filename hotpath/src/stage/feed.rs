@@ -195,13 +195,14 @@ impl FeedStage {
         // An input that is not journalled is not consumed: the next diff shows the gap.
         let Ok(sequence) = appended else { return };
         match self.decoder.decode(text) {
-            Ok(Decoded::Event(mut header)) => {
+            Ok(Decoded::Event) => {
+                let header = self.decoder.header_mut();
                 header.cause = Cause::new(self.lane.lane(), sequence).0;
                 header.read_ns = read_ns;
                 header.decoded_ns = self.clock.now();
                 self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
                 self.status.add(counter_of(header.market_kind()), 1);
-                if !sink.push(&header, self.decoder.levels()) {
+                if !sink.push(self.decoder.header(), self.decoder.levels()) {
                     self.status.add(Counter::FramesRingFull, 1);
                 }
             }

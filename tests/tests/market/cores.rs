@@ -246,9 +246,8 @@ impl Bench {
             return;
         }
         self.mark_now_and_then(&line);
-        let Ok(Decoded::Event(header)) = self.decoder.decode_bytes(line.text.as_bytes()) else {
-            panic!("{}", line.text)
-        };
+        assert_eq!(self.decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);
+        let header = *self.decoder.header();
         let is_diff = header.kind == MarketKind::Depth as u16;
         if is_diff {
             let index = usize::from(header.instrument);
@@ -303,7 +302,8 @@ impl Bench {
     }
 
     fn deliver(&mut self, line: &MarketLine) {
-        let Ok(Decoded::Event(mut header)) = self.decoder.decode_bytes(line.text.as_bytes()) else { return };
+        let Ok(Decoded::Event) = self.decoder.decode_bytes(line.text.as_bytes()) else { return };
+        let mut header = *self.decoder.header();
         header.read_ns = self.now;
         let levels = self.decoder.levels().to_vec();
         let index = usize::from(header.instrument);

@@ -89,15 +89,16 @@ impl BookRun {
         self.summary.frames += 1;
         let decoded = self.decoder.decode_bytes(line.text.as_bytes());
         self.summary.fallbacks = self.decoder.fallbacks();
-        let header = match decoded {
-            Ok(Decoded::Event(header)) => header,
+        match decoded {
+            Ok(Decoded::Event) => {}
             Ok(_) => return,
             Err(_) => {
                 self.summary.decode_errors += 1;
                 return;
             }
-        };
-        let event = MarketEvent { header, levels: self.decoder.levels() };
+        }
+        let event = self.decoder.event();
+        let header = event.header;
         match header.market_kind() {
             MarketKind::Ticker => {
                 let top = Top { bid: event.levels[0], ask: event.levels[1] };

@@ -50,6 +50,21 @@ unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m
     }
 }
 
+/// Writes the positions of the lowest eight bits and returns the others.
+#[inline(always)]
+unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
+    unsafe {
+        let mut left = mask;
+        let mut i = 0;
+        while i < 8 {
+            *to.add(i) = at as u32 + _tzcnt_u64(left) as u32;
+            left = _blsr_u64(left);
+            i += 1;
+        }
+        left
+    }
+}
+
 impl Kernel for Avx2 {
     type Bad = [__m256i; 2];
 
@@ -105,19 +120,15 @@ impl Kernel for Avx2 {
                     return 0;
                 }
                 let to = out.as_mut_ptr().add(count);
-                let mut done = 0;
-                // In fours, so that the loop's end is easy to predict; surplus entries are overwritten.
+                // In eights, so that the branches are easy to predict; surplus entries are overwritten.
+                mask = eight(to, at, mask);
+                if found > 8 {
+                    mask = eight(to.add(8), at, mask);
+                }
+                let mut done = 16;
                 while done < found {
-                    let slot = to.add(done);
-                    *slot = at as u32 + _tzcnt_u64(mask) as u32;
-                    mask = _blsr_u64(mask);
-                    *slot.add(1) = at as u32 + _tzcnt_u64(mask) as u32;
-                    mask = _blsr_u64(mask);
-                    *slot.add(2) = at as u32 + _tzcnt_u64(mask) as u32;
-                    mask = _blsr_u64(mask);
-                    *slot.add(3) = at as u32 + _tzcnt_u64(mask) as u32;
-                    mask = _blsr_u64(mask);
-                    done += 4;
+                    mask = eight(to.add(done), at, mask);
+                    done += 8;
                 }
                 count += found;
                 at += 64;
@@ -127,7 +138,12 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad) {
+    unsafe fn numbers(
+        at: [*const u8; 4],
+        rows: [*const u8; 4],
+        proof: &Proof,
+        out: *mut [i64; 4],
+    ) -> Self::Bad {
         unsafe {
             let proofs = proof.0.as_ptr();
             let proof_low = _mm256_load_si256(proofs.cast());
@@ -135,9 +151,8 @@ impl Kernel for Avx2 {
             let (low, bad_low) = convert(two(at[0], at[1]), two(rows[0], rows[1]), proof_low);
             let (high, bad_high) = convert(two(at[2], at[3]), two(rows[2], rows[3]), proof_high);
             let mixed = _mm256_unpacklo_epi64(low, high);
-            let mut out = [0; 4];
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
-            (out, [bad_low, bad_high])
+            _mm256_storeu_si256(out.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
+            [bad_low, bad_high]
         }
     }
 }

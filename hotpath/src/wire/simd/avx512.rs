@@ -97,7 +97,12 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad) {
+    unsafe fn numbers(
+        at: [*const u8; 4],
+        rows: [*const u8; 4],
+        proof: &Proof,
+        out: *mut [i64; 4],
+    ) -> Self::Bad {
         unsafe {
             let digits = _mm512_sub_epi8(four(at), _mm512_set1_epi8(b'0' as i8));
             let aligned = _mm512_shuffle_epi8(digits, four(rows));
@@ -110,9 +115,8 @@ impl Kernel for Avx512 {
             let high = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
             let whole = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(eights));
             let values = _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, whole));
-            let mut out = [0; 4];
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), values);
-            (out, bad)
+            _mm256_storeu_si256(out.cast(), values);
+            bad
         }
     }
 }

@@ -256,8 +256,13 @@ pub(crate) trait Kernel {
     /// are; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize;
 
-    /// Converts four numbers.
-    unsafe fn numbers(at: [*const u8; 4], rows: [*const u8; 4], proof: &Proof) -> ([i64; 4], Self::Bad);
+    /// Converts four numbers and stores them.
+    unsafe fn numbers(
+        at: [*const u8; 4],
+        rows: [*const u8; 4],
+        proof: &Proof,
+        out: *mut [i64; 4],
+    ) -> Self::Bad;
 }
 
 #[cfg(test)]

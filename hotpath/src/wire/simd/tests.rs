@@ -26,7 +26,8 @@ mod on {
         let proof = Proof::new([rows.proof(); 4]);
         let mut quotes = vec![0; 512];
         unsafe {
-            let (values, bad) = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof);
+            let mut values = [0; 4];
+            let bad = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof, &mut values);
             assert!(values.iter().all(|v| *v == values[0]));
             let count = K::quotes(padded, 0, &mut quotes);
             quotes.truncate(count);

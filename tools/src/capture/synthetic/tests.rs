@@ -30,10 +30,9 @@ fn every_ticker_agrees_with_the_book_of_the_diffs() {
             books[index].on_snapshot(&MarketEvent { header, levels: decoder.levels() });
             continue;
         }
-        let Ok(Decoded::Event(header)) = decoder.decode_bytes(line.text.as_bytes()) else {
-            panic!("{}", line.text)
-        };
-        let event = MarketEvent { header, levels: decoder.levels() };
+        assert_eq!(decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);
+        let event = decoder.event();
+        let header = event.header;
         let book = &mut books[usize::from(header.instrument)];
         match header.market_kind() {
             MarketKind::Depth => {

@@ -296,7 +296,7 @@ impl Replay {
             _ => {
                 let frame = record.text_after::<FrameMeta>();
                 match self.decoder.decode_bytes(frame) {
-                    Ok(Decoded::Event(header)) => header,
+                    Ok(Decoded::Event) => *self.decoder.header(),
                     other => {
                         bail!("feed record {}: consumed as an event, decodes to {other:?}", cause.number())
                     }

@@ -103,9 +103,8 @@ impl Exchange {
             self.on_snapshot(index, line);
             return Vec::new();
         }
-        let Ok(Decoded::Event(header)) = self.decoder.decode_bytes(line.text.as_bytes()) else {
-            return Vec::new();
-        };
+        let Ok(Decoded::Event) = self.decoder.decode_bytes(line.text.as_bytes()) else { return Vec::new() };
+        let header = *self.decoder.header();
         let levels = self.decoder.levels().to_vec();
         self.on_event(index, &header, &levels);
         self.make_marks(index, line)

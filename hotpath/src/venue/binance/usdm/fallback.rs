@@ -1,7 +1,7 @@
 //! The general parser: simd-json with reused buffers, for every frame of an irregular shape and for REST
 //! snapshots. Decides by the same rules as the schema-directed decoder.
 
-use super::decode::{DecodeError, Decoded, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
+use super::decode::{DecodeError, Found, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
 use crate::market::{LEVELS_MAX, Level, MarketHeader, MarketKind};
 use simd_json::{Buffers, Tape, prelude::*, tape::Value};
 use tickpath_shared::types::{InstrumentDefinition, decimal};
@@ -44,12 +44,12 @@ impl Fallback {
         frame: &[u8],
         instruments: &[InstrumentDefinition],
         levels: &mut Vec<Level>,
-    ) -> Result<Decoded, DecodeError> {
+    ) -> Result<Found, DecodeError> {
         self.parse(frame, |root| {
-            let Some(object) = root.as_object() else { return Ok(Decoded::Ignored) };
+            let Some(object) = root.as_object() else { return Ok(Found::Ignored) };
             let event = match object.get("data") {
                 None => root,
-                Some(_) if stream_is_partial_depth(root) => return Ok(Decoded::Ignored),
+                Some(_) if stream_is_partial_depth(root) => return Ok(Found::Ignored),
                 Some(data) => data,
             };
             match event.get_str("e") {
@@ -58,7 +58,7 @@ impl Fallback {
                 Some("trade") => trade(event, instruments, levels, "t"),
                 Some("aggTrade") => trade(event, instruments, levels, "a"),
                 Some("markPriceUpdate") => mark(event, instruments, levels),
-                _ => Ok(Decoded::Ignored),
+                _ => Ok(Found::Ignored),
             }
         })
     }
@@ -142,9 +142,9 @@ fn depth(
     event: Node<'_>,
     instruments: &[InstrumentDefinition],
     levels: &mut Vec<Level>,
-) -> Result<Decoded, DecodeError> {
+) -> Result<Found, DecodeError> {
     let Some(index) = find_symbol(instruments, text(event, "s")?.as_bytes()) else {
-        return Ok(Decoded::UnknownSymbol);
+        return Ok(Found::UnknownSymbol);
     };
     let mut header = MarketHeader {
         kind: MarketKind::Depth as u16,
@@ -157,16 +157,16 @@ fn depth(
     };
     header.bids = side(event, "b", &instruments[index], levels, &mut header.off_tick)?;
     header.asks = side(event, "a", &instruments[index], levels, &mut header.off_tick)?;
-    Ok(Decoded::Event(header))
+    Ok(Found::Event(header))
 }
 
 fn ticker(
     event: Node<'_>,
     instruments: &[InstrumentDefinition],
     levels: &mut Vec<Level>,
-) -> Result<Decoded, DecodeError> {
+) -> Result<Found, DecodeError> {
     let Some(index) = find_symbol(instruments, text(event, "s")?.as_bytes()) else {
-        return Ok(Decoded::UnknownSymbol);
+        return Ok(Found::UnknownSymbol);
     };
     let definition = &instruments[index];
     for (price, qty) in [("b", "B"), ("a", "A")] {
@@ -175,7 +175,7 @@ fn ticker(
             qty: decimal_field(event, qty, definition.qty_scale)?,
         });
     }
-    Ok(Decoded::Event(MarketHeader {
+    Ok(Found::Event(MarketHeader {
         kind: MarketKind::Ticker as u16,
         instrument: index as u16,
         bids: 1,
@@ -191,9 +191,9 @@ fn trade(
     instruments: &[InstrumentDefinition],
     levels: &mut Vec<Level>,
     id_key: &'static str,
-) -> Result<Decoded, DecodeError> {
+) -> Result<Found, DecodeError> {
     let Some(index) = find_symbol(instruments, text(event, "s")?.as_bytes()) else {
-        return Ok(Decoded::UnknownSymbol);
+        return Ok(Found::UnknownSymbol);
     };
     let definition = &instruments[index];
     let is_sell = once(event, "m")?.as_bool().ok_or(DecodeError::Field("m"))?;
@@ -211,19 +211,19 @@ fn trade(
         ..MarketHeader::default()
     };
     let is_market = event.get_str("X").is_none_or(|class| class.as_bytes() == MARKET_TRADE);
-    Ok(if is_market { Decoded::Event(header) } else { Decoded::Ignored })
+    Ok(if is_market { Found::Event(header) } else { Found::Ignored })
 }
 
 fn mark(
     event: Node<'_>,
     instruments: &[InstrumentDefinition],
     levels: &mut Vec<Level>,
-) -> Result<Decoded, DecodeError> {
+) -> Result<Found, DecodeError> {
     let Some(index) = find_symbol(instruments, text(event, "s")?.as_bytes()) else {
-        return Ok(Decoded::UnknownSymbol);
+        return Ok(Found::UnknownSymbol);
     };
     levels.push(Level { price: decimal_field(event, "p", MARK_SCALE)?, qty: 0 });
-    Ok(Decoded::Event(MarketHeader {
+    Ok(Found::Event(MarketHeader {
         kind: MarketKind::Mark as u16,
         instrument: index as u16,
         bids: 1,

@@ -11,7 +11,7 @@ mod walk;
 
 use super::fallback::Fallback;
 use crate::{
-    market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
+    market::{LEVELS_MAX, Level, MarketEvent, MarketHeader, MarketKind},
     wire::{
         simd::Isa,
         text::{PADDING, Text},
@@ -30,11 +30,19 @@ pub(super) const MARKET_TRADE: &[u8] = b"MARKET";
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// A market event; its levels are in [`MarketDecoder::levels`].
-    Event(MarketHeader),
+    /// A market event: [`MarketDecoder::event`].
+    Event,
     /// Well-formed and of no use to us.
     Ignored,
     /// A known event of a symbol that is not configured.
+    UnknownSymbol,
+}
+
+/// What the walk and the general parser find: the header by value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Event(MarketHeader),
+    Ignored,
     UnknownSymbol,
 }
 
@@ -55,10 +63,24 @@ pub enum DecodeError {
     TooManyLevels,
 }
 
+/// The event decoded last.
+struct Event {
+    header: MarketHeader,
+    levels: Vec<Level>,
+}
+
+impl Event {
+    /// Room for two levels, as the kernels store them.
+    fn room(&mut self) -> *mut [i64; 4] {
+        debug_assert!(self.levels.capacity() >= 2);
+        self.levels.as_mut_ptr().cast()
+    }
+}
+
 /// Decodes the frames of one feed.
 pub struct MarketDecoder {
     instruments: Vec<InstrumentDefinition>,
-    levels: Vec<Level>,
+    event: Event,
     shapes: Shapes,
     fallback: Fallback,
     /// Copy of a text that nothing readable follows.
@@ -80,7 +102,10 @@ impl MarketDecoder {
     pub fn with_isa(isa: Isa, instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
         Self {
             instruments: instruments.to_vec(),
-            levels: Vec::with_capacity(LEVELS_MAX + shapes::LEVELS_AHEAD),
+            event: Event {
+                header: MarketHeader::default(),
+                levels: Vec::with_capacity(LEVELS_MAX + shapes::LEVELS_AHEAD),
+            },
             shapes: Shapes::new(isa, instruments),
             fallback: Fallback::new(frame_bytes_max),
             padded: Vec::with_capacity(frame_bytes_max + PADDING),
@@ -89,9 +114,28 @@ impl MarketDecoder {
         }
     }
 
+    /// The event decoded last; after anything else than [`Decoded::Event`] it is nothing.
+    #[inline]
+    pub fn event(&self) -> MarketEvent<'_> {
+        MarketEvent { header: self.event.header, levels: &self.event.levels }
+    }
+
+    /// Header of the event decoded last, for its stamps and cause.
+    #[inline]
+    pub fn header_mut(&mut self) -> &mut MarketHeader {
+        &mut self.event.header
+    }
+
+    /// Header of the event decoded last.
+    #[inline]
+    pub fn header(&self) -> &MarketHeader {
+        &self.event.header
+    }
+
     /// Levels of the event decoded last: bids, then asks.
+    #[inline]
     pub fn levels(&self) -> &[Level] {
-        &self.levels
+        &self.event.levels
     }
 
     /// Frames that needed the general parser.
@@ -111,9 +155,9 @@ impl MarketDecoder {
     /// [`DecodeError`]: the frame is of no known shape; nothing of it may be used.
     #[inline]
     pub fn decode(&mut self, frame: Text<'_>) -> Result<Decoded, DecodeError> {
-        self.levels.clear();
-        match self.shapes.decode(frame, &mut self.levels) {
-            Some(decoded) => Ok(decoded),
+        self.event.levels.clear();
+        match self.shapes.decode(frame, &mut self.event) {
+            Some(()) => Ok(Decoded::Event),
             None => self.decode_other(frame.as_bytes()),
         }
     }
@@ -136,19 +180,32 @@ impl MarketDecoder {
     #[cold]
     fn decode_other(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
         self.walks += 1;
-        self.levels.clear();
-        if let Ok(decoded) = walk::walk(frame, &self.instruments, &mut self.levels) {
-            if let Decoded::Event(header) = decoded
+        self.event.levels.clear();
+        if let Ok(found) = walk::walk(frame, &self.instruments, &mut self.event.levels) {
+            let decoded = self.keep(found);
+            if decoded == Decoded::Event
                 && self.shapes.is_used()
-                && header.market_kind() != MarketKind::Mark
+                && self.event.header.market_kind() != MarketKind::Mark
             {
-                self.shapes.learn(header.instrument, frame);
+                self.shapes.learn(self.event.header.instrument, frame);
             }
             return Ok(decoded);
         }
         self.fallbacks += 1;
-        self.levels.clear();
-        self.fallback.decode(frame, &self.instruments, &mut self.levels)
+        self.event.levels.clear();
+        let found = self.fallback.decode(frame, &self.instruments, &mut self.event.levels)?;
+        Ok(self.keep(found))
+    }
+
+    fn keep(&mut self, found: Found) -> Decoded {
+        match found {
+            Found::Event(header) => {
+                self.event.header = header;
+                Decoded::Event
+            }
+            Found::Ignored => Decoded::Ignored,
+            Found::UnknownSymbol => Decoded::UnknownSymbol,
+        }
     }
 
     /// Decodes a REST answer with a full book of `instrument` (`GET /fapi/v1/depth`).
@@ -157,8 +214,8 @@ impl MarketDecoder {
     ///
     /// [`DecodeError`].
     pub fn decode_snapshot(&mut self, body: &[u8], instrument: usize) -> Result<MarketHeader, DecodeError> {
-        self.levels.clear();
-        self.fallback.decode_snapshot(body, &self.instruments[instrument], &mut self.levels)
+        self.event.levels.clear();
+        self.fallback.decode_snapshot(body, &self.instruments[instrument], &mut self.event.levels)
     }
 }
 

@@ -8,7 +8,7 @@
     reason = "the kernels need the processor's feature, which is checked where they are chosen"
 )]
 
-use super::{Decoded, units::Units};
+use super::{Event, units::Units};
 use crate::{
     market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
     wire::{
@@ -85,46 +85,46 @@ impl Shapes {
         }
     }
 
-    /// Decodes a frame of a known shape; `None` for every other. Levels are appended.
+    /// Decodes a frame of a known shape; `None` for every other. The event's levels are empty
+    /// before.
     #[inline]
-    pub(super) fn decode(&mut self, text: Text<'_>, levels: &mut Vec<Level>) -> Option<Decoded> {
+    pub(super) fn decode(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
         match self.isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the set is only chosen where the processor has it.
-            Isa::Avx512 => unsafe { self.decode_avx512(text, levels) },
+            Isa::Avx512 => unsafe { self.decode_avx512(text, event) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Isa::Avx2 => unsafe { self.decode_avx2(text, levels) },
+            Isa::Avx2 => unsafe { self.decode_avx2(text, event) },
             _ => None,
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn decode_avx512(&mut self, text: Text<'_>, levels: &mut Vec<Level>) -> Option<Decoded> {
-        unsafe { self.decode_with::<crate::wire::simd::Avx512>(text, levels) }
+    unsafe fn decode_avx512(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
+        unsafe { self.decode_with::<crate::wire::simd::Avx512>(text, event) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn decode_avx2(&mut self, text: Text<'_>, levels: &mut Vec<Level>) -> Option<Decoded> {
-        unsafe { self.decode_with::<crate::wire::simd::Avx2>(text, levels) }
+    unsafe fn decode_avx2(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
+        unsafe { self.decode_with::<crate::wire::simd::Avx2>(text, event) }
     }
 
     /// # Safety
     ///
     /// The caller enables the kernel's features.
     #[inline(always)]
-    unsafe fn decode_with<K: Kernel>(&mut self, text: Text<'_>, levels: &mut Vec<Level>) -> Option<Decoded> {
+    unsafe fn decode_with<K: Kernel>(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
         unsafe {
             let stream = &self.streams[self.table.find::<K>(text, &self.streams)?];
             let count = K::quotes(text, stream.prefix.len(), &mut self.quotes);
-            if count == 0 || count > QUOTES_MAX {
+            let has_room = event.levels.capacity() >= LEVELS_MAX + LEVELS_AHEAD;
+            if count == 0 || count > QUOTES_MAX || !has_room {
                 return None;
             }
-            for ahead in &mut self.quotes[count..count + QUOTES_AHEAD] {
-                *ahead = text.len() as u32;
-            }
+            self.quotes[count..count + QUOTES_AHEAD].fill(text.len() as u32);
             let frame = Frame {
                 text,
                 stream,
@@ -133,13 +133,18 @@ impl Shapes {
                 quotes: &self.quotes,
                 count,
             };
-            let header = match stream.shape {
-                Shape::Ticker => frame.ticker::<K>(levels),
-                Shape::Depth => frame.depth::<K>(levels),
-                Shape::Trade => frame.trade::<K>(levels),
-                Shape::AggTrade => frame.agg_trade::<K>(levels),
-            }?;
-            Some(Decoded::Event(MarketHeader { instrument: stream.instrument, ..header }))
+            match stream.shape {
+                Shape::Ticker if count == 24 => frame.ticker::<K, 0>(event),
+                Shape::Ticker if count == 30 => frame.ticker::<K, 4>(event),
+                Shape::Ticker => None,
+                Shape::Depth if count < 16 => None,
+                Shape::Depth if frame.has(frame.quote(6), b"\"ps\"") => frame.depth::<K, 4>(event),
+                Shape::Depth => frame.depth::<K, 0>(event),
+                Shape::Trade => frame.trade::<K>(event),
+                Shape::AggTrade if count == 22 => frame.agg_trade::<K, 0>(event, false),
+                Shape::AggTrade if count == 26 || count == 28 => frame.agg_trade::<K, 4>(event, count == 28),
+                Shape::AggTrade => None,
+            }
         }
     }
 
@@ -159,7 +164,8 @@ impl Shapes {
 fn streams_of(definition: &InstrumentDefinition) -> Vec<Stream> {
     let upper = definition.symbol.as_bytes();
     let lower = upper.to_ascii_lowercase();
-    let kinds: [(&[u8], &[u8], &[u8], Shape, &[u8]); 8] = [
+    type Kind = (&'static [u8], &'static [u8], &'static [u8], Shape, &'static [u8]);
+    let kinds: [Kind; 8] = [
         (b"@bookTicker", b"bookTicker", b"u", Shape::Ticker, b"b\":\""),
         (b"@depth", b"depthUpdate", b"E", Shape::Depth, b"U\":"),
         (b"@depth@0ms", b"depthUpdate", b"E", Shape::Depth, b"U\":"),
@@ -284,7 +290,8 @@ impl Frame<'_> {
     #[inline(always)]
     fn quote(&self, index: usize) -> usize {
         debug_assert!(index < self.count + QUOTES_AHEAD);
-        self.quotes[index] as usize
+        // SAFETY: indices follow from `count` or are checked against it, and entries ahead of it are filled.
+        unsafe { *self.quotes.get_unchecked(index) as usize }
     }
 
     /// True when up to eight bytes stand at a position.
@@ -343,71 +350,67 @@ impl Frame<'_> {
         spans: [Span; 4],
         rows: [&Rows; 4],
         proof: &Proof,
-    ) -> ([i64; 4], K::Bad) {
+        out: *mut [i64; 4],
+    ) -> K::Bad {
         let [a, b, c, d] = spans;
         let [ra, rb, rc, rd] = rows;
         // SAFETY: every span starts behind a quote.
         unsafe {
             let t = self.text;
             let at = [t.at(a.start), t.at(b.start), t.at(c.start), t.at(d.start)];
-            K::numbers(at, [ra.row(a.len), rb.row(b.len), rc.row(c.len), rd.row(d.len)], proof)
+            K::numbers(at, [ra.row(a.len), rb.row(b.len), rc.row(c.len), rd.row(d.len)], proof, out)
         }
     }
 
-    /// `u [s ps] b B a A T E [st]`.
+    /// `u s [ps] b B a A T E [st]`; `M` is 4 with "ps" and its value, two pairs of quotes more.
     #[inline(always)]
-    unsafe fn ticker<K: Kernel>(&self, levels: &mut Vec<Level>) -> Option<MarketHeader> {
-        let form = match self.count {
-            24 => 0,
-            30 => 1,
-            _ => return None,
-        };
-        // Quotes of "ps" and its value stand before the prices in the newer form.
-        let k = 4 * form;
+    unsafe fn ticker<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
         let middle = self.quote(0).wrapping_sub(1);
         let mut long = 0;
         let update_id = self.integer(self.stream.prefix.len(), middle, &mut long);
-        let venue_time = self.bare(21 + k, 22 + k, &mut long);
-        let end = if form == 0 { self.text.len() - 2 } else { self.quote(24 + k) - 1 };
-        let event_time = self.integer(self.quote(23 + k) + 2, end, &mut long);
-        let bid = self.quoted(6 + k, &mut long);
-        let bid_qty = self.quoted(10 + k, &mut long);
-        let ask = self.quoted(14 + k, &mut long);
-        let ask_qty = self.quoted(18 + k, &mut long);
+        let venue_time = self.bare(21 + M, 22 + M, &mut long);
+        let end = if M == 0 { self.text.len() - 2 } else { self.quote(24 + M) - 1 };
+        let event_time = self.integer(self.quote(23 + M) + 2, end, &mut long);
+        let bid = self.quoted(6 + M, &mut long);
+        let bid_qty = self.quoted(10 + M, &mut long);
+        let ask = self.quoted(14 + M, &mut long);
+        let ask_qty = self.quoted(18 + M, &mut long);
         let is_shaped = self.has(bid.end(), b"\",\"B\":\"")
             & self.has(bid_qty.end(), b"\",\"a\":\"")
             & self.has(ask.end(), b"\",\"A\":\"")
             & self.has(ask_qty.end(), b"\",\"T\":")
-            & self.has(self.quote(22 + k).wrapping_sub(1), b",\"E\":");
+            & self.has(self.quote(22 + M).wrapping_sub(1), b",\"E\":");
         unsafe {
-            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[form]) {
+            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
                 return None;
             }
             let (common, units) = (self.common, self.units);
-            let (last, proof, is_ended) = if form == 0 {
+            let (last, proof, is_ended) = if M == 0 {
                 (&common.last_integers, &common.last_integer_proof, self.has(end, b"}}"))
             } else {
                 (&common.integers, &common.integer_proof, self.is_tail::<K>(end))
             };
             let spans = [update_id, venue_time, event_time, update_id];
             let rows = [&common.integers, &common.integers, last, &common.integers];
-            let (ids, bad_ids) = self.numbers::<K>(spans, rows, proof);
+            let mut ids = [0; 4];
+            let bad_ids = self.numbers::<K>(spans, rows, proof, &mut ids);
             let rows = [&units.price, &units.qty, &units.price, &units.qty];
             let spans = [bid, bid_qty, ask, ask_qty];
-            let ([bid, bid_qty, ask, ask_qty], bad) = self.numbers::<K>(spans, rows, &units.level_proof);
+            let bad = self.numbers::<K>(spans, rows, &units.level_proof, event.room());
             if !is_ended || long > 31 || !K::is_clean(K::merge(bad, bad_ids)) {
                 return None;
             }
-            levels.push(Level { price: bid, qty: bid_qty });
-            levels.push(Level { price: ask, qty: ask_qty });
-            Some(MarketHeader {
+            event.levels.set_len(2);
+            event.header = MarketHeader {
                 kind: MarketKind::Ticker as u16,
+                instrument: self.stream.instrument,
                 bids: 1,
                 asks: 1,
                 last_update_id: ids[0] as u64,
                 venue_ms: ids[1] as u64,
                 ..MarketHeader::default()
-            })
+            };
+            Some(())
         }
     }
 
@@ -419,41 +422,37 @@ impl Frame<'_> {
             && unsafe { K::matches(self.text.at(at), &self.common.tail) }
     }
 
-    /// `E T s [ps] U u pu b a [st]`.
+    /// `E T s [ps] U u pu b a [st]`; `M` as for the ticker. At least sixteen quotes are there.
     #[inline(always)]
-    unsafe fn depth<K: Kernel>(&self, levels: &mut Vec<Level>) -> Option<MarketHeader> {
-        if self.count < 16 {
-            return None;
-        }
-        let form = usize::from(self.has(self.quote(6), b"\"ps\""));
-        let k = 4 * form;
+    unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
         let mut long = 0;
         let first = self.quote(0).wrapping_sub(1);
         let event_time = self.integer(self.stream.prefix.len(), first, &mut long);
         let venue_time = self.bare(1, 2, &mut long);
-        let first_id = self.bare(7 + k, 8 + k, &mut long);
-        let last_id = self.bare(9 + k, 10 + k, &mut long);
-        let previous_id = self.bare(11 + k, 12 + k, &mut long);
+        let first_id = self.bare(7 + M, 8 + M, &mut long);
+        let last_id = self.bare(9 + M, 10 + M, &mut long);
+        let previous_id = self.bare(11 + M, 12 + M, &mut long);
         let middle = self.quote(2) - 1;
         let is_shaped = self.has(first, b",\"T\":")
-            & self.has(self.quote(8 + k) - 1, b",\"u\":")
-            & self.has(self.quote(10 + k) - 1, b",\"pu\":")
-            & self.has(self.quote(12 + k) - 1, b",\"b\":[");
+            & self.has(self.quote(8 + M) - 1, b",\"u\":")
+            & self.has(self.quote(10 + M) - 1, b",\"pu\":")
+            & self.has(self.quote(12 + M) - 1, b",\"b\":[");
         unsafe {
-            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[form]) {
+            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
                 return None;
             }
             let integers = &self.common.integers;
             let proof = &self.common.integer_proof;
             let rows = [integers; 4];
-            let (ids, bad_ids) = self.numbers::<K>([event_time, venue_time, first_id, last_id], rows, proof);
-            let (more, bad_more) = self.numbers::<K>([previous_id; 4], rows, proof);
+            let (mut ids, mut more) = ([0; 4], [0; 4]);
+            let spans = [event_time, venue_time, first_id, last_id];
+            let bad_ids = self.numbers::<K>(spans, rows, proof, &mut ids);
+            let bad_more = self.numbers::<K>([previous_id; 4], rows, proof, &mut more);
             let mut bad = K::merge(bad_ids, bad_more);
             let mut off_tick = 0;
-            levels.reserve(LEVELS_MAX + LEVELS_AHEAD);
-            let out = levels.as_mut_ptr();
-            let start = self.quote(13 + k) + 3;
-            let bids = self.side::<K>(14 + k, start, out, &mut bad, &mut long, &mut off_tick)?;
+            let out: *mut Level = event.levels.as_mut_ptr();
+            let start = self.quote(13 + M) + 3;
+            let bids = self.side::<K>(14 + M, start, out, &mut bad, &mut long, &mut off_tick)?;
             if !(self.has(bids.position, b"],\"a\":[")) {
                 return None;
             }
@@ -468,7 +467,7 @@ impl Frame<'_> {
             )?;
             let end = asks.position + 1;
             let is_ended = self.has(asks.position, b"]")
-                & if form == 0 {
+                & if M == 0 {
                     self.has(end, b"}}") && end + 2 == self.text.len()
                 } else {
                     self.is_tail::<K>(end)
@@ -477,10 +476,10 @@ impl Frame<'_> {
             if !is_ended || long > 31 || total > LEVELS_MAX || !K::is_clean(bad) {
                 return None;
             }
-            // SAFETY: `side` wrote that many within the reserved room.
-            levels.set_len(total);
-            Some(MarketHeader {
+            event.levels.set_len(total);
+            event.header = MarketHeader {
                 kind: MarketKind::Depth as u16,
+                instrument: self.stream.instrument,
                 bids: bids.levels as u16,
                 asks: asks.levels as u16,
                 first_update_id: ids[2] as u64,
@@ -489,7 +488,8 @@ impl Frame<'_> {
                 venue_ms: ids[1] as u64,
                 off_tick,
                 ..MarketHeader::default()
-            })
+            };
+            Some(())
         }
     }
 
@@ -525,11 +525,10 @@ impl Frame<'_> {
                 let (price_end, qty_end) = (price.end(), qty.end());
                 let (price_b_end, qty_b_end) = (price_b.end(), qty_b.end());
                 let spans = [price, qty, price_b, qty_b];
-                let ([price, qty, price_b, qty_b], step) = self.numbers::<K>(spans, rows, &units.level_proof);
-                out.add(count).write(Level { price, qty });
-                out.add(count + 1).write(Level { price: price_b, qty: qty_b });
+                let pair = out.add(count);
+                let step = self.numbers::<K>(spans, rows, &units.level_proof, pair.cast());
                 between |= (self.word(price_end) ^ BETWEEN) & BETWEEN_MASK;
-                *off_tick += u32::from(!units.tick.divides(price));
+                *off_tick += u32::from(!units.tick.divides((*pair).price));
                 // The padding behind the text holds the byte after a last quote.
                 if self.word(qty_end + 1) != NEXT {
                     *bad = K::merge_low(*bad, step);
@@ -540,7 +539,7 @@ impl Frame<'_> {
                 between |= (self.word(price_b_end) ^ BETWEEN) & BETWEEN_MASK;
                 *bad = K::merge(*bad, step);
                 *long |= long_b;
-                *off_tick += u32::from(!units.tick.divides(price_b));
+                *off_tick += u32::from(!units.tick.divides((*pair.add(1)).price));
                 (i, count) = (i + 8, count + 2);
                 if self.word(qty_b_end + 1) != NEXT {
                     let end = SideEnd { levels: count, next_quote: i, position: qty_b_end + 2 };
@@ -552,7 +551,7 @@ impl Frame<'_> {
 
     /// `E T s t p q X m`.
     #[inline(always)]
-    unsafe fn trade<K: Kernel>(&self, levels: &mut Vec<Level>) -> Option<MarketHeader> {
+    unsafe fn trade<K: Kernel>(&self, event: &mut Event) -> Option<()> {
         if self.count != 22 {
             return None;
         }
@@ -573,54 +572,54 @@ impl Frame<'_> {
             let units = self.units;
             let integers = &self.common.integers;
             let rows = [&units.price, &units.qty, integers, integers];
-            let (n, bad) = self.numbers::<K>([price, qty, venue_time, id], rows, &units.trade_proof);
-            let (_, bad_time) = self.numbers::<K>([event_time; 4], [integers; 4], &self.common.integer_proof);
+            let (mut n, mut times) = ([0; 4], [0; 4]);
+            let bad = self.numbers::<K>([price, qty, venue_time, id], rows, &units.trade_proof, &mut n);
+            let proof = &self.common.integer_proof;
+            let bad_time = self.numbers::<K>([event_time; 4], [integers; 4], proof, &mut times);
             if !is_shaped || long > 31 || !K::is_clean(K::merge(bad, bad_time)) {
                 return None;
             }
-            Some(self.trade_header(levels, n, is_sell))
+            self.put_trade(event, n, is_sell);
+            Some(())
         }
     }
 
-    /// `E a s p q [nq] f l T m [st]`.
+    /// `E a s p q [nq] f l T m [st]`; `M` is 4 with "nq" and its value.
     #[inline(always)]
-    unsafe fn agg_trade<K: Kernel>(&self, levels: &mut Vec<Level>) -> Option<MarketHeader> {
-        let (k, has_tail) = match self.count {
-            22 => (0, false),
-            26 => (4, false),
-            28 => (4, true),
-            _ => return None,
-        };
+    unsafe fn agg_trade<K: Kernel, const M: usize>(&self, event: &mut Event, has_tail: bool) -> Option<()> {
         let mut long = 0;
         let first = self.quote(0).wrapping_sub(1);
         let event_time = self.integer(self.stream.prefix.len(), first, &mut long);
         let id = self.bare(1, 2, &mut long);
         let (price, qty) = (self.quoted(8, &mut long), self.quoted(12, &mut long));
         // Without "nq" the quantity stands in for it.
-        let net_qty = self.quoted(12 + k, &mut long);
-        let first_trade = self.bare(15 + k, 16 + k, &mut long);
-        let last_trade = self.bare(17 + k, 18 + k, &mut long);
-        let venue_time = self.bare(19 + k, 20 + k, &mut long);
+        let net_qty = self.quoted(12 + M, &mut long);
+        let first_trade = self.bare(15 + M, 16 + M, &mut long);
+        let last_trade = self.bare(17 + M, 18 + M, &mut long);
+        let venue_time = self.bare(19 + M, 20 + M, &mut long);
         let is_shaped = self.has(first, b",\"a\":")
             & self.has(self.quote(9), b"\",\"q\":\"")
-            & (k == 0 || self.has(self.quote(13), b"\",\"nq\":\""))
-            & self.has(self.quote(13 + k), b"\",\"f\":")
-            & self.has(self.quote(16 + k) - 1, b",\"l\":")
-            & self.has(self.quote(18 + k) - 1, b",\"T\":")
-            & self.has(self.quote(20 + k) - 1, b",\"m\":");
+            & (M == 0 || self.has(self.quote(13), b"\",\"nq\":\""))
+            & self.has(self.quote(13 + M), b"\",\"f\":")
+            & self.has(self.quote(16 + M) - 1, b",\"l\":")
+            & self.has(self.quote(18 + M) - 1, b",\"T\":")
+            & self.has(self.quote(20 + M) - 1, b",\"m\":");
         unsafe {
             let is_shaped = is_shaped && K::matches(self.text.at(self.quote(2) - 1), &self.stream.middle[0]);
-            let is_sell = self.aggressor_and_end::<K>(self.quote(21 + k) + 2, has_tail)?;
+            let is_sell = self.aggressor_and_end::<K>(self.quote(21 + M) + 2, has_tail)?;
             let units = self.units;
             let integers = &self.common.integers;
             let rows = [&units.price, &units.qty, &units.qty, integers];
-            let (n, bad) = self.numbers::<K>([price, qty, net_qty, venue_time], rows, &units.agg_trade_proof);
+            let (mut n, mut ids) = ([0; 4], [0; 4]);
+            let spans = [price, qty, net_qty, venue_time];
+            let bad = self.numbers::<K>(spans, rows, &units.agg_trade_proof, &mut n);
             let spans = [event_time, id, first_trade, last_trade];
-            let (ids, bad_ids) = self.numbers::<K>(spans, [integers; 4], &self.common.integer_proof);
+            let bad_ids = self.numbers::<K>(spans, [integers; 4], &self.common.integer_proof, &mut ids);
             if !is_shaped || long > 31 || !K::is_clean(K::merge(bad, bad_ids)) {
                 return None;
             }
-            Some(self.trade_header(levels, [n[0], n[1], n[3], ids[1]], is_sell))
+            self.put_trade(event, [n[0], n[1], n[3], ids[1]], is_sell);
+            Some(())
         }
     }
 
@@ -642,17 +641,18 @@ impl Frame<'_> {
         (!has_tail || unsafe { self.is_tail::<K>(end) }).then_some(is_sell)
     }
 
-    /// Header of a trade from `[price, qty, venue time, id]`.
+    /// The event of a trade from `[price, qty, venue time, id]`.
     #[inline(always)]
-    fn trade_header(&self, levels: &mut Vec<Level>, n: [i64; 4], is_sell: bool) -> MarketHeader {
-        levels.push(Level { price: n[0], qty: n[1] });
-        MarketHeader {
+    fn put_trade(&self, event: &mut Event, n: [i64; 4], is_sell: bool) {
+        event.levels.push(Level { price: n[0], qty: n[1] });
+        event.header = MarketHeader {
             kind: MarketKind::Trade as u16,
+            instrument: self.stream.instrument,
             bids: u16::from(!is_sell),
             asks: u16::from(is_sell),
             venue_ms: n[2] as u64,
             last_update_id: n[3] as u64,
             ..MarketHeader::default()
-        }
+        };
     }
 }

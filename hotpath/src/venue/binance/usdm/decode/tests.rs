@@ -12,15 +12,21 @@ fn definitions() -> Vec<InstrumentDefinition> {
 }
 
 /// Decodes by every way and insists that they agree.
-fn decode(frame: &str) -> Result<(Decoded, Vec<Level>), DecodeError> {
+fn decode(frame: &str) -> Result<(Found, Vec<Level>), DecodeError> {
     let mut general = Vec::new();
     let slow = Fallback::new(65_536).decode(frame.as_bytes(), &definitions(), &mut general);
     for isa in Isa::available() {
         let mut decoder = MarketDecoder::with_isa(isa, &definitions(), 65_536);
         // The second time with what the first taught about decimals.
         for _ in 0..2 {
-            assert_eq!(decoder.decode_bytes(frame.as_bytes()), slow, "{isa:?}: {frame}");
-            if matches!(slow, Ok(Decoded::Event(_))) {
+            let decoded = decoder.decode_bytes(frame.as_bytes());
+            let found = decoded.map(|decoded| match decoded {
+                Decoded::Event => Found::Event(*decoder.header()),
+                Decoded::Ignored => Found::Ignored,
+                Decoded::UnknownSymbol => Found::UnknownSymbol,
+            });
+            assert_eq!(found, slow, "{isa:?}: {frame}");
+            if matches!(slow, Ok(Found::Event(_))) {
                 assert_eq!(decoder.levels(), general, "{isa:?}: {frame}");
             }
         }
@@ -37,7 +43,7 @@ const MARK: &str = r#"{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpd
 #[test]
 fn a_genuine_depth_frame_decodes() {
     let (decoded, levels) = decode(DEPTH).unwrap();
-    let Decoded::Event(header) = decoded else { panic!("{decoded:?}") };
+    let Found::Event(header) = decoded else { panic!("{decoded:?}") };
     assert_eq!((header.bids, header.asks), (2, 1));
     assert_eq!(
         (header.first_update_id, header.last_update_id, header.previous_update_id),
@@ -52,7 +58,7 @@ fn genuine_ticker_trade_and_mark_frames_decode() {
     let (_, levels) = decode(TICKER).unwrap();
     assert_eq!(levels, [Level { price: 6_180_020, qty: 25_070 }, Level { price: 6_180_030, qty: 25_100 }]);
     let (decoded, _) = decode(TRADE).unwrap();
-    assert!(matches!(decoded, Decoded::Event(h) if h.bids == 1 && h.last_update_id == 5_266_583_935));
+    assert!(matches!(decoded, Found::Event(h) if h.bids == 1 && h.last_update_id == 5_266_583_935));
     let (_, levels) = decode(MARK).unwrap();
     assert_eq!(levels[0].price, 2_814_727_373_413);
 }
@@ -74,15 +80,15 @@ fn later_fields_blanks_and_other_orders_change_nothing() {
 #[test]
 fn only_market_trades_count() {
     let (decoded, _) = decode(&TRADE.replace("MARKET", "INSURANCE_FUND")).unwrap();
-    assert_eq!(decoded, Decoded::Ignored);
+    assert_eq!(decoded, Found::Ignored);
 }
 
 #[test]
 fn partial_books_and_foreign_symbols_are_not_diffs() {
-    assert_eq!(decode(&DEPTH.replace("@depth@0ms", "@depth20@100ms")).unwrap().0, Decoded::Ignored);
-    assert_eq!(decode(&DEPTH.replace("\"BTCUSDT\"", "\"XRPUSDT\"")).unwrap().0, Decoded::UnknownSymbol);
-    assert_eq!(decode(r#"{"e":"kline","E":1,"k":{"t":1}}"#).unwrap().0, Decoded::Ignored);
-    assert_eq!(decode(r#"{"result":null,"id":1}"#).unwrap().0, Decoded::Ignored);
+    assert_eq!(decode(&DEPTH.replace("@depth@0ms", "@depth20@100ms")).unwrap().0, Found::Ignored);
+    assert_eq!(decode(&DEPTH.replace("\"BTCUSDT\"", "\"XRPUSDT\"")).unwrap().0, Found::UnknownSymbol);
+    assert_eq!(decode(r#"{"e":"kline","E":1,"k":{"t":1}}"#).unwrap().0, Found::Ignored);
+    assert_eq!(decode(r#"{"result":null,"id":1}"#).unwrap().0, Found::Ignored);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The walk over an event's fields in any order, a byte at a time: for processors without vectors, for raw
 //! streams, and for whatever the known shapes do not cover.
 
-use super::{Decoded, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
+use super::{Found, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
 use crate::{
     market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
     wire::json::{Cursor, Irregular},
@@ -13,14 +13,14 @@ pub(super) fn walk(
     frame: &[u8],
     instruments: &[InstrumentDefinition],
     levels: &mut Vec<Level>,
-) -> Result<Decoded, Irregular> {
+) -> Result<Found, Irregular> {
     let mut cursor = Cursor::new(frame);
     let is_combined = cursor.literal(b"{\"stream\":").is_ok();
     if is_combined {
         let stream = cursor.string()?;
         cursor.literal(b",\"data\":")?;
         if is_partial_depth(stream) {
-            return Ok(Decoded::Ignored);
+            return Ok(Found::Ignored);
         }
     }
     cursor.literal(b"{\"e\":")?;
@@ -77,7 +77,7 @@ impl Event<'_> {
         Ok(find_symbol(self.instruments, cursor.string()?))
     }
 
-    fn depth(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+    fn depth(&mut self, cursor: &mut Cursor<'_>) -> Result<Found, Irregular> {
         let mut header = MarketHeader { kind: MarketKind::Depth as u16, ..MarketHeader::default() };
         let mut symbol = None;
         let mut is_unknown = false;
@@ -150,7 +150,7 @@ impl Event<'_> {
         Ok((self.levels.len() - before) as u16)
     }
 
-    fn ticker(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+    fn ticker(&mut self, cursor: &mut Cursor<'_>) -> Result<Found, Irregular> {
         let mut header =
             MarketHeader { kind: MarketKind::Ticker as u16, bids: 1, asks: 1, ..MarketHeader::default() };
         let mut symbol = None;
@@ -190,7 +190,7 @@ impl Event<'_> {
     }
 
     /// `trade` has its id in `t`, `aggTrade` in `a`; `m` (buyer is maker) means the aggressor sold.
-    fn trade(&mut self, cursor: &mut Cursor<'_>, id_key: &[u8]) -> Result<Decoded, Irregular> {
+    fn trade(&mut self, cursor: &mut Cursor<'_>, id_key: &[u8]) -> Result<Found, Irregular> {
         let mut header = MarketHeader { kind: MarketKind::Trade as u16, ..MarketHeader::default() };
         let mut symbol = None;
         let mut level = Level::default();
@@ -228,10 +228,10 @@ impl Event<'_> {
         *(if is_sell { &mut header.asks } else { &mut header.bids }) = 1;
         // The class of a trade is optional, everything else is not.
         let decoded = self.finish(header, symbol, false, 0b101_1111)?;
-        Ok(if is_market { decoded } else { Decoded::Ignored })
+        Ok(if is_market { decoded } else { Found::Ignored })
     }
 
-    fn mark(&mut self, cursor: &mut Cursor<'_>) -> Result<Decoded, Irregular> {
+    fn mark(&mut self, cursor: &mut Cursor<'_>) -> Result<Found, Irregular> {
         let mut header = MarketHeader { kind: MarketKind::Mark as u16, bids: 1, ..MarketHeader::default() };
         let mut symbol = None;
         let mut price = 0;
@@ -261,15 +261,15 @@ impl Event<'_> {
         symbol: Option<usize>,
         is_unknown: bool,
         required: u32,
-    ) -> Result<Decoded, Irregular> {
+    ) -> Result<Found, Irregular> {
         if self.seen & required != required {
             return Err(Irregular);
         }
         if is_unknown {
-            return Ok(Decoded::UnknownSymbol);
+            return Ok(Found::UnknownSymbol);
         }
         header.instrument = symbol.ok_or(Irregular)? as u16;
-        Ok(Decoded::Event(header))
+        Ok(Found::Event(header))
     }
 }
 
