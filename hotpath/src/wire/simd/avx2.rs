@@ -1,6 +1,6 @@
 //! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
 
-use super::{Kernel, Literal, MOST, Proof};
+use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;
 
@@ -138,21 +138,64 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn quote_mask(at: *const u8) -> u64 {
+        unsafe { equal64(at, _mm256_set1_epi8(b'"' as i8)) }
+    }
+
+    #[inline(always)]
+    unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
+        unsafe {
+            let mut differs = _mm256_setzero_si256();
+            let mut offset = 0;
+            while offset < pattern.blocks * 64 {
+                let text = _mm256_loadu_si256(at.add(offset).cast());
+                let wanted = _mm256_load_si256(pattern.bytes.as_ptr().add(offset).cast());
+                let fixed = _mm256_load_si256(pattern.fixed.as_ptr().add(offset).cast());
+                let here = _mm256_and_si256(_mm256_xor_si256(text, wanted), fixed);
+                differs = _mm256_or_si256(differs, here);
+                offset += 32;
+            }
+            _mm256_testz_si256(differs, differs) == 1
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
+        unsafe {
+            let rows = row.0.as_ptr();
+            let low = _mm256_load_si256(rows.cast());
+            convert_four(at, low, _mm256_load_si256(rows.add(32).cast()), proof, out)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn numbers(
         at: [*const u8; 4],
         rows: [*const u8; 4],
         proof: &Proof,
         out: *mut [i64; 4],
     ) -> Self::Bad {
-        unsafe {
-            let proofs = proof.0.as_ptr();
-            let proof_low = _mm256_load_si256(proofs.cast());
-            let proof_high = _mm256_load_si256(proofs.add(32).cast());
-            let (low, bad_low) = convert(two(at[0], at[1]), two(rows[0], rows[1]), proof_low);
-            let (high, bad_high) = convert(two(at[2], at[3]), two(rows[2], rows[3]), proof_high);
-            let mixed = _mm256_unpacklo_epi64(low, high);
-            _mm256_storeu_si256(out.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
-            [bad_low, bad_high]
-        }
+        unsafe { convert_four(at, two(rows[0], rows[1]), two(rows[2], rows[3]), proof, out) }
+    }
+}
+
+/// Converts and stores four numbers; the result is what was no digit.
+#[inline(always)]
+unsafe fn convert_four(
+    at: [*const u8; 4],
+    rows_low: __m256i,
+    rows_high: __m256i,
+    proof: &Proof,
+    out: *mut [i64; 4],
+) -> [__m256i; 2] {
+    unsafe {
+        let proofs = proof.0.as_ptr();
+        let proof_low = _mm256_load_si256(proofs.cast());
+        let proof_high = _mm256_load_si256(proofs.add(32).cast());
+        let (low, bad_low) = convert(two(at[0], at[1]), rows_low, proof_low);
+        let (high, bad_high) = convert(two(at[2], at[3]), rows_high, proof_high);
+        let mixed = _mm256_unpacklo_epi64(low, high);
+        _mm256_storeu_si256(out.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
+        [bad_low, bad_high]
     }
 }

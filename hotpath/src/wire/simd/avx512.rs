@@ -1,6 +1,6 @@
 //! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
 
-use super::{Kernel, Literal, MOST, Proof};
+use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;
 
@@ -97,27 +97,59 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn quote_mask(at: *const u8) -> u64 {
+        unsafe { _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(at.cast()), _mm512_set1_epi8(b'"' as i8)) }
+    }
+
+    #[inline(always)]
+    unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
+        unsafe {
+            let mut differs = 0;
+            let mut block = 0;
+            while block < pattern.blocks {
+                let text = _mm512_loadu_si512(at.add(block * 64).cast());
+                let wanted = _mm512_load_si512(pattern.bytes.as_ptr().add(block * 64).cast());
+                differs |= _mm512_mask_cmpneq_epi8_mask(pattern.masks[block], text, wanted);
+                block += 1;
+            }
+            differs == 0
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
+        unsafe { convert(four(at), _mm512_load_si512(row.0.as_ptr().cast()), proof, out) }
+    }
+
+    #[inline(always)]
     unsafe fn numbers(
         at: [*const u8; 4],
         rows: [*const u8; 4],
         proof: &Proof,
         out: *mut [i64; 4],
     ) -> Self::Bad {
-        unsafe {
-            let digits = _mm512_sub_epi8(four(at), _mm512_set1_epi8(b'0' as i8));
-            let aligned = _mm512_shuffle_epi8(digits, four(rows));
-            let proven = _mm512_xor_si512(aligned, _mm512_load_si512(proof.0.as_ptr().cast()));
-            let bad = _mm512_subs_epu8(proven, _mm512_load_si512(MOST.0.as_ptr().cast()));
-            let twos = _mm512_maddubs_epi16(proven, _mm512_set1_epi16(0x010a));
-            let fours = _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064));
-            let packed = _mm512_packus_epi32(fours, fours);
-            let eights = _mm512_madd_epi16(packed, _mm512_set1_epi32(0x0001_2710));
-            let high = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
-            let whole = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(eights));
-            let values = _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, whole));
-            _mm256_storeu_si256(out.cast(), values);
-            bad
-        }
+        unsafe { convert(four(at), four(rows), proof, out) }
+    }
+}
+
+/// Converts and stores four numbers; the result is what was no digit.
+#[inline(always)]
+unsafe fn convert(text: __m512i, rows: __m512i, proof: &Proof, out: *mut [i64; 4]) -> __m512i {
+    unsafe {
+        let digits = _mm512_sub_epi8(text, _mm512_set1_epi8(b'0' as i8));
+        let aligned = _mm512_shuffle_epi8(digits, rows);
+        let proven = _mm512_xor_si512(aligned, _mm512_load_si512(proof.0.as_ptr().cast()));
+        let twos = _mm512_maddubs_epi16(proven, _mm512_set1_epi16(0x010a));
+        let fours = _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064));
+        let packed = _mm512_packus_epi32(fours, fours);
+        let eights = _mm512_madd_epi16(packed, _mm512_set1_epi32(0x0001_2710));
+        let high = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
+        let whole = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(eights));
+        _mm256_storeu_si256(
+            out.cast(),
+            _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, whole)),
+        );
+        _mm512_subs_epu8(proven, _mm512_load_si512(MOST.0.as_ptr().cast()))
     }
 }
 

@@ -126,6 +126,52 @@ const DIGITS_MAX: usize = 15;
 /// Taken off every byte before it is compared.
 const ZERO: u8 = b'0';
 
+const ABSENT: u8 = 0x80;
+
+/// Shuffle indices of four numbers of known lengths.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Row([u8; 64]);
+
+impl Default for Row {
+    fn default() -> Self {
+        Self([ABSENT; 64])
+    }
+}
+
+impl Row {
+    /// Indices and proof of a number of `len` bytes with `places` digits behind its point, in units of
+    /// `10^-scale`; without a point `terminator`, which follows it, is the proof. `None` when it has too many
+    /// digits or does not fit the scale.
+    pub(crate) fn lane(len: usize, places: usize, scale: usize, terminator: u8) -> Option<([u8; 16], u8)> {
+        let zeros = scale.checked_sub(places)?;
+        let point = if places == 0 { None } else { Some(len.checked_sub(places + 1)?) };
+        let digits = len - usize::from(point.is_some());
+        let proof = point.unwrap_or(len);
+        // At least one digit stands before the point.
+        if digits == 0 || point == Some(0) || digits + zeros > DIGITS_MAX || proof > 15 || len > 16 {
+            return None;
+        }
+        let mut row = [ABSENT; 16];
+        row[0] = proof as u8;
+        for digit in 0..digits {
+            let from = digits - 1 - digit;
+            let skipped = usize::from(point.is_some_and(|point| from >= point));
+            row[15 - zeros - digit] = (from + skipped) as u8;
+        }
+        let byte = if point.is_some() { b'.' } else { terminator };
+        Some((row, byte.wrapping_sub(ZERO)))
+    }
+
+    pub(crate) fn set(&mut self, lane: usize, row: [u8; 16]) {
+        self.0[lane * 16..][..16].copy_from_slice(&row);
+    }
+
+    pub(crate) fn copy(&mut self, from: usize, to: usize) {
+        self.0.copy_within(from * 16..(from + 1) * 16, to * 16);
+    }
+}
+
 /// A row of shuffle indices for every length; most lengths are poison.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
@@ -134,50 +180,28 @@ pub(crate) struct Rows {
     proof: u8,
 }
 
-const ABSENT: u8 = 0x80;
-
 impl Rows {
-    /// Changes in place, without allocating, to decimals with `places` digits behind the point, in units of
-    /// `10^-scale`; without a point the number is proven by the quote behind it. False, and no change, when
-    /// the places do not fit the scale.
-    pub(crate) fn set_decimal(&mut self, places: usize, scale: usize) -> bool {
-        let Some(zeros) = scale.checked_sub(places) else { return false };
-        if places == 0 {
-            self.proof = b'"'.wrapping_sub(ZERO);
-            self.fill(zeros, |len| (len, len, None));
-        } else {
-            self.proof = b'.'.wrapping_sub(ZERO);
-            self.fill(zeros, |len| match len.checked_sub(places + 1) {
-                // At least one digit before the point.
-                Some(point) if point > 0 => (len - 1, point, Some(point)),
-                _ => (0, 0, None),
-            });
-        }
-        true
-    }
-
     /// Rows for integers that `terminator` follows.
     pub(crate) fn integer(terminator: u8) -> Self {
-        let mut rows = Self { rows: Box::new([[ABSENT; 16]; 32]), proof: Self::integer_proof(terminator) };
-        rows.fill(0, |len| (len, len, None));
+        let mut rows = Self { rows: Box::new([[ABSENT; 16]; 32]), proof: 0 };
+        rows.fill(0, 0, terminator);
         rows
     }
 
-    /// `shape` gives for a length the number of digits, the position of the proof and of the point.
-    fn fill(&mut self, zeros: usize, shape: impl Fn(usize) -> (usize, usize, Option<usize>)) {
-        *self.rows = [[ABSENT; 16]; 32];
-        for len in 1..=16 {
-            let (digits, proof, point) = shape(len);
-            if digits == 0 || digits + zeros > DIGITS_MAX || proof > 15 {
-                continue;
-            }
-            let row = &mut self.rows[len];
-            row[0] = proof as u8;
-            for digit in 0..digits {
-                let from = digits - 1 - digit;
-                let skipped = usize::from(point.is_some_and(|point| from >= point));
-                row[15 - zeros - digit] = (from + skipped) as u8;
-            }
+    /// Changes in place, without allocating, to quoted decimals with `places` digits behind the point, in
+    /// units of `10^-scale`. False, and no change, when the places do not fit the scale.
+    pub(crate) fn set_decimal(&mut self, places: usize, scale: usize) -> bool {
+        let fits = places <= scale;
+        if fits {
+            self.fill(places, scale, b'"');
+        }
+        fits
+    }
+
+    fn fill(&mut self, places: usize, scale: usize, terminator: u8) {
+        self.proof = (if places == 0 { terminator } else { b'.' }).wrapping_sub(ZERO);
+        for (len, row) in self.rows.iter_mut().enumerate() {
+            *row = Row::lane(len, places, scale, terminator).map_or([ABSENT; 16], |(row, _)| row);
         }
     }
 
@@ -186,15 +210,53 @@ impl Rows {
         self.proof
     }
 
-    /// What the first slot must hold for integers that `terminator` follows.
-    pub(crate) fn integer_proof(terminator: u8) -> u8 {
-        terminator.wrapping_sub(ZERO)
-    }
-
     /// The row for a length; lengths of 32 and more are the caller's to refuse.
     #[inline(always)]
     pub(crate) fn row(&self, len: usize) -> *const u8 {
         self.rows[len & 31].as_ptr()
+    }
+}
+
+/// A text of which some bytes are open.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Pattern {
+    bytes: [u8; Self::MAX],
+    /// All ones where the byte must be the same.
+    fixed: [u8; Self::MAX],
+    /// The same, a bit a byte.
+    masks: [u64; Self::MAX / 64],
+    blocks: usize,
+}
+
+impl Default for Pattern {
+    fn default() -> Self {
+        Self { bytes: [0; Self::MAX], fixed: [0; Self::MAX], masks: [0; Self::MAX / 64], blocks: 0 }
+    }
+}
+
+impl Pattern {
+    /// Longest text.
+    pub(crate) const MAX: usize = 256;
+
+    /// Takes a text with every byte fixed.
+    pub(crate) fn cover(&mut self, text: &[u8]) {
+        *self = Self::default();
+        let len = text.len().min(Self::MAX);
+        self.bytes[..len].copy_from_slice(&text[..len]);
+        self.blocks = len.div_ceil(64);
+        (0..len).for_each(|at| self.set(at, true));
+    }
+
+    /// Opens some bytes.
+    pub(crate) fn open(&mut self, start: usize, len: usize) {
+        (start..start + len).for_each(|at| self.set(at, false));
+    }
+
+    fn set(&mut self, at: usize, is_fixed: bool) {
+        self.fixed[at] = if is_fixed { 0xff } else { 0 };
+        self.masks[at / 64] &= !(1 << (at % 64));
+        self.masks[at / 64] |= u64::from(is_fixed) << (at % 64);
     }
 }
 
@@ -216,6 +278,14 @@ impl Proof {
             proof.0[lane * 16] = byte;
         }
         proof
+    }
+
+    pub(crate) fn set(&mut self, lane: usize, proof: u8) {
+        self.0[lane * 16] = proof;
+    }
+
+    pub(crate) fn copy(&mut self, from: usize, to: usize) {
+        self.0[to * 16] = self.0[from * 16];
     }
 }
 
@@ -255,6 +325,15 @@ pub(crate) trait Kernel {
     /// Writes the positions of all quotes from a position to the end of the text and returns how many there
     /// are; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize;
+
+    /// Mask of the quotes among 64 bytes.
+    unsafe fn quote_mask(at: *const u8) -> u64;
+
+    /// True when a text is a pattern but for its open bytes.
+    unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool;
+
+    /// As [`Self::numbers`], with the rows in one piece.
+    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad;
 
     /// Converts four numbers and stores them.
     unsafe fn numbers(

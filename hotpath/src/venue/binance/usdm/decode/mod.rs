@@ -1,25 +1,27 @@
 //! Schema-directed decoder of market frames: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`,
 //! `markPriceUpdate`, combined (`{"stream":..,"data":..}`) or raw.
 //!
-//! Three ways, each for what the one before left: the shapes of the frequent streams by vectors, a walk over
+//! Four ways, each for what the one before left: the layout of an earlier frame, diffs by vectors, a walk over
 //! the fields in any order, and the general parser. Unknown scalar fields are skipped by the walk; anything
 //! irregular goes to the general parser. Source: Binance USD-M Futures, WebSocket Market Streams.
 
-mod shapes;
+mod diffs;
+mod layouts;
 mod units;
+mod vectors;
 mod walk;
 
 use super::fallback::Fallback;
 use crate::{
-    market::{LEVELS_MAX, Level, MarketEvent, MarketHeader, MarketKind},
+    market::{LEVELS_MAX, Level, MarketEvent, MarketHeader},
     wire::{
         simd::Isa,
         text::{PADDING, Text},
     },
 };
-use shapes::Shapes;
 use thiserror::Error;
 use tickpath_shared::types::InstrumentDefinition;
+use vectors::Vectors;
 
 /// Decimal places of a mark price, whatever the instrument's units.
 pub(super) const MARK_SCALE: u8 = 8;
@@ -70,6 +72,10 @@ struct Event {
 }
 
 impl Event {
+    fn with_room(levels: usize) -> Self {
+        Self { header: MarketHeader::default(), levels: Vec::with_capacity(levels) }
+    }
+
     /// Room for two levels, as the kernels store them.
     fn room(&mut self) -> *mut [i64; 4] {
         debug_assert!(self.levels.capacity() >= 2);
@@ -81,7 +87,7 @@ impl Event {
 pub struct MarketDecoder {
     instruments: Vec<InstrumentDefinition>,
     event: Event,
-    shapes: Shapes,
+    vectors: Vectors,
     fallback: Fallback,
     /// Copy of a text that nothing readable follows.
     padded: Vec<u8>,
@@ -102,11 +108,8 @@ impl MarketDecoder {
     pub fn with_isa(isa: Isa, instruments: &[InstrumentDefinition], frame_bytes_max: usize) -> Self {
         Self {
             instruments: instruments.to_vec(),
-            event: Event {
-                header: MarketHeader::default(),
-                levels: Vec::with_capacity(LEVELS_MAX + shapes::LEVELS_AHEAD),
-            },
-            shapes: Shapes::new(isa, instruments),
+            event: Event::with_room(Vectors::levels_room()),
+            vectors: Vectors::new(isa, instruments),
             fallback: Fallback::new(frame_bytes_max),
             padded: Vec::with_capacity(frame_bytes_max + PADDING),
             walks: 0,
@@ -143,7 +146,7 @@ impl MarketDecoder {
         self.fallbacks
     }
 
-    /// Frames that were of no frequent shape, the general parser's included.
+    /// Frames that were not decoded by vectors, the general parser's included.
     pub fn walks(&self) -> u64 {
         self.walks
     }
@@ -156,9 +159,9 @@ impl MarketDecoder {
     #[inline]
     pub fn decode(&mut self, frame: Text<'_>) -> Result<Decoded, DecodeError> {
         self.event.levels.clear();
-        match self.shapes.decode(frame, &mut self.event) {
+        match self.vectors.decode(frame, &mut self.event) {
             Some(()) => Ok(Decoded::Event),
-            None => self.decode_other(frame.as_bytes()),
+            None => self.decode_other(frame),
         }
     }
 
@@ -178,16 +181,14 @@ impl MarketDecoder {
     }
 
     #[cold]
-    fn decode_other(&mut self, frame: &[u8]) -> Result<Decoded, DecodeError> {
+    fn decode_other(&mut self, text: Text<'_>) -> Result<Decoded, DecodeError> {
+        let frame = text.as_bytes();
         self.walks += 1;
         self.event.levels.clear();
         if let Ok(found) = walk::walk(frame, &self.instruments, &mut self.event.levels) {
             let decoded = self.keep(found);
-            if decoded == Decoded::Event
-                && self.shapes.is_used()
-                && self.event.header.market_kind() != MarketKind::Mark
-            {
-                self.shapes.learn(self.event.header.instrument, frame);
+            if decoded == Decoded::Event {
+                self.vectors.learn(text, &self.instruments, &self.event);
             }
             return Ok(decoded);
         }

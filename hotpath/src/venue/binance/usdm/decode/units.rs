@@ -9,10 +9,6 @@ pub(super) struct Units {
     pub(super) qty: Rows,
     /// Price, quantity, price, quantity.
     pub(super) level_proof: Proof,
-    /// Price, quantity, integer, integer.
-    pub(super) trade_proof: Proof,
-    /// Price, quantity, quantity, integer.
-    pub(super) agg_trade_proof: Proof,
     pub(super) tick: Divisor,
     scales: [usize; 2],
     /// Decimal places of price and quantity that the tables are for.
@@ -27,8 +23,6 @@ impl Units {
             price: Rows::integer(b'"'),
             qty: Rows::integer(b'"'),
             level_proof: Proof::default(),
-            trade_proof: Proof::default(),
-            agg_trade_proof: Proof::default(),
             tick: Divisor::new(definition.tick),
             scales,
             places: scales,
@@ -45,15 +39,11 @@ impl Units {
             return;
         }
         self.places = places;
-        let integer = Rows::integer_proof(b',');
         let (price, qty) = (self.price.proof(), self.qty.proof());
         self.level_proof = Proof::new([price, qty, price, qty]);
-        self.trade_proof = Proof::new([price, qty, integer, integer]);
-        self.agg_trade_proof = Proof::new([price, qty, qty, integer]);
     }
 
-    /// Takes the decimals from the first price and the quantity after it in a frame: values of `b`/`B` or
-    /// `p`/`q`, or the first level. Not for the hot path: it is called once an instrument.
+    /// Takes the decimals from the first level of a diff. Not for the hot path: it is called once an instrument.
     pub(super) fn learn(&mut self, frame: &[u8]) {
         let mut amounts = frame.split(|&byte| byte == b'"').filter_map(places_of);
         if let (Some(price), Some(qty)) = (amounts.next(), amounts.next())

@@ -39,6 +39,37 @@ pub(super) fn walk(
     if cursor.is_end() { Ok(decoded) } else { Err(Irregular) }
 }
 
+/// Shows every number of a flat event: key, first digit, length, and whether quotes enclose it. The frame is one
+/// that [`walk`] decoded.
+pub(super) fn numbers(
+    frame: &[u8],
+    mut show: impl FnMut(&[u8], usize, usize, bool) -> Result<(), Irregular>,
+) -> Result<(), Irregular> {
+    let mut cursor = Cursor::new(frame);
+    if cursor.literal(b"{\"stream\":").is_ok() {
+        cursor.string()?;
+        cursor.literal(b",\"data\":")?;
+    }
+    cursor.literal(b"{")?;
+    loop {
+        let key = cursor.key()?;
+        let start = cursor.offset();
+        let is_quoted = cursor.peek() == b'"';
+        cursor.skip_scalar()?;
+        let within = usize::from(is_quoted);
+        let (first, end) = (start + within, cursor.offset() - within);
+        // A sign stays a part of the structure.
+        let first = first + usize::from(frame[first] == b'-');
+        let is_number = first < end && frame[first..end].iter().all(|b| b.is_ascii_digit() || *b == b'.');
+        if is_number {
+            show(key, first, end - first, is_quoted)?;
+        }
+        if !cursor.take(b',') {
+            return cursor.literal(b"}");
+        }
+    }
+}
+
 /// State of decoding one event object, after its `e`.
 struct Event<'d> {
     instruments: &'d [InstrumentDefinition],
