@@ -1,5 +1,7 @@
 //! Every component beside its peers: `cargo bench -p benches --features peers`. Rows may be named.
 
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+
 use benches::{
     Contender, Mode, Target,
     capture::{AGG_TRADE, Frames, definition},

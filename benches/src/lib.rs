@@ -1,6 +1,8 @@
 //! Comparisons in one run: contenders take turns, round by round, so that a slow moment of the machine meets
 //! all of them; medians and ratios of medians are printed.
 
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+
 pub mod capture;
 pub mod peers;
 

@@ -23,6 +23,7 @@ use crate::{
         gateway::{Gateway, OrderIds},
     },
     venue::{self, Credentials, KIND, MarketDecoder, Rest, Secret},
+    wire::simd::Isa,
 };
 use crossbeam::channel::{Receiver, Sender};
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -100,6 +101,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
         HotError::Environment(format!("another hot process runs on {}", data.root().display()))
     })?;
     check_cores(config)?;
+    Isa::choose().map_err(HotError::Environment)?;
     let credentials = Arc::new(load_credentials(config)?);
     let approval = std::env::var(guard::APPROVAL_VARIABLE).ok();
     guard::check(config, approval.as_deref(), &credentials.api_key)

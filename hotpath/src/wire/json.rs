@@ -27,6 +27,18 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// What has not been consumed.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.text[self.at..]
+    }
+
+    /// Consumes so many bytes of the rest.
+    #[inline]
+    pub fn skip(&mut self, bytes: usize) {
+        self.at = (self.at + bytes).min(self.text.len());
+    }
+
     /// True at the end of the text.
     pub fn is_end(&self) -> bool {
         self.at == self.text.len()
@@ -64,7 +76,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     ///
-    /// [`Irregular`] for anything but a string of printable characters without escapes.
+    /// [`Irregular`] for anything but a string of ASCII characters without escapes.
     #[inline]
     pub fn string(&mut self) -> Result<&'a [u8], Irregular> {
         self.literal(b"\"")?;
@@ -75,7 +87,8 @@ impl<'a> Cursor<'a> {
                     self.at = start + i + 1;
                     return Ok(&self.text[start..start + i]);
                 }
-                b'\\' | 0..=0x1f => return Err(Irregular),
+                // Beyond ASCII the general parser judges whether the text is UTF-8.
+                b'\\' | 0..=0x1f | 0x80.. => return Err(Irregular),
                 _ => {}
             }
         }
@@ -123,36 +136,32 @@ impl<'a> Cursor<'a> {
     /// [`Irregular`] for anything that has no exact value at the scale within 18 digits.
     #[inline]
     pub fn quoted_decimal(&mut self, scale: u8) -> Result<i64, Irregular> {
-        self.literal(b"\"")?;
-        let mut value = 0_u64;
-        let start = self.at;
-        while let digit @ b'0'..=b'9' = self.peek() {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+        let text = &self.text[self.at..];
+        if text.first() != Some(&b'"') {
+            return Err(Irregular);
         }
-        let whole_digits = self.at - start;
-        let mut places = 0_u8;
-        if self.take(b'.') {
-            let fraction = self.at;
-            while let digit @ b'0'..=b'9' = self.peek() {
-                if places < scale {
-                    value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-                    places += 1;
-                } else if digit != b'0' {
-                    return Err(Irregular);
-                }
-                self.at += 1;
-            }
-            if self.at == fraction {
+        let mut value = 0;
+        let point = digits(text, 1, &mut value);
+        let (whole_digits, mut end, mut places) = (point - 1, point, 0);
+        if text.get(point) == Some(&b'.') {
+            end = digits(text, point + 1, &mut value);
+            places = end - point - 1;
+            if places == 0 {
                 return Err(Irregular);
             }
         }
         // At most 18 digits in all cannot have wrapped, with the zeros that scaling adds.
-        if whole_digits == 0 || whole_digits + usize::from(scale) > 18 {
+        let scale = usize::from(scale);
+        let is_exact = whole_digits > 0 && whole_digits + places.max(scale) <= 18;
+        if !is_exact || text.get(end) != Some(&b'"') {
             return Err(Irregular);
         }
-        self.literal(b"\"")?;
-        Ok(value as i64 * pow10(scale - places))
+        self.at += end + 1;
+        if places <= scale {
+            return Ok(value as i64 * pow10((scale - places) as u8));
+        }
+        let surplus = pow10((places - scale) as u8);
+        if value as i64 % surplus == 0 { Ok(value as i64 / surplus) } else { Err(Irregular) }
     }
 
     /// Consumes a value of any scalar kind without looking at it.
@@ -170,6 +179,21 @@ impl<'a> Cursor<'a> {
             _ => Err(Irregular),
         }
     }
+}
+
+/// Appends the digits from a position to `value`, which wraps beyond 19 of them, and returns where they end.
+#[inline(always)]
+fn digits(text: &[u8], from: usize, value: &mut u64) -> usize {
+    let mut at = from;
+    while let Some(byte) = text.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        *value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]

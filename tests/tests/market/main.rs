@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod cores;
+mod frames;
 
 use cores::{Bench, Damage};
 use std::path::PathBuf;

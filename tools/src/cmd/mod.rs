@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
-use tickpath_hotpath::hot::HotError;
+use tickpath_hotpath::{hot::HotError, wire::simd::Isa};
 use tickpath_shared::config::ConfigError;
 
 /// Arguments of the command line.
@@ -58,6 +58,7 @@ enum Command {
 ///
 /// What went wrong, with its causes; [`exit_code`] tells the code.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    Isa::choose().map_err(|e| anyhow::anyhow!("environment: {e}"))?;
     match arguments.command {
         None => demo::run(&demo::DemoArguments::default()),
         Some(Command::Demo(a)) => demo::run(&a),

@@ -1,5 +1,10 @@
 //! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
 
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every block rests on the contract of `Kernel` and on nothing else"
+)]
+
 use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;

@@ -1,5 +1,10 @@
 //! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
 
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every block rests on the contract of `Kernel` and on nothing else"
+)]
+
 use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;

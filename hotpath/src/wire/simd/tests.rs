@@ -8,11 +8,13 @@ mod on {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx512(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
+        // SAFETY: the features are enabled.
         unsafe { number_and_quotes::<Avx512>(text, rows) }
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx2(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
+        // SAFETY: the features are enabled.
         unsafe { number_and_quotes::<Avx2>(text, rows) }
     }
 
@@ -25,6 +27,7 @@ mod on {
         let len = text.find(['"', ',']).unwrap_or(text.len());
         let proof = Proof::new([rows.proof(); 4]);
         let mut quotes = vec![0; 512];
+        // SAFETY: the text is padded.
         unsafe {
             let mut values = [0; 4];
             let bad = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof, &mut values);

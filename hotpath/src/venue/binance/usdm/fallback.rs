@@ -47,17 +47,24 @@ impl Fallback {
     ) -> Result<Found, DecodeError> {
         self.parse(frame, |root| {
             let Some(object) = root.as_object() else { return Ok(Found::Ignored) };
-            let event = match object.get("data") {
-                None => root,
-                Some(_) if stream_is_partial_depth(root) => return Ok(Found::Ignored),
-                Some(data) => data,
+            // The wrapper's fields come together: without the stream's name a partial book would pass for a diff.
+            let event = if object.get("stream").is_some() || object.get("data").is_some() {
+                if is_partial_depth(text(root, "stream")?.as_bytes()) {
+                    return Ok(Found::Ignored);
+                }
+                once(root, "data")?
+            } else {
+                root
             };
-            match event.get_str("e") {
-                Some("depthUpdate") => depth(event, instruments, levels),
-                Some("bookTicker") => ticker(event, instruments, levels),
-                Some("trade") => trade(event, instruments, levels, "t"),
-                Some("aggTrade") => trade(event, instruments, levels, "a"),
-                Some("markPriceUpdate") => mark(event, instruments, levels),
+            if event.get("e").is_none() {
+                return Ok(Found::Ignored);
+            }
+            match text(event, "e")? {
+                "depthUpdate" => depth(event, instruments, levels),
+                "bookTicker" => ticker(event, instruments, levels),
+                "trade" => trade(event, instruments, levels, "t"),
+                "aggTrade" => trade(event, instruments, levels, "a"),
+                "markPriceUpdate" => mark(event, instruments, levels),
                 _ => Ok(Found::Ignored),
             }
         })
@@ -82,10 +89,6 @@ impl Fallback {
             Ok(header)
         })
     }
-}
-
-fn stream_is_partial_depth(root: Node<'_>) -> bool {
-    root.get_str("stream").is_some_and(|name| is_partial_depth(name.as_bytes()))
 }
 
 /// A field that stands exactly once.

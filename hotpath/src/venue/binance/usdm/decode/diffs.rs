@@ -4,6 +4,10 @@
 //! A frame that differs in any byte of its structure is left to the walk; nothing is guessed.
 
 #![expect(unsafe_code, reason = "the kernels need the processor's features, which their callers enable")]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "positions are those of quotes, checked where they are taken; see `Frame::quote` and `Text::at`"
+)]
 
 use super::{Event, units::Units};
 use crate::{
@@ -23,11 +27,26 @@ const QUOTES_AHEAD: usize = 8;
 pub(super) const LEVELS_AHEAD: usize = 128;
 
 /// A stream of diffs of an instrument, up to the frame's first number.
-struct Stream {
+pub(super) struct Stream {
     instrument: u16,
     prefix: Literal,
     /// What follows the first numbers up to the next one, in the form of 2024 and of 2026.
     middle: [Literal; 2],
+}
+
+impl Stream {
+    pub(super) fn instrument(&self) -> u16 {
+        self.instrument
+    }
+
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.prefix.as_bytes()
+    }
+
+    /// Before the first update id, in the older and in the newer form.
+    pub(super) fn middles(&self) -> [&[u8]; 2] {
+        [self.middle[0].as_bytes(), self.middle[1].as_bytes()]
+    }
 }
 
 /// Streams by the sixteen bytes after the frame's opening.
@@ -76,7 +95,7 @@ impl Diffs {
     #[inline(always)]
     pub(super) unsafe fn decode<K: Kernel>(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
         unsafe {
-            let stream = &self.streams[self.table.find::<K>(text, &self.streams)?];
+            let stream = &self.streams[self.find(text, |prefix| K::matches(text.at(0), prefix))?];
             let count = K::quotes(text, stream.prefix.len(), &mut self.quotes);
             let has_room = event.levels.capacity() >= LEVELS_MAX + LEVELS_AHEAD;
             if count == 0 || count > QUOTES_MAX || !has_room {
@@ -100,6 +119,32 @@ impl Diffs {
                 _ => frame.depth::<K, 0>(event),
             }
         }
+    }
+
+    /// Index of the stream whose prefix opens the text, by a comparison that may read it whole.
+    #[inline(always)]
+    pub(super) fn find(&self, text: Text<'_>, matches: impl Fn(&Literal) -> bool) -> Option<usize> {
+        let key: [u8; 16] = text.as_bytes().get(OPENING..OPENING + 16)?.try_into().ok()?;
+        let mut slot = self.table.slot(key);
+        loop {
+            let index = usize::from(self.table.slots[slot]);
+            let stream = self.streams.get(index)?;
+            if stream.prefix.len() < text.len() && matches(&stream.prefix) {
+                return Some(index);
+            }
+            slot = (slot + 1) % self.table.slots.len();
+        }
+    }
+
+    /// A stream and its instrument's units.
+    pub(super) fn stream(&self, index: usize) -> (&Stream, &Units) {
+        let stream = &self.streams[index];
+        (stream, &self.units[usize::from(stream.instrument)])
+    }
+
+    /// What ends the newer form.
+    pub(super) fn tail(&self) -> &[u8] {
+        self.tail.as_bytes()
     }
 
     /// Learns how many decimal places the venue writes, from a frame that the walk decoded. Cold.
@@ -148,22 +193,6 @@ impl Table {
         let key = u128::from_le_bytes(key);
         let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (key >> 64) as u64;
         (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize
-    }
-
-    /// The stream whose prefix opens the text.
-    #[inline(always)]
-    unsafe fn find<K: Kernel>(&self, text: Text<'_>, streams: &[Stream]) -> Option<usize> {
-        let key: [u8; 16] = text.as_bytes().get(OPENING..OPENING + 16)?.try_into().ok()?;
-        let mut slot = self.slot(key);
-        loop {
-            let index = usize::from(self.slots[slot]);
-            let stream = streams.get(index)?;
-            // SAFETY: the literal ends within the text.
-            if stream.prefix.len() < text.len() && unsafe { K::matches(text.at(0), &stream.prefix) } {
-                return Some(index);
-            }
-            slot = (slot + 1) % self.slots.len();
-        }
     }
 }
 

@@ -49,8 +49,9 @@ struct Layout {
 /// Layouts by key.
 pub(super) struct Layouts {
     keys: Vec<u64>,
-    layouts: Vec<Option<Box<Layout>>>,
-    spare: Vec<Box<Layout>>,
+    /// Parallel to `keys`; a key of zero has none.
+    layouts: Vec<Layout>,
+    spare: Layout,
     misses: u32,
 }
 
@@ -61,9 +62,9 @@ impl Layouts {
     pub(super) fn new() -> Self {
         Self {
             keys: vec![0; SLOTS],
-            layouts: (0..SLOTS).map(|_| None).collect(),
             // Making one must not allocate: the memory is there from the start.
-            spare: (0..SLOTS).map(|_| Box::new(Layout::empty())).collect(),
+            layouts: (0..SLOTS).map(|_| Layout::empty()).collect(),
+            spare: Layout::empty(),
             misses: 0,
         }
     }
@@ -83,11 +84,8 @@ impl Layouts {
         let slot = key as usize % SLOTS;
         for way in 0..WAYS {
             let at = slot ^ way;
-            if self.keys[at] == key
-                && let Some(layout) = &self.layouts[at]
-                // SAFETY: as above.
-                && unsafe { layout.decode::<K>(text, event) }
-            {
+            // SAFETY: as above.
+            if self.keys[at] == key && unsafe { self.layouts[at].decode::<K>(text, event) } {
                 return Some(());
             }
         }
@@ -113,7 +111,7 @@ impl Layouts {
         // SAFETY: as in `decode`.
         let key = unsafe { key::<K>(text) };
         let Some(slot) = self.free_slot(key as usize % SLOTS) else { return };
-        let Some(mut layout) = self.layouts[slot].take().or_else(|| self.spare.pop()) else { return };
+        let layout = &mut self.spare;
         let is_made = layout.fill(text, instruments, &event.header).is_ok();
         scratch.levels.clear();
         // SAFETY: as in `decode`.
@@ -122,15 +120,14 @@ impl Layouts {
             && scratch.header == event.header
             && scratch.levels == event.levels;
         if is_same {
-            (self.keys[slot], self.layouts[slot]) = (key, Some(layout));
-        } else {
-            self.spare.push(layout);
+            self.keys[slot] = key;
+            std::mem::swap(&mut self.layouts[slot], &mut self.spare);
         }
     }
 
     /// A slot for a new layout: a free one, or after enough misses the next in turn.
     fn free_slot(&mut self, first: usize) -> Option<usize> {
-        if let Some(free) = (0..WAYS).map(|way| first ^ way).find(|&slot| self.layouts[slot].is_none()) {
+        if let Some(free) = (0..WAYS).map(|way| first ^ way).find(|&slot| self.keys[slot] == 0) {
             return Some(free);
         }
         self.misses = self.misses.wrapping_add(1);
@@ -337,7 +334,7 @@ mod tests {
         let taken: Vec<usize> = (0..WAYS)
             .map(|_| {
                 let slot = layouts.free_slot(8).unwrap();
-                layouts.layouts[slot] = layouts.spare.pop();
+                layouts.keys[slot] = 8;
                 slot
             })
             .collect();

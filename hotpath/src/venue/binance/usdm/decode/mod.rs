@@ -7,6 +7,7 @@
 
 mod diffs;
 mod layouts;
+mod plain;
 mod units;
 mod vectors;
 mod walk;

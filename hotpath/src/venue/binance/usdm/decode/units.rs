@@ -1,7 +1,7 @@
 //! How an instrument's prices and quantities stand in a text, as tables for the vector kernels.
 
 use crate::wire::simd::{Proof, Rows};
-use tickpath_shared::types::InstrumentDefinition;
+use tickpath_shared::types::{InstrumentDefinition, decimal::pow10};
 
 /// Tables of one instrument.
 pub(super) struct Units {
@@ -13,6 +13,7 @@ pub(super) struct Units {
     scales: [usize; 2],
     /// Decimal places of price and quantity that the tables are for.
     places: [usize; 2],
+    factors: [i64; 2],
 }
 
 impl Units {
@@ -26,9 +27,35 @@ impl Units {
             tick: Divisor::new(definition.tick),
             scales,
             places: scales,
+            factors: [1; 2],
         };
         units.set(scales);
         units
+    }
+
+    /// True while nine digits before the point cannot exceed 64 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.scales.iter().all(|&scale| scale <= 9)
+    }
+
+    /// Decimal places of a price's text.
+    pub(super) fn price_places(&self) -> usize {
+        self.places[0]
+    }
+
+    /// Decimal places of a quantity's text.
+    pub(super) fn qty_places(&self) -> usize {
+        self.places[1]
+    }
+
+    /// What a price read without its point is multiplied by.
+    pub(super) fn price_factor(&self) -> i64 {
+        self.factors[0]
+    }
+
+    /// What a quantity read without its point is multiplied by.
+    pub(super) fn qty_factor(&self) -> i64 {
+        self.factors[1]
     }
 
     /// Changes the tables in place; places beyond the scale leave them as they are.
@@ -39,6 +66,7 @@ impl Units {
             return;
         }
         self.places = places;
+        self.factors = [0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8));
         let (price, qty) = (self.price.proof(), self.qty.proof());
         self.level_proof = Proof::new([price, qty, price, qty]);
     }

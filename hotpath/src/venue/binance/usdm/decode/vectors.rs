@@ -1,4 +1,4 @@
-//! The two ways by vectors, under the instruction set of the processor.
+//! The ways for frequent frames, under the instruction set of the processor.
 
 #![expect(unsafe_code, reason = "features are enabled here, where the set was found to be available")]
 
@@ -45,14 +45,13 @@ impl Vectors {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx2 => unsafe { self.decode_avx2(text, event) },
-            _ => None,
+            _ => self.diffs.decode_plain(text, event),
         }
     }
 
     /// Learns from a frame that the walk decoded into `event`. Off the common path, without allocating.
     pub(super) fn learn(&mut self, text: Text<'_>, instruments: &[InstrumentDefinition], event: &Event) {
         match self.isa {
-            Isa::Plain => {}
             _ if event.header.market_kind() == MarketKind::Depth => {
                 self.diffs.learn(event.header.instrument, text.as_bytes());
             }
@@ -62,7 +61,6 @@ impl Vectors {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx2 => unsafe { self.learn_avx2(text, instruments, event) },
-            #[cfg(not(target_arch = "x86_64"))]
             _ => {}
         }
     }

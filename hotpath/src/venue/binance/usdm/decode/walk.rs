@@ -97,6 +97,10 @@ impl Event<'_> {
     ) -> Result<(), Irregular> {
         while cursor.take(b',') {
             let key = cursor.key()?;
+            // The event's name once more.
+            if key == b"e" {
+                return Err(Irregular);
+            }
             if !field(self, cursor, key)? {
                 cursor.skip_scalar()?;
             }
