@@ -84,7 +84,7 @@ fn book(mode: Mode) {
         return;
     }
     let levels: Vec<Level> = (0..1000).map(|i| Level { price: 100_000 - i * 10, qty: 1 + i }).collect();
-    let mut ours = Book::new(16_384);
+    let mut ours = Book::new(10, 65_536);
     ours.apply(&levels, &[]);
     let mut peer: BTreeMap<i64, i64> = levels.iter().map(|l| (l.price, l.qty)).collect();
     let mut step = 0_i64;

@@ -1,8 +1,7 @@
-//! Both ladders of a book. Deep levels are kept up to a capacity fixed at the start; beyond it the
-//! farthest level is dropped and counted.
-//!
-//! A side is an array sorted so that the best level is last: a change near the touch moves few bytes.
+//! Both sides of a book. Near the touch a change is a few instructions; deep levels are kept up to a stated
+//! capacity, beyond which the farthest one is dropped and counted.
 
+use super::side::Side;
 use crate::market::Level;
 use serde::{Deserialize, Serialize};
 
@@ -24,25 +23,19 @@ impl Top {
 
 /// The levels of one instrument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Saved", into = "Saved")]
 pub struct Book {
     bids: Side,
     asks: Side,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Side {
-    levels: Vec<Level>,
-    capacity: usize,
-    is_bid: bool,
-    overflows: u64,
-    /// Sum of the hashes of all levels: independent of order, kept up to date with every change.
-    digest: u64,
+    tick: i64,
+    far_max: usize,
 }
 
 impl Book {
-    /// An empty book that keeps `levels_max` levels a side.
-    pub fn new(levels_max: usize) -> Self {
-        Self { bids: Side::new(levels_max, true), asks: Side::new(levels_max, false) }
+    /// An empty book of prices in steps of `tick` units, which keeps `far_max` levels a side beyond those near
+    /// the touch, at most 65,536. Prices between two ticks are kept too.
+    pub fn new(tick: i64, far_max: usize) -> Self {
+        Self { bids: Side::new(true, tick, far_max), asks: Side::new(false, tick, far_max), tick, far_max }
     }
 
     /// Removes every level.
@@ -52,9 +45,22 @@ impl Book {
     }
 
     /// Applies absolute quantities; zero removes, removing an unknown level is normal.
+    #[inline]
     pub fn apply(&mut self, bids: &[Level], asks: &[Level]) {
         bids.iter().for_each(|&level| self.bids.set(level));
         asks.iter().for_each(|&level| self.asks.set(level));
+    }
+
+    /// Replaces everything by a snapshot, whose levels come best first: what lies beyond its last ones is not
+    /// known.
+    pub fn replace(&mut self, bids: &[Level], asks: &[Level]) {
+        self.clear();
+        self.apply(bids, asks);
+        for (side, levels) in [(&mut self.bids, bids), (&mut self.asks, asks)] {
+            if let Some(last) = levels.last() {
+                side.trust_to(last.price);
+            }
+        }
     }
 
     /// Best bid and ask.
@@ -65,129 +71,70 @@ impl Book {
 
     /// Bid levels, best first.
     pub fn bids(&self) -> impl Iterator<Item = Level> + '_ {
-        self.bids.levels.iter().rev().copied()
+        self.bids.levels()
     }
 
     /// Ask levels, best first.
     pub fn asks(&self) -> impl Iterator<Item = Level> + '_ {
-        self.asks.levels.iter().rev().copied()
+        self.asks.levels()
     }
 
     /// Quantity at a price on the bid or ask side, 0 when there is none.
     pub fn qty_at(&self, is_bid: bool, price: i64) -> i64 {
-        let side = if is_bid { &self.bids } else { &self.asks };
-        side.position(price).map_or(0, |at| side.levels[at].qty)
+        if is_bid { self.bids.qty_at(price) } else { self.asks.qty_at(price) }
+    }
+
+    /// Worst prices, bid and ask, up to which no level is missing: the snapshot's last ones, or where levels
+    /// were dropped for want of room.
+    pub fn trusted_to(&self) -> [i64; 2] {
+        [self.bids.trusted_to(), self.asks.trusted_to()]
     }
 
     /// Levels dropped because a side was full.
     pub fn overflows(&self) -> u64 {
-        self.bids.overflows + self.asks.overflows
+        self.bids.overflows() + self.asks.overflows()
     }
 
     /// Hash of all levels.
     pub fn digest(&self) -> u64 {
-        self.bids.digest ^ self.asks.digest.rotate_left(32)
+        self.bids.digest() ^ self.asks.digest().rotate_left(32)
     }
 }
 
-impl Side {
-    fn new(capacity: usize, is_bid: bool) -> Self {
-        // One more: a level is inserted before the farthest is dropped.
-        Self { levels: Vec::with_capacity(capacity + 1), capacity, is_bid, overflows: 0, digest: 0 }
-    }
+/// A book as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    tick: i64,
+    far_max: usize,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+    trusted_to: [i64; 2],
+    overflows: u64,
+}
 
-    fn clear(&mut self) {
-        self.levels.clear();
-        self.digest = 0;
-    }
-
-    #[inline]
-    fn best(&self) -> Level {
-        self.levels.last().copied().unwrap_or_default()
-    }
-
-    /// Sort key: ascending towards the best.
-    #[inline]
-    fn key(&self, price: i64) -> i64 {
-        if self.is_bid { price } else { -price }
-    }
-
-    fn position(&self, price: i64) -> Result<usize, usize> {
-        let key = self.key(price);
-        self.levels.binary_search_by(|level| self.key(level.price).cmp(&key))
-    }
-
-    fn set(&mut self, level: Level) {
-        match (self.position(level.price), level.qty) {
-            (Ok(at), 0) => {
-                let old = self.levels.remove(at);
-                self.digest = self.digest.wrapping_sub(hash(old));
-            }
-            (Ok(at), _) => {
-                let old = std::mem::replace(&mut self.levels[at], level);
-                self.digest = self.digest.wrapping_sub(hash(old)).wrapping_add(hash(level));
-            }
-            (Err(_), 0) => {}
-            (Err(at), _) => self.insert(at, level),
-        }
-    }
-
-    fn insert(&mut self, at: usize, level: Level) {
-        self.levels.insert(at, level);
-        self.digest = self.digest.wrapping_add(hash(level));
-        if self.levels.len() > self.capacity {
-            let farthest = self.levels.remove(0);
-            self.digest = self.digest.wrapping_sub(hash(farthest));
-            self.overflows += 1;
+impl From<Book> for Saved {
+    fn from(book: Book) -> Self {
+        Self {
+            tick: book.tick,
+            far_max: book.far_max,
+            bids: book.bids().collect(),
+            asks: book.asks().collect(),
+            trusted_to: book.trusted_to(),
+            overflows: book.overflows(),
         }
     }
 }
 
-/// A level as one well-mixed word (the finaliser of splitmix64).
-#[inline]
-fn hash(level: Level) -> u64 {
-    let mut z = (level.price as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (level.qty as u64).rotate_left(29);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+impl From<Saved> for Book {
+    fn from(saved: Saved) -> Self {
+        let mut book = Self::new(saved.tick, saved.far_max);
+        book.apply(&saved.bids, &saved.asks);
+        book.bids.trust_to(saved.trusted_to[0]);
+        book.asks.trust_to(saved.trusted_to[1]);
+        book.bids.set_overflows(saved.overflows);
+        book
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn the_farthest_level_is_dropped_and_counted() {
-        let mut book = Book::new(3);
-        for price in [100, 99, 98, 97, 101] {
-            book.apply(&[Level { price, qty: 1 }], &[]);
-        }
-        assert_eq!(book.bids().map(|l| l.price).collect::<Vec<_>>(), [101, 100, 99]);
-        assert_eq!(book.overflows(), 2);
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_a_map(changes in prop::collection::vec((any::<bool>(), 1_i64..60, 0_i64..4), 0..400)) {
-            let mut book = Book::new(100);
-            let mut naive: [BTreeMap<i64, i64>; 2] = Default::default();
-            for (is_bid, price, qty) in changes {
-                let level = [Level { price, qty }];
-                if is_bid { book.apply(&level, &[]) } else { book.apply(&[], &level) }
-                let side = &mut naive[usize::from(is_bid)];
-                if qty == 0 { side.remove(&price); } else { side.insert(price, qty); }
-                let best = |entry: Option<(&i64, &i64)>| entry.map_or(Level::default(), |(&price, &qty)| Level { price, qty });
-                let expected = Top { bid: best(naive[1].last_key_value()), ask: best(naive[0].first_key_value()) };
-                prop_assert_eq!(book.top(), expected);
-            }
-            let bids: Vec<_> = book.bids().map(|l| (l.price, l.qty)).collect();
-            prop_assert_eq!(bids, naive[1].iter().rev().map(|(&p, &q)| (p, q)).collect::<Vec<_>>());
-            let mut again = Book::new(100);
-            let levels: Vec<_> = book.asks().collect();
-            again.apply(&book.bids().collect::<Vec<_>>(), &levels);
-            prop_assert_eq!(again.digest(), book.digest());
-        }
-    }
-}
+mod tests;

@@ -86,10 +86,10 @@ pub struct SyncedBook {
 }
 
 impl SyncedBook {
-    /// An empty book that waits for a snapshot. Allocates all it will ever need.
-    pub fn new(levels_max: usize) -> Self {
+    /// An empty book that waits for a snapshot; see [`Book::new`]. Allocates all it will ever need.
+    pub fn new(tick: i64, far_max: usize) -> Self {
         Self {
-            book: Book::new(levels_max),
+            book: Book::new(tick, far_max),
             phase: Phase::Buffering,
             last_update_id: 0,
             epoch: 0,
@@ -252,8 +252,7 @@ impl SyncedBook {
         if first.is_some_and(|d| !reaches(d)) {
             return SnapshotResult::TooOld;
         }
-        self.book.clear();
-        self.book.apply(snapshot.bids(), snapshot.asks());
+        self.book.replace(snapshot.bids(), snapshot.asks());
         self.last_update_id = id;
         self.phase = Phase::Seam;
         self.join_buffer(applied)
@@ -338,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_worked_example_of_the_venues_documentation() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         assert_eq!(put(&mut book, &diff((990, 996, 985), &[], &[])), DiffResult::Buffered);
         assert_eq!(put(&mut book, &diff((999, 1003, 996), &[(1000, 5)], &[(1001, 4)])), DiffResult::Buffered);
         assert_eq!(snapshot(&mut book, 1003, BIDS, ASKS), SnapshotResult::Joined { skipped: 1, applied: 1 });
@@ -358,14 +357,14 @@ mod tests {
 
     #[test]
     fn a_diff_that_follows_the_snapshot_exactly_joins_it() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((1008, 1012, 1003), &[(998, 2)], &[]));
         assert_eq!(snapshot(&mut book, 1003, BIDS, ASKS), SnapshotResult::Joined { skipped: 0, applied: 1 });
     }
 
     #[test]
     fn a_snapshot_older_than_the_buffer_is_asked_for_again() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((1008, 1012, 1005), &[(998, 2)], &[]));
         assert_eq!(snapshot(&mut book, 1003, BIDS, ASKS), SnapshotResult::TooOld);
         assert!(book.needs_snapshot());
@@ -374,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_ahead_of_the_stream_waits_for_its_diff() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((990, 996, 985), &[], &[]));
         assert_eq!(snapshot(&mut book, 1003, BIDS, ASKS), SnapshotResult::Waiting { skipped: 1 });
         assert!(!book.is_valid());
@@ -385,7 +384,7 @@ mod tests {
 
     #[test]
     fn repeated_diffs_change_nothing() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((999, 1003, 996), &[], &[]));
         snapshot(&mut book, 1003, BIDS, ASKS);
         let next = diff((1008, 1012, 1003), &[(998, 2)], &[]);
@@ -397,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_crossed_book_is_invalid() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((999, 1003, 996), &[], &[]));
         snapshot(&mut book, 1003, BIDS, ASKS);
         assert_eq!(put(&mut book, &diff((1004, 1005, 1003), &[(1001, 1)], &[])), DiffResult::Crossed);
@@ -406,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_gap_within_the_buffer_restarts_it() {
-        let mut book = SyncedBook::new(100);
+        let mut book = SyncedBook::new(1, 100);
         put(&mut book, &diff((990, 996, 985), &[], &[]));
         assert!(matches!(put(&mut book, &diff((1008, 1012, 1003), &[], &[])), DiffResult::Gap { .. }));
         assert_eq!(snapshot(&mut book, 996, BIDS, ASKS), SnapshotResult::TooOld);

@@ -83,9 +83,9 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// An empty market that keeps `levels_max` levels a side.
-    pub fn new(levels_max: usize) -> Self {
-        Self { book: Book::new(levels_max), resting: Vec::new(), taken: Default::default() }
+    /// An empty market; see [`Book::new`].
+    pub fn new(tick: i64, far_max: usize) -> Self {
+        Self { book: Book::new(tick, far_max), resting: Vec::new(), taken: Default::default() }
     }
 
     /// The replayed book.
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn market() -> Matcher {
-        let mut matcher = Matcher::new(100);
+        let mut matcher = Matcher::new(1, 100);
         let level = |price, qty| Level { price, qty };
         matcher.on_snapshot(&[level(100, 5), level(99, 7)], &[level(101, 4), level(102, 6)], &mut Vec::new());
         matcher

@@ -94,7 +94,7 @@ impl Engine {
             |(definition, config): (&InstrumentDefinition, &tickpath_shared::config::Instrument)| {
                 Instrument {
                     definition: *definition,
-                    book: SyncedBook::new(config.book_levels_max),
+                    book: SyncedBook::new(definition.tick, config.book_levels_max),
                     top: Top::default(),
                     top_id: 0,
                     ticker_id: 0,

@@ -170,7 +170,7 @@ impl Bench {
             gateway: Gateway::new(&config, &definitions, ids, false, false),
             io: Io::default(),
             decoder: MarketDecoder::new(&definitions, 1 << 20),
-            truth: definitions.iter().map(|_| SyncedBook::new(65_536)).collect(),
+            truth: definitions.iter().map(|d| SyncedBook::new(d.tick, 65_536)).collect(),
             delivered: vec![0; definitions.len()],
             definitions,
             faults: Faults { drop: p, repeat: p, swap: p, irregular: 0.0, seed: damage.seed },

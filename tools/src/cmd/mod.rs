@@ -58,7 +58,7 @@ enum Command {
 ///
 /// What went wrong, with its causes; [`exit_code`] tells the code.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
-    Isa::choose().map_err(|e| anyhow::anyhow!("environment: {e}"))?;
+    Isa::choose().map_err(HotError::Environment)?;
     match arguments.command {
         None => demo::run(&demo::DemoArguments::default()),
         Some(Command::Demo(a)) => demo::run(&a),

@@ -71,7 +71,7 @@ impl BookRun {
         let definitions = crate::venue::definitions();
         Self {
             decoder: MarketDecoder::new(&definitions, 1 << 20),
-            books: definitions.iter().map(|_| SyncedBook::new(BOOK_LEVELS)).collect(),
+            books: definitions.iter().map(|d| SyncedBook::new(d.tick, BOOK_LEVELS)).collect(),
             checks: vec![TickerCheck::default(); definitions.len()],
             definitions,
             summary: BookSummary::default(),

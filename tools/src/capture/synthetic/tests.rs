@@ -21,7 +21,7 @@ fn a_seed_gives_the_same_market() {
 fn every_ticker_agrees_with_the_book_of_the_diffs() {
     let definitions = crate::venue::definitions();
     let mut decoder = MarketDecoder::new(&definitions, 1 << 20);
-    let mut books = [SyncedBook::new(2000), SyncedBook::new(2000)];
+    let mut books = [0, 1].map(|i| SyncedBook::new(definitions[i].tick, 2000));
     let mut checked = 0;
     for line in lines(3, 20_000) {
         if line.is_snapshot() {

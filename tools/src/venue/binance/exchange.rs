@@ -68,7 +68,7 @@ impl Exchange {
         let definitions = definitions();
         let instrument = |definition: &InstrumentDefinition| Instrument {
             definition: *definition,
-            matcher: Matcher::new(BOOK_LEVELS),
+            matcher: Matcher::new(definition.tick, BOOK_LEVELS),
             update_id: None,
             early: Vec::new(),
             venue_ms: 0,

@@ -1,6 +1,9 @@
 //! How an instrument's prices and quantities stand in a text, as tables for the vector kernels.
 
-use crate::wire::simd::{Proof, Rows};
+use crate::{
+    book::Divisor,
+    wire::simd::{Proof, Rows},
+};
 use tickpath_shared::types::{InstrumentDefinition, decimal::pow10};
 
 /// Tables of one instrument.
@@ -92,45 +95,9 @@ fn places_of(text: &[u8]) -> Option<usize> {
     is_plain.then(|| point.map_or(0, |point| text.len() - point - 1))
 }
 
-/// Divisibility by a constant without a division (Hacker's Delight, 10-17).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Divisor {
-    inverse: u64,
-    shift: u32,
-    quotient_max: u64,
-}
-
-impl Divisor {
-    /// By a positive number.
-    pub(super) fn new(divisor: i64) -> Self {
-        let divisor = divisor.max(1) as u64;
-        let shift = divisor.trailing_zeros();
-        let odd = divisor >> shift;
-        // Newton's iteration doubles the correct bits; five steps are enough from three.
-        let inverse = (0..5).fold(odd, |x, _| x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x))));
-        Self { inverse, shift, quotient_max: u64::MAX / divisor }
-    }
-
-    /// True when a non-negative value is a multiple.
-    #[inline(always)]
-    pub(super) fn divides(self, value: i64) -> bool {
-        (value as u64).wrapping_mul(self.inverse).rotate_right(self.shift) <= self.quotient_max
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn divisibility_is_exact(divisor in 1_i64..2_000_000, factor in 0_i64..1_000_000_000, more in 0_i64..2_000_000) {
-            let value = divisor * factor + more;
-            prop_assert_eq!(Divisor::new(divisor).divides(value), value % divisor == 0);
-            prop_assert!(Divisor::new(divisor).divides(divisor * factor));
-        }
-    }
 
     #[test]
     fn decimals_are_counted() {

@@ -1,0 +1,183 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// The definition: everything in a map.
+#[derive(Default)]
+struct Naive {
+    bids: BTreeMap<i64, i64>,
+    asks: BTreeMap<i64, i64>,
+}
+
+impl Naive {
+    fn set(&mut self, is_bid: bool, Level { price, qty }: Level) {
+        let side = if is_bid { &mut self.bids } else { &mut self.asks };
+        if qty == 0 { side.remove(&price) } else { side.insert(price, qty) };
+    }
+
+    fn top(&self) -> Top {
+        let level = |entry: Option<(&i64, &i64)>| {
+            entry.map_or(Level::default(), |(&price, &qty)| Level { price, qty })
+        };
+        Top { bid: level(self.bids.last_key_value()), ask: level(self.asks.first_key_value()) }
+    }
+
+    fn levels(&self) -> [Vec<Level>; 2] {
+        let level = |(&price, &qty): (&i64, &i64)| Level { price, qty };
+        [self.bids.iter().rev().map(level).collect(), self.asks.iter().map(level).collect()]
+    }
+}
+
+/// A book and its definition side by side.
+struct Pair {
+    book: Book,
+    naive: Naive,
+}
+
+impl Pair {
+    fn new(tick: i64) -> Self {
+        Self { book: Book::new(tick, 65_536), naive: Naive::default() }
+    }
+
+    fn set(&mut self, is_bid: bool, price: i64, qty: i64) {
+        let level = [Level { price, qty }];
+        if is_bid { self.book.apply(&level, &[]) } else { self.book.apply(&[], &level) }
+        self.naive.set(is_bid, level[0]);
+        assert_eq!(self.book.top(), self.naive.top(), "after {is_bid} {price} {qty}");
+    }
+
+    fn assert_same(&self) {
+        let found = [self.book.bids().collect::<Vec<_>>(), self.book.asks().collect()];
+        assert_eq!(found, self.naive.levels());
+        let mut again = Book::new(self.book.tick, 65_536);
+        again.apply(&found[0], &found[1]);
+        assert_eq!(again.digest(), self.book.digest());
+    }
+}
+
+/// A small generator.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as i64) % bound
+    }
+}
+
+#[test]
+fn five_thousand_levels_a_side_survive_moves_of_ten_percent() {
+    let (mut pair, mut draw) = (Pair::new(10), Draw(1));
+    let mut mid = 6_180_000;
+    let fill = |pair: &mut Pair, mid: i64| {
+        for i in 1..=5_000 {
+            pair.set(true, mid - i * 10, i);
+            pair.set(false, mid + i * 10, i);
+        }
+    };
+    fill(&mut pair, mid);
+    for step in 0..40 {
+        // Up and down by a tenth, level by level as the venue would: the old touch goes, a new one comes.
+        let target = if step % 2 == 0 { mid + mid / 10 / 10 * 10 } else { mid - mid / 11 / 10 * 10 };
+        for price in pair.naive.asks.range(..=target).map(|(p, _)| *p).collect::<Vec<_>>() {
+            pair.set(false, price, 0);
+        }
+        for price in pair.naive.bids.range(target..).map(|(p, _)| *p).collect::<Vec<_>>() {
+            pair.set(true, price, 0);
+        }
+        mid = target;
+        for _ in 0..2_000 {
+            let offset = draw.below(5_000) * 10 + 10;
+            let qty = draw.below(4);
+            if draw.below(2) == 0 { pair.set(true, mid - offset, qty) } else { pair.set(false, mid + offset, qty) }
+        }
+        pair.assert_same();
+    }
+    assert_eq!(pair.book.overflows(), 0);
+}
+
+#[test]
+fn gaps_of_ten_percent_in_turn_stay_exact() {
+    let mut pair = Pair::new(1);
+    for round in 0..2_000 {
+        let high = 1_100_000 + round % 7;
+        pair.set(true, high, 5);
+        pair.set(true, 1_000_000 - round, 5);
+        pair.set(true, high, 0);
+    }
+    pair.assert_same();
+}
+
+#[test]
+fn a_book_of_one_side_has_no_other_best() {
+    let mut pair = Pair::new(10);
+    pair.set(false, 500, 3);
+    assert_eq!(pair.book.top().bid, Level::default());
+    pair.set(false, 500, 0);
+    assert_eq!(pair.book.top(), Top::default());
+}
+
+#[test]
+fn one_level_more_than_fits_drops_the_farthest_and_moves_the_trust() {
+    // Levels so far apart that each has a page of its own: beyond the pool they fill the table.
+    let mut book = Book::new(1, 1_000);
+    let level = |i: i64| Level { price: 100_000_000 - i * 1_000, qty: 1 };
+    let levels: Vec<Level> = (0..1_127).map(level).collect();
+    book.replace(&levels, &[]);
+    assert_eq!((book.overflows(), book.trusted_to()[0]), (0, level(1_126).price));
+    book.apply(&[level(1_127)], &[]);
+    assert_eq!(book.overflows(), 1);
+    assert_eq!(book.qty_at(true, level(1_127).price), 0);
+    assert_eq!(book.bids().count(), 1_127);
+    // A better level pushes out the farthest one.
+    book.apply(&[Level { price: 100_001_000, qty: 1 }], &[]);
+    assert_eq!((book.overflows(), book.qty_at(true, level(1_126).price)), (2, 0));
+    assert_eq!(book.trusted_to()[0], level(1_126).price + 1);
+}
+
+#[test]
+fn prices_between_ticks_are_kept() {
+    let mut pair = Pair::new(10);
+    for (price, qty) in [(100, 1), (105, 2), (95, 3), (105, 0), (103, 4), (90, 5)] {
+        pair.set(true, price, qty);
+        pair.set(false, price + 1_000, qty);
+    }
+    pair.assert_same();
+    assert_eq!(pair.book.qty_at(true, 103), 4);
+}
+
+#[test]
+fn clearing_leaves_nothing_behind() {
+    let mut pair = Pair::new(1);
+    for i in 0..200_000_i64 {
+        pair.book.apply(&[Level { price: 1_000_000 - i * 311 % 900_000, qty: i + 1 }], &[]);
+    }
+    pair.book.clear();
+    assert_eq!((pair.book.top(), pair.book.digest(), pair.book.bids().count()), (Top::default(), 0, 0));
+    pair.set(true, 999_999, 7);
+    pair.assert_same();
+}
+
+#[test]
+fn a_stored_book_is_the_same() {
+    let mut book = Book::new(10, 500);
+    for i in 0..3_000 {
+        book.apply(&[Level { price: 9_000_000 - i * 10_000 % 8_000_000, qty: 1 + i }], &[]);
+    }
+    let again: Book = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
+    assert_eq!((again.digest(), again.top(), again.overflows()), (book.digest(), book.top(), book.overflows()));
+    assert_eq!(again.trusted_to(), book.trusted_to());
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_map(changes in prop::collection::vec((any::<bool>(), 0_i64..3, 1_i64..2000, 0_i64..4), 0..600)) {
+        let mut pair = Pair::new(10);
+        for (is_bid, distance, price, qty) in changes {
+            // Near, some pages away, and far beyond the pool.
+            let price = [1_000_000 + price, 1_000_000 + price * 160, 1_000_000 + price * 40_000][distance as usize];
+            pair.set(is_bid, price, qty);
+        }
+        pair.assert_same();
+    }
+}

@@ -1,0 +1,409 @@
+//! One side of a book: pages of adjacent prices near the touch, a hash table for the rest.
+//!
+//! Prices are counted in ticks; for asks the count is mirrored, so that the best level always has the highest
+//! key. A page holds 512 keys and a bit for each; a fixed pool of them covers whatever is near the touch, and
+//! the best level's page is always one of them. A page that is needed takes the place of the one farthest from
+//! the touch, whose levels move to the table: bounded work, no allocation.
+
+use super::{
+    bits::BitSet,
+    divisor::Divisor,
+    far::{FAR_MAX, FarLevels},
+};
+use crate::market::Level;
+
+/// Keys of a page.
+const PAGE: usize = 512;
+const PAGE_BITS: u32 = PAGE.trailing_zeros();
+const WORDS: usize = PAGE / 64;
+/// Pages in the pool. Slot 0 is none.
+const POOL: usize = 128;
+/// Ticks a price may have; levels beyond are dropped and counted.
+const KEYS: u64 = (BitSet::BOUND * PAGE) as u64;
+/// Levels kept that lie between two ticks.
+const OFF_TICK_MAX: usize = 1024;
+
+/// Levels of one side.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    tick: Divisor,
+    tick_units: i64,
+    /// Mirrors the ticks of asks.
+    flip: u32,
+    /// Slot of every page number; 0 for those outside the pool.
+    slots: Vec<u8>,
+    /// Page number of every slot.
+    numbers: [u32; POOL],
+    used: usize,
+    /// Quantities of the pool, 0 where there is no level.
+    cells: Vec<i64>,
+    bits: Vec<u64>,
+    /// Levels of every slot.
+    counts: [u16; POOL],
+    /// Page numbers with a level, in the pool or not.
+    pages: BitSet,
+    far: FarLevels,
+    far_max: usize,
+    /// Levels in the table by page number.
+    far_counts: Vec<u16>,
+    far_pages: BitSet,
+    /// Levels between ticks, the best last.
+    off_tick: Vec<Level>,
+    /// Highest key plus one; 0 for no level on a tick.
+    best: u32,
+    overflows: u64,
+    digest: u64,
+    /// Key below which levels may be missing.
+    trusted: u32,
+}
+
+impl Side {
+    pub(super) fn new(is_bid: bool, tick_units: i64, far_max: usize) -> Self {
+        Self {
+            tick: Divisor::new(tick_units),
+            tick_units: tick_units.max(1),
+            flip: if is_bid { 0 } else { (KEYS - 1) as u32 },
+            slots: vec![0; BitSet::BOUND],
+            numbers: [0; POOL],
+            used: 1,
+            cells: vec![0; POOL * PAGE],
+            bits: vec![0; POOL * WORDS],
+            counts: [0; POOL],
+            pages: BitSet::new(),
+            far: FarLevels::new(),
+            far_max: far_max.clamp(1, FAR_MAX),
+            far_counts: vec![0; BitSet::BOUND],
+            far_pages: BitSet::new(),
+            off_tick: Vec::with_capacity(OFF_TICK_MAX),
+            best: 0,
+            overflows: 0,
+            digest: 0,
+            trusted: 0,
+        }
+    }
+
+    fn is_bid(&self) -> bool {
+        self.flip == 0
+    }
+
+    /// Sets the quantity at a price; 0 removes.
+    #[inline]
+    pub(super) fn set(&mut self, level: Level) {
+        match self.tick.quotient(level.price) {
+            Some(ticks) if ticks < KEYS => self.set_key(ticks as u32 ^ self.flip, level.qty),
+            Some(_) => self.overflows += u64::from(level.qty != 0),
+            None => self.set_off_tick(level),
+        }
+    }
+
+    #[inline]
+    fn set_key(&mut self, key: u32, qty: i64) {
+        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
+        if slot == 0 {
+            return self.set_outside(key, qty);
+        }
+        let within = key as usize % PAGE;
+        let before = std::mem::replace(&mut self.cells[slot * PAGE + within], qty);
+        self.note(key, before, qty);
+        let word = &mut self.bits[slot * WORDS + within / 64];
+        *word = *word & !(1 << (within % 64)) | u64::from(qty != 0) << (within % 64);
+        let count = self.counts[slot] + u16::from(qty != 0) - u16::from(before != 0);
+        let was_empty = std::mem::replace(&mut self.counts[slot], count) == 0;
+        if was_empty || count == 0 {
+            self.mark_page(key >> PAGE_BITS, count != 0);
+        }
+        if qty != 0 {
+            self.best = self.best.max(key + 1);
+        } else if key + 1 == self.best {
+            self.find_best();
+        }
+    }
+
+    /// Keeps the digest: linear in the quantity, so that a change costs two multiplications.
+    #[inline]
+    fn note(&mut self, key: u32, before: i64, qty: i64) {
+        let weight = (u64::from(key) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.digest = self.digest.wrapping_add(weight.wrapping_mul(qty.wrapping_sub(before) as u64));
+    }
+
+    fn mark_page(&mut self, number: u32, has_levels: bool) {
+        if has_levels {
+            self.pages.insert(number as usize);
+        } else {
+            self.pages.remove(number as usize);
+        }
+    }
+
+    /// A level of a page that is not in the pool.
+    #[cold]
+    fn set_outside(&mut self, key: u32, qty: i64) {
+        let number = key >> PAGE_BITS;
+        if qty != 0 && (self.used < POOL || key + 1 > self.best || number > self.farthest().1) {
+            self.bring_in(number);
+            return self.set_key(key, qty);
+        }
+        let before = if qty == 0 { self.far.remove(key) } else { self.far.set(key, qty) };
+        self.note(key, before, qty);
+        self.count_far(number, i32::from(qty != 0) - i32::from(before != 0));
+        if self.far.len() > self.far_max {
+            self.drop_farthest();
+        }
+    }
+
+    fn count_far(&mut self, number: u32, change: i32) {
+        let at = number as usize;
+        let count = (i32::from(self.far_counts[at]) + change) as u16;
+        self.far_counts[at] = count;
+        if change != 0 {
+            self.mark_page(number, count != 0);
+            if count == 0 { self.far_pages.remove(at) } else { self.far_pages.insert(at) }
+        }
+    }
+
+    /// Slot and number of the pool's page farthest from the touch.
+    fn farthest(&self) -> (usize, u32) {
+        let slots = (1..self.used).map(|slot| (slot, self.numbers[slot]));
+        slots.min_by_key(|(_, number)| *number).unwrap_or((0, 0))
+    }
+
+    /// Puts a page into the pool with what the table has of it.
+    fn bring_in(&mut self, number: u32) {
+        let slot = if self.used < POOL {
+            self.used += 1;
+            self.used - 1
+        } else {
+            // An empty page costs nothing to give up.
+            let empty = (1..POOL).find(|&slot| self.counts[slot] == 0);
+            let slot = empty.unwrap_or_else(|| self.farthest().0);
+            self.evict(slot);
+            slot
+        };
+        self.numbers[slot] = number;
+        self.slots[number as usize] = slot as u8;
+        let first = number << PAGE_BITS;
+        let mut left = self.far_counts[number as usize];
+        self.counts[slot] = left;
+        for within in 0..PAGE {
+            if left == 0 {
+                break;
+            }
+            let qty = self.far.remove(first + within as u32);
+            if qty != 0 {
+                left -= 1;
+                self.cells[slot * PAGE + within] = qty;
+                self.bits[slot * WORDS + within / 64] |= 1 << (within % 64);
+            }
+        }
+        self.far_counts[number as usize] = 0;
+        self.far_pages.remove(number as usize);
+    }
+
+    /// Moves the levels of a slot's page to the table.
+    fn evict(&mut self, slot: usize) {
+        let number = self.numbers[slot];
+        self.slots[number as usize] = 0;
+        for word in 0..WORDS {
+            while let Some(within) = lowest(self.bits[slot * WORDS + word]).map(|bit| word * 64 + bit) {
+                self.bits[slot * WORDS + word] &= self.bits[slot * WORDS + word] - 1;
+                let qty = std::mem::take(&mut self.cells[slot * PAGE + within]);
+                self.far.set((number << PAGE_BITS) + within as u32, qty);
+            }
+        }
+        let count = std::mem::take(&mut self.counts[slot]);
+        if count > 0 {
+            self.far_counts[number as usize] = count;
+            self.far_pages.insert(number as usize);
+        }
+        while self.far.len() > self.far_max {
+            self.drop_farthest();
+        }
+    }
+
+    /// Gives up the level farthest from the touch.
+    fn drop_farthest(&mut self) {
+        let Some(number) = self.far_pages.lowest() else { return };
+        let first = (number << PAGE_BITS) as u32;
+        let found = (first..first + PAGE as u32).find(|&key| self.far.get(key) != 0);
+        let Some(key) = found else { unreachable!("a counted page has a level") };
+        let qty = self.far.remove(key);
+        self.note(key, qty, 0);
+        self.count_far(number as u32, -1);
+        self.overflows += 1;
+        self.trusted = self.trusted.max(key + 1);
+    }
+
+    /// Looks for the best level on a tick and brings its page in.
+    #[cold]
+    fn find_best(&mut self) {
+        let Some(number) = self.pages.highest() else {
+            self.best = 0;
+            return;
+        };
+        if self.slots[number] == 0 {
+            self.bring_in(number as u32);
+        }
+        let slot = usize::from(self.slots[number]);
+        let words = &self.bits[slot * WORDS..(slot + 1) * WORDS];
+        let word = (0..WORDS).rev().find(|&word| words[word] != 0);
+        let Some(word) = word else { unreachable!("a marked page has a level") };
+        let within = word * 64 + 63 - words[word].leading_zeros() as usize;
+        self.best = (number * PAGE + within) as u32 + 1;
+    }
+
+    /// Best level; price and quantity 0 without any.
+    #[inline]
+    pub(super) fn best(&self) -> Level {
+        let on_tick = match self.best {
+            0 => Level::default(),
+            above => self.level(above - 1),
+        };
+        match self.off_tick.last() {
+            Some(&level) if self.best == 0 || self.is_better(level.price, on_tick.price) => level,
+            _ => on_tick,
+        }
+    }
+
+    fn is_better(&self, price: i64, other: i64) -> bool {
+        if self.is_bid() { price > other } else { price < other }
+    }
+
+    /// The level of a key whose page is in the pool.
+    #[inline]
+    fn level(&self, key: u32) -> Level {
+        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
+        Level { price: self.price(key), qty: self.cells[slot * PAGE + key as usize % PAGE] }
+    }
+
+    #[inline]
+    fn price(&self, key: u32) -> i64 {
+        i64::from(key ^ self.flip) * self.tick_units
+    }
+
+    /// Quantity at a price, 0 when there is none.
+    pub(super) fn qty_at(&self, price: i64) -> i64 {
+        match self.tick.quotient(price) {
+            Some(ticks) if ticks < KEYS => self.qty_of(ticks as u32 ^ self.flip),
+            _ => self.off_tick.iter().find(|l| l.price == price).map_or(0, |l| l.qty),
+        }
+    }
+
+    fn qty_of(&self, key: u32) -> i64 {
+        match usize::from(self.slots[(key >> PAGE_BITS) as usize]) {
+            0 => self.far.get(key),
+            slot => self.cells[slot * PAGE + key as usize % PAGE],
+        }
+    }
+
+    #[cold]
+    fn set_off_tick(&mut self, level: Level) {
+        let is_bid = self.is_bid();
+        let order = |other: &Level| if is_bid { other.price } else { -other.price };
+        let wanted = if is_bid { level.price } else { -level.price };
+        let found = self.off_tick.binary_search_by_key(&wanted, order);
+        let weight = (level.price as u64).wrapping_mul(0xd6e8_feb8_6659_fd93) | 1;
+        let before = found.map_or(0, |at| self.off_tick[at].qty);
+        match (found, level.qty) {
+            (Ok(at), 0) => {
+                self.off_tick.remove(at);
+            }
+            (Ok(at), qty) => self.off_tick[at].qty = qty,
+            (Err(_), 0) => {}
+            (Err(_), _) if self.off_tick.len() == OFF_TICK_MAX => {
+                self.overflows += 1;
+                return;
+            }
+            (Err(at), _) => self.off_tick.insert(at, level),
+        }
+        let change = level.qty.wrapping_sub(before) as u64;
+        self.digest = self.digest.wrapping_add(weight.wrapping_mul(change));
+    }
+
+    pub(super) fn clear(&mut self) {
+        for slot in 1..self.used {
+            self.slots[self.numbers[slot] as usize] = 0;
+            self.cells[slot * PAGE..(slot + 1) * PAGE].fill(0);
+            self.bits[slot * WORDS..(slot + 1) * WORDS].fill(0);
+            self.counts[slot] = 0;
+        }
+        while let Some(number) = self.pages.highest() {
+            self.pages.remove(number);
+            self.far_pages.remove(number);
+            self.far_counts[number] = 0;
+        }
+        self.far.clear();
+        self.off_tick.clear();
+        (self.used, self.best, self.digest, self.trusted) = (1, 0, 0, 0);
+    }
+
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows
+    }
+
+    pub(super) fn set_overflows(&mut self, overflows: u64) {
+        self.overflows = overflows;
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Levels beyond this price were never seen.
+    pub(super) fn trust_to(&mut self, price: i64) {
+        let ticks = (price / self.tick_units) as u64;
+        if ticks < KEYS {
+            self.trusted = ticks as u32 ^ self.flip;
+        }
+    }
+
+    /// Worst price up to which no level is missing.
+    pub(super) fn trusted_to(&self) -> i64 {
+        self.price(self.trusted)
+    }
+
+    /// Levels, best first.
+    pub(super) fn levels(&self) -> impl Iterator<Item = Level> + '_ {
+        let mut on_tick = Keys { side: self, above: self.pages.highest().map(|page| ((page + 1) * PAGE) as u32) }
+            .map(|key| Level { price: self.price(key), qty: self.qty_of(key) })
+            .peekable();
+        let mut off_tick = self.off_tick.iter().rev().copied().peekable();
+        std::iter::from_fn(move || match (on_tick.peek(), off_tick.peek()) {
+            (Some(on), Some(off)) if self.is_better(off.price, on.price) => off_tick.next(),
+            (None, Some(_)) => off_tick.next(),
+            _ => on_tick.next(),
+        })
+    }
+}
+
+/// Keys with a level, highest first.
+struct Keys<'s> {
+    side: &'s Side,
+    /// Where to look next: below this key.
+    above: Option<u32>,
+}
+
+impl Iterator for Keys<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            let above = self.above?;
+            let page = ((above - 1) >> PAGE_BITS) as usize;
+            let first = (page * PAGE) as u32;
+            if let Some(key) = (first..above).rev().find(|&key| self.side.qty_of(key) != 0) {
+                self.above = if key == first { self.page_below(page) } else { Some(key) };
+                return Some(key);
+            }
+            self.above = self.page_below(page);
+        }
+    }
+}
+
+impl Keys<'_> {
+    fn page_below(&self, page: usize) -> Option<u32> {
+        self.side.pages.below(page).map(|page| ((page + 1) * PAGE) as u32)
+    }
+}
+
+fn lowest(word: u64) -> Option<usize> {
+    (word != 0).then(|| word.trailing_zeros() as usize)
+}
