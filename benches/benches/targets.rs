@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, hint::black_box};
 use tickpath_hotpath::{
     book::Book,
-    market::Level,
+    market::{Level, MarketHeader},
     venue::MarketDecoder,
     wire::{simd::Isa, text::Text},
 };
@@ -78,41 +78,97 @@ fn decode<T: DeserializeOwned>(mode: Mode, row: &str, frames: &Frames, serde: f6
     mode.compare(row, Contender::new("ours", || decode_all(best, frames)), rivals);
 }
 
-fn book(mode: Mode) {
-    let row = "book level change + best";
+/// One level change; true for a bid.
+type Change = (bool, Level);
+
+/// Snapshot and level changes of the capture, or of a market that moves about its touch.
+fn changes(frames: &Frames) -> (Vec<Change>, Vec<Change>) {
+    let mut decoder = MarketDecoder::new(&[definition()], 1 << 20);
+    let of = |header: MarketHeader, levels: &[Level]| -> Vec<Change> {
+        levels.iter().enumerate().map(|(i, level)| (i < usize::from(header.bids), *level)).collect()
+    };
+    let mut start = Vec::new();
+    if let Some(header) = frames.snapshot.as_ref().and_then(|s| decoder.decode_snapshot(s.as_bytes(), 0).ok())
+    {
+        start = of(header, decoder.levels());
+    }
+    let mut all = Vec::new();
+    for frame in frames.iter().filter(|frame| frame.contains("@depth")) {
+        if decoder.decode_bytes(frame.as_bytes()).is_ok() {
+            all.extend(of(*decoder.header(), decoder.levels()));
+        }
+    }
+    (start, all)
+}
+
+fn put(book: &mut Book, (is_bid, level): Change) {
+    if is_bid { book.apply(&[level], &[]) } else { book.apply(&[], &[level]) }
+}
+
+fn map_put(maps: &mut [BTreeMap<i64, i64>; 2], (is_bid, level): Change) {
+    let side = &mut maps[usize::from(is_bid)];
+    if level.qty == 0 {
+        side.remove(&level.price)
+    } else {
+        side.insert(level.price, level.qty)
+    };
+}
+
+fn book(mode: Mode, frames: &Frames) {
+    let row = "book level change + best, capture";
     if !mode.wants(row) {
         return;
     }
-    let levels: Vec<Level> = (0..1000).map(|i| Level { price: 100_000 - i * 10, qty: 1 + i }).collect();
-    let mut ours = Book::new(10, 65_536);
-    ours.apply(&levels, &[]);
-    let mut peer: BTreeMap<i64, i64> = levels.iter().map(|l| (l.price, l.qty)).collect();
-    let mut step = 0_i64;
-    let changes: Vec<Level> = (0..100_000)
-        .map(|_| {
-            step = (step * 1_103_515_245 + 12_345) & 0x7fff_ffff;
-            Level { price: 100_000 - (step % 50) * 10, qty: step % 7 }
-        })
-        .collect();
-    let map = Contender::new("BTreeMap", || {
-        for level in &changes {
-            if level.qty == 0 {
-                peer.remove(&level.price)
-            } else {
-                peer.insert(level.price, level.qty)
-            };
-            black_box(peer.last_key_value());
-        }
-        changes.len() as u64
-    });
+    let (start, all) = changes(frames);
+    let count = all.len() as u64;
+    let mut ours = Book::new(definition().tick, 65_536);
+    let mut maps: [BTreeMap<i64, i64>; 2] = Default::default();
+    start.iter().for_each(|change| put(&mut ours, *change));
+    start.iter().for_each(|change| map_put(&mut maps, *change));
     let ours = Contender::new("ours", || {
-        for level in &changes {
-            ours.apply(&[*level], &[]);
+        for change in &all {
+            put(&mut ours, *change);
             black_box(ours.top());
         }
-        changes.len() as u64
+        count
     });
-    mode.compare(row, ours, vec![(map, Target::Faster(11.0))]);
+    let map = Contender::new("BTreeMap", || {
+        for change in &all {
+            map_put(&mut maps, *change);
+            black_box((maps[1].last_key_value(), maps[0].first_key_value()));
+        }
+        count
+    });
+    let mut rivals = vec![(map, Target::Faster(11.0))];
+    #[cfg(feature = "peers")]
+    {
+        use hftbacktest::depth::{HashMapMarketDepth, L2MarketDepth, MarketDepth};
+        let mut depth = HashMapMarketDepth::new(0.1, 0.001);
+        let floats = |changes: &[Change]| -> Vec<(bool, f64, f64)> {
+            changes
+                .iter()
+                .map(|(is_bid, l)| (*is_bid, l.price as f64 / 100.0, l.qty as f64 / 1000.0))
+                .collect()
+        };
+        let set = |depth: &mut HashMapMarketDepth, (is_bid, price, qty): (bool, f64, f64)| {
+            if is_bid {
+                depth.update_bid_depth(price, qty, 0)
+            } else {
+                depth.update_ask_depth(price, qty, 0)
+            };
+        };
+        floats(&start).into_iter().for_each(|change| set(&mut depth, change));
+        let all = floats(&all);
+        let hash = Contender::new("hftbacktest HashMapMarketDepth", move || {
+            for change in &all {
+                set(&mut depth, *change);
+                black_box((depth.best_bid_tick(), depth.best_ask_tick()));
+            }
+            count
+        });
+        rivals.push((hash, Target::Faster(5.0)));
+    }
+    mode.compare(row, ours, rivals);
 }
 
 fn journal(mode: Mode) {
@@ -152,6 +208,6 @@ fn main() {
     decode::<Ticker>(mode, "decode bookTicker, capture", &frames.of("@bookTicker"), 11.0, 7.5);
     decode::<AggTrade>(mode, "decode aggTrade", &agg, 11.0, 7.5);
     decode::<Depth>(mode, "decode depth, capture", &frames.of("@depth"), 10.0, 6.5);
-    book(mode);
+    book(mode, &frames);
     journal(mode);
 }

@@ -31,7 +31,8 @@ impl FarLevels {
     fn home(&self, tag: u32) -> usize {
         // Multiplication by a secret odd number; the upper bits depend on all of the key.
         let mixed = (u64::from(tag) ^ (self.seed >> 32)).wrapping_mul(self.seed);
-        ((mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros()))
+            as usize
     }
 
     /// Slot of a key, or the free one where it belongs.

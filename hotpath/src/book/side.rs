@@ -23,6 +23,21 @@ const KEYS: u64 = (BitSet::BOUND * PAGE) as u64;
 /// Levels kept that lie between two ticks.
 const OFF_TICK_MAX: usize = 1024;
 
+/// Adjacent keys: quantities, 0 where there is no level, and a bit for each that is one.
+#[derive(Clone, Debug)]
+struct Page {
+    bits: [u64; WORDS],
+    cells: [i64; PAGE],
+}
+
+impl Page {
+    const EMPTY: Self = Self { bits: [0; WORDS], cells: [0; PAGE] };
+
+    fn levels(&self) -> u16 {
+        self.bits.iter().map(|word| word.count_ones() as u16).sum()
+    }
+}
+
 /// Levels of one side.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
@@ -31,15 +46,13 @@ pub(super) struct Side {
     /// Mirrors the ticks of asks.
     flip: u32,
     /// Slot of every page number; 0 for those outside the pool.
-    slots: Vec<u8>,
+    slots: Box<[u8]>,
     /// Page number of every slot.
     numbers: [u32; POOL],
     used: usize,
-    /// Quantities of the pool, 0 where there is no level.
-    cells: Vec<i64>,
-    bits: Vec<u64>,
-    /// Levels of every slot.
-    counts: [u16; POOL],
+    pool: Box<[Page]>,
+    /// Lowest page number of the pool while it is full.
+    farthest: u32,
     /// Page numbers with a level, in the pool or not.
     pages: BitSet,
     far: FarLevels,
@@ -51,6 +64,8 @@ pub(super) struct Side {
     off_tick: Vec<Level>,
     /// Highest key plus one; 0 for no level on a tick.
     best: u32,
+    /// The best level, on a tick or between two.
+    top: Level,
     overflows: u64,
     digest: u64,
     /// Key below which levels may be missing.
@@ -63,12 +78,11 @@ impl Side {
             tick: Divisor::new(tick_units),
             tick_units: tick_units.max(1),
             flip: if is_bid { 0 } else { (KEYS - 1) as u32 },
-            slots: vec![0; BitSet::BOUND],
+            slots: vec![0; BitSet::BOUND].into_boxed_slice(),
             numbers: [0; POOL],
             used: 1,
-            cells: vec![0; POOL * PAGE],
-            bits: vec![0; POOL * WORDS],
-            counts: [0; POOL],
+            pool: vec![Page::EMPTY; POOL].into_boxed_slice(),
+            farthest: 0,
             pages: BitSet::new(),
             far: FarLevels::new(),
             far_max: far_max.clamp(1, FAR_MAX),
@@ -76,6 +90,7 @@ impl Side {
             far_pages: BitSet::new(),
             off_tick: Vec::with_capacity(OFF_TICK_MAX),
             best: 0,
+            top: Level::default(),
             overflows: 0,
             digest: 0,
             trusted: 0,
@@ -87,7 +102,7 @@ impl Side {
     }
 
     /// Sets the quantity at a price; 0 removes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set(&mut self, level: Level) {
         match self.tick.quotient(level.price) {
             Some(ticks) if ticks < KEYS => self.set_key(ticks as u32 ^ self.flip, level.qty),
@@ -96,31 +111,67 @@ impl Side {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_key(&mut self, key: u32, qty: i64) {
         let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
         if slot == 0 {
             return self.set_outside(key, qty);
         }
         let within = key as usize % PAGE;
-        let before = std::mem::replace(&mut self.cells[slot * PAGE + within], qty);
-        self.note(key, before, qty);
-        let word = &mut self.bits[slot * WORDS + within / 64];
+        let page = &mut self.pool[slot];
+        let before = std::mem::replace(&mut page.cells[within], qty);
+        let word = &mut page.bits[within / 64];
+        let was_empty = *word == 0;
         *word = *word & !(1 << (within % 64)) | u64::from(qty != 0) << (within % 64);
-        let count = self.counts[slot] + u16::from(qty != 0) - u16::from(before != 0);
-        let was_empty = std::mem::replace(&mut self.counts[slot], count) == 0;
-        if was_empty || count == 0 {
-            self.mark_page(key >> PAGE_BITS, count != 0);
+        let changes_page = was_empty | (*word == 0);
+        self.note(key, before, qty);
+        if changes_page {
+            self.mark_slot(slot, key >> PAGE_BITS);
         }
-        if qty != 0 {
-            self.best = self.best.max(key + 1);
-        } else if key + 1 == self.best {
-            self.find_best();
+        if key + 1 >= self.best {
+            self.touch_best(key, qty);
         }
     }
 
+    /// As [`Self::set_key`], where it is not to be inlined.
+    fn set_near(&mut self, key: u32, qty: i64) {
+        self.set_key(key, qty);
+    }
+
+    /// Keeps the set of pages with a level in step with a page of the pool.
+    #[cold]
+    #[inline(never)]
+    fn mark_slot(&mut self, slot: usize, number: u32) {
+        let has_levels = self.pool[slot].bits.iter().any(|word| *word != 0);
+        self.mark_page(number, has_levels);
+    }
+
+    /// The best level changed, or a better one came.
+    #[cold]
+    #[inline(never)]
+    fn touch_best(&mut self, key: u32, qty: i64) {
+        if qty != 0 {
+            self.best = key + 1;
+        } else if key + 1 == self.best {
+            self.find_best();
+        }
+        self.find_top();
+    }
+
+    /// Compares the best levels on and between ticks.
+    fn find_top(&mut self) {
+        let on_tick = match self.best {
+            0 => Level::default(),
+            above => Level { price: self.price(above - 1), qty: self.qty_of(above - 1) },
+        };
+        self.top = match self.off_tick.last() {
+            Some(&level) if self.best == 0 || self.is_better(level.price, on_tick.price) => level,
+            _ => on_tick,
+        };
+    }
+
     /// Keeps the digest: linear in the quantity, so that a change costs two multiplications.
-    #[inline]
+    #[inline(always)]
     fn note(&mut self, key: u32, before: i64, qty: i64) {
         let weight = (u64::from(key) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.digest = self.digest.wrapping_add(weight.wrapping_mul(qty.wrapping_sub(before) as u64));
@@ -136,11 +187,12 @@ impl Side {
 
     /// A level of a page that is not in the pool.
     #[cold]
+    #[inline(never)]
     fn set_outside(&mut self, key: u32, qty: i64) {
         let number = key >> PAGE_BITS;
-        if qty != 0 && (self.used < POOL || key + 1 > self.best || number > self.farthest().1) {
+        if qty != 0 && (self.used < POOL || key + 1 > self.best || number > self.farthest) {
             self.bring_in(number);
-            return self.set_key(key, qty);
+            return self.set_near(key, qty);
         }
         let before = if qty == 0 { self.far.remove(key) } else { self.far.set(key, qty) };
         self.note(key, before, qty);
@@ -160,56 +212,52 @@ impl Side {
         }
     }
 
-    /// Slot and number of the pool's page farthest from the touch.
-    fn farthest(&self) -> (usize, u32) {
-        let slots = (1..self.used).map(|slot| (slot, self.numbers[slot]));
-        slots.min_by_key(|(_, number)| *number).unwrap_or((0, 0))
-    }
-
     /// Puts a page into the pool with what the table has of it.
     fn bring_in(&mut self, number: u32) {
         let slot = if self.used < POOL {
             self.used += 1;
             self.used - 1
         } else {
-            // An empty page costs nothing to give up.
-            let empty = (1..POOL).find(|&slot| self.counts[slot] == 0);
-            let slot = empty.unwrap_or_else(|| self.farthest().0);
+            let slot = self.least_needed();
             self.evict(slot);
             slot
         };
         self.numbers[slot] = number;
         self.slots[number as usize] = slot as u8;
-        let first = number << PAGE_BITS;
-        let mut left = self.far_counts[number as usize];
-        self.counts[slot] = left;
+        let mut left = std::mem::take(&mut self.far_counts[number as usize]);
+        self.far_pages.remove(number as usize);
         for within in 0..PAGE {
             if left == 0 {
                 break;
             }
-            let qty = self.far.remove(first + within as u32);
+            let qty = self.far.remove((number << PAGE_BITS) + within as u32);
             if qty != 0 {
                 left -= 1;
-                self.cells[slot * PAGE + within] = qty;
-                self.bits[slot * WORDS + within / 64] |= 1 << (within % 64);
+                self.pool[slot].cells[within] = qty;
+                self.pool[slot].bits[within / 64] |= 1 << (within % 64);
             }
         }
-        self.far_counts[number as usize] = 0;
-        self.far_pages.remove(number as usize);
+        self.farthest = self.numbers[1..self.used].iter().copied().min().unwrap_or(0);
+    }
+
+    /// The slot to give up: an empty page costs nothing, otherwise the one farthest from the touch.
+    fn least_needed(&self) -> usize {
+        let cost = |&slot: &usize| (self.pool[slot].levels() > 0, self.numbers[slot]);
+        (1..POOL).min_by_key(cost).unwrap_or(1)
     }
 
     /// Moves the levels of a slot's page to the table.
     fn evict(&mut self, slot: usize) {
         let number = self.numbers[slot];
         self.slots[number as usize] = 0;
+        let page = &mut self.pool[slot];
+        let count = page.levels();
         for word in 0..WORDS {
-            while let Some(within) = lowest(self.bits[slot * WORDS + word]).map(|bit| word * 64 + bit) {
-                self.bits[slot * WORDS + word] &= self.bits[slot * WORDS + word] - 1;
-                let qty = std::mem::take(&mut self.cells[slot * PAGE + within]);
-                self.far.set((number << PAGE_BITS) + within as u32, qty);
+            while let Some(within) = lowest(page.bits[word]).map(|bit| word * 64 + bit) {
+                page.bits[word] &= page.bits[word] - 1;
+                self.far.set((number << PAGE_BITS) + within as u32, std::mem::take(&mut page.cells[within]));
             }
         }
-        let count = std::mem::take(&mut self.counts[slot]);
         if count > 0 {
             self.far_counts[number as usize] = count;
             self.far_pages.insert(number as usize);
@@ -242,8 +290,7 @@ impl Side {
         if self.slots[number] == 0 {
             self.bring_in(number as u32);
         }
-        let slot = usize::from(self.slots[number]);
-        let words = &self.bits[slot * WORDS..(slot + 1) * WORDS];
+        let words = &self.pool[usize::from(self.slots[number])].bits;
         let word = (0..WORDS).rev().find(|&word| words[word] != 0);
         let Some(word) = word else { unreachable!("a marked page has a level") };
         let within = word * 64 + 63 - words[word].leading_zeros() as usize;
@@ -253,25 +300,11 @@ impl Side {
     /// Best level; price and quantity 0 without any.
     #[inline]
     pub(super) fn best(&self) -> Level {
-        let on_tick = match self.best {
-            0 => Level::default(),
-            above => self.level(above - 1),
-        };
-        match self.off_tick.last() {
-            Some(&level) if self.best == 0 || self.is_better(level.price, on_tick.price) => level,
-            _ => on_tick,
-        }
+        self.top
     }
 
     fn is_better(&self, price: i64, other: i64) -> bool {
         if self.is_bid() { price > other } else { price < other }
-    }
-
-    /// The level of a key whose page is in the pool.
-    #[inline]
-    fn level(&self, key: u32) -> Level {
-        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
-        Level { price: self.price(key), qty: self.cells[slot * PAGE + key as usize % PAGE] }
     }
 
     #[inline]
@@ -290,11 +323,12 @@ impl Side {
     fn qty_of(&self, key: u32) -> i64 {
         match usize::from(self.slots[(key >> PAGE_BITS) as usize]) {
             0 => self.far.get(key),
-            slot => self.cells[slot * PAGE + key as usize % PAGE],
+            slot => self.pool[slot].cells[key as usize % PAGE],
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn set_off_tick(&mut self, level: Level) {
         let is_bid = self.is_bid();
         let order = |other: &Level| if is_bid { other.price } else { -other.price };
@@ -316,14 +350,13 @@ impl Side {
         }
         let change = level.qty.wrapping_sub(before) as u64;
         self.digest = self.digest.wrapping_add(weight.wrapping_mul(change));
+        self.find_top();
     }
 
     pub(super) fn clear(&mut self) {
         for slot in 1..self.used {
             self.slots[self.numbers[slot] as usize] = 0;
-            self.cells[slot * PAGE..(slot + 1) * PAGE].fill(0);
-            self.bits[slot * WORDS..(slot + 1) * WORDS].fill(0);
-            self.counts[slot] = 0;
+            self.pool[slot] = Page::EMPTY;
         }
         while let Some(number) = self.pages.highest() {
             self.pages.remove(number);
@@ -333,6 +366,7 @@ impl Side {
         self.far.clear();
         self.off_tick.clear();
         (self.used, self.best, self.digest, self.trusted) = (1, 0, 0, 0);
+        self.top = Level::default();
     }
 
     pub(super) fn overflows(&self) -> u64 {
@@ -362,9 +396,10 @@ impl Side {
 
     /// Levels, best first.
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> + '_ {
-        let mut on_tick = Keys { side: self, above: self.pages.highest().map(|page| ((page + 1) * PAGE) as u32) }
-            .map(|key| Level { price: self.price(key), qty: self.qty_of(key) })
-            .peekable();
+        let mut on_tick =
+            Keys { side: self, above: self.pages.highest().map(|page| ((page + 1) * PAGE) as u32) }
+                .map(|key| Level { price: self.price(key), qty: self.qty_of(key) })
+                .peekable();
         let mut off_tick = self.off_tick.iter().rev().copied().peekable();
         std::iter::from_fn(move || match (on_tick.peek(), off_tick.peek()) {
             (Some(on), Some(off)) if self.is_better(off.price, on.price) => off_tick.next(),

@@ -12,7 +12,11 @@ struct Naive {
 impl Naive {
     fn set(&mut self, is_bid: bool, Level { price, qty }: Level) {
         let side = if is_bid { &mut self.bids } else { &mut self.asks };
-        if qty == 0 { side.remove(&price) } else { side.insert(price, qty) };
+        if qty == 0 {
+            side.remove(&price)
+        } else {
+            side.insert(price, qty)
+        };
     }
 
     fn top(&self) -> Top {
@@ -41,7 +45,11 @@ impl Pair {
 
     fn set(&mut self, is_bid: bool, price: i64, qty: i64) {
         let level = [Level { price, qty }];
-        if is_bid { self.book.apply(&level, &[]) } else { self.book.apply(&[], &level) }
+        if is_bid {
+            self.book.apply(&level, &[])
+        } else {
+            self.book.apply(&[], &level)
+        }
         self.naive.set(is_bid, level[0]);
         assert_eq!(self.book.top(), self.naive.top(), "after {is_bid} {price} {qty}");
     }
@@ -89,7 +97,11 @@ fn five_thousand_levels_a_side_survive_moves_of_ten_percent() {
         for _ in 0..2_000 {
             let offset = draw.below(5_000) * 10 + 10;
             let qty = draw.below(4);
-            if draw.below(2) == 0 { pair.set(true, mid - offset, qty) } else { pair.set(false, mid + offset, qty) }
+            if draw.below(2) == 0 {
+                pair.set(true, mid - offset, qty)
+            } else {
+                pair.set(false, mid + offset, qty)
+            }
         }
         pair.assert_same();
     }
@@ -165,7 +177,10 @@ fn a_stored_book_is_the_same() {
         book.apply(&[Level { price: 9_000_000 - i * 10_000 % 8_000_000, qty: 1 + i }], &[]);
     }
     let again: Book = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
-    assert_eq!((again.digest(), again.top(), again.overflows()), (book.digest(), book.top(), book.overflows()));
+    assert_eq!(
+        (again.digest(), again.top(), again.overflows()),
+        (book.digest(), book.top(), book.overflows())
+    );
     assert_eq!(again.trusted_to(), book.trusted_to());
 }
 
