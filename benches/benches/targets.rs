@@ -139,7 +139,9 @@ fn book(mode: Mode, frames: &Frames) {
         }
         count
     });
-    let mut rivals = vec![(map, Target::Faster(11.0))];
+    let rivals = vec![(map, Target::Faster(11.0))];
+    #[cfg(not(feature = "peers"))]
+    mode.compare(row, ours, rivals);
     #[cfg(feature = "peers")]
     {
         use hftbacktest::depth::{HashMapMarketDepth, L2MarketDepth, MarketDepth};
@@ -166,9 +168,9 @@ fn book(mode: Mode, frames: &Frames) {
             }
             count
         });
-        rivals.push((hash, Target::Faster(5.0)));
+        let rivals = rivals.into_iter().chain([(hash, Target::Faster(5.0))]).collect();
+        mode.compare(row, ours, rivals);
     }
-    mode.compare(row, ours, rivals);
 }
 
 fn journal(mode: Mode) {

@@ -16,8 +16,7 @@ pub fn data_dir() -> PathBuf {
     std::env::var_os("TICKPATH_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from)
 }
 
-/// A recorded file, or `None` after saying loudly that the test is skipped. With `TICKPATH_NO_SKIP=1` a
-/// missing file fails the test instead. Every skip goes through here.
+/// A recorded file, or `None` where the test has to be skipped; see [`skipped`].
 ///
 /// # Panics
 ///
@@ -27,9 +26,19 @@ pub fn need(file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
+    skipped(&format!("{} (TICKPATH_DATA names the recorded data)", path.display()))
+}
+
+/// Says loudly that a test is skipped because something is missing; with `TICKPATH_NO_SKIP=1` it fails instead.
+/// Every skip goes through here.
+///
+/// # Panics
+///
+/// When skipping is not allowed.
+pub fn skipped<T>(missing: &str) -> Option<T> {
     let is_strict = std::env::var_os("TICKPATH_NO_SKIP").is_some_and(|v| v == "1");
-    assert!(!is_strict, "needed and missing: {} (TICKPATH_DATA names the data)", path.display());
-    eprintln!("SKIPPED: {} is missing; TICKPATH_DATA names the recorded data", path.display());
+    assert!(!is_strict, "needed and missing: {missing}");
+    eprintln!("SKIPPED, because it is missing: {missing}");
     None
 }
 

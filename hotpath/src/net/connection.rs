@@ -3,7 +3,7 @@
 
 use crate::wire::{
     text::Text,
-    ws::{ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
+    ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
 };
 use rustls::ClientConnection;
 use std::{
@@ -93,14 +93,8 @@ pub struct Connection {
 impl Connection {
     /// Wraps an established, non-blocking transport. `early` are bytes that came with the handshake;
     /// `mask_seed` is unpredictable to the peer.
-    pub fn new(
-        transport: Transport,
-        early: &[u8],
-        frame_max: usize,
-        message_max: usize,
-        mask_seed: u64,
-    ) -> Self {
-        let mut buffer = FrameBuffer::new(frame_max, message_max);
+    pub fn new(transport: Transport, early: &[u8], caps: Caps, mask_seed: u64) -> Self {
+        let mut buffer = FrameBuffer::new(caps);
         buffer.space()[..early.len()].copy_from_slice(early);
         buffer.filled(early.len());
         Self { transport, buffer, out: vec![0; SEND_BYTES_MAX + HEADER_BYTES_MAX], mask_state: mask_seed | 1 }
@@ -146,7 +140,9 @@ impl Connection {
             let mut control = [0; 125];
             let len = match self.buffer.next_range() {
                 Ok(None) => return Ok(None),
-                Ok(Some(Next::Data(range))) => return Ok(Some(self.buffer.text(range))),
+                Ok(Some(Next::Text(range) | Next::Binary(range))) => {
+                    return Ok(Some(self.buffer.text(range)));
+                }
                 Ok(Some(Next::Ping(range))) => {
                     let payload = self.buffer.bytes(range);
                     control[..payload.len()].copy_from_slice(payload);

@@ -1,7 +1,10 @@
 //! Establishing a WebSocket connection: DNS, TCP, TLS, HTTP upgrade. Blocking and cold; the result belongs
 //! to a hot thread.
 
-use crate::net::connection::{Connection, LinkError, Transport};
+use crate::{
+    net::connection::{Connection, LinkError, Transport},
+    wire::ws::Caps,
+};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
 use std::{
     io::{self, Read, Write},
@@ -144,15 +147,6 @@ pub fn host_of(url: &str) -> &str {
     authority.rsplit_once(':').map_or(authority, |(host, _)| host)
 }
 
-/// Caps of a connection's buffers.
-#[derive(Clone, Copy, Debug)]
-pub struct Caps {
-    /// Largest frame payload.
-    pub frame_bytes: usize,
-    /// Largest message payload.
-    pub message_bytes: usize,
-}
-
 /// Request that logs a session on, and the judge of its answer.
 pub type Logon<'a> = (&'a str, fn(&[u8]) -> bool);
 
@@ -176,8 +170,7 @@ pub fn connect(
     let seed = random_seed().map_err(io)?;
     let transport = stream.into_transport();
     let tcp = transport_tcp(&transport).try_clone().map_err(io)?;
-    let mut connection =
-        Box::new(Connection::new(transport, &early, caps.frame_bytes, caps.message_bytes, seed));
+    let mut connection = Box::new(Connection::new(transport, &early, caps, seed));
     if let Some((request, is_accepted)) = logon {
         log_on(&mut connection, request, is_accepted)
             .map_err(|why| ConnectError::Logon { host: url.authority(), why })?;

@@ -1,12 +1,13 @@
 //! Blocking work of the session, done by worker threads so that the session thread never waits: REST calls
 //! and connecting.
 
-use super::connect::{Caps, ConnectError, Roots, connect};
+use super::connect::{ConnectError, Roots, connect};
 use crate::{
     net::connection::Connection,
     venue::{
         BOOK_STREAMS, Credentials, MARKET_STREAMS, Rest, RestError, is_logged_on, logon_request, streams,
     },
+    wire::ws::{Caps, Utf8},
 };
 use crossbeam::channel::{Receiver, Sender};
 use std::{
@@ -218,15 +219,17 @@ impl Workshop {
     fn connect(&self, kind: LinkKind) -> Result<Box<Connection>, ConnectError> {
         let venue = &self.config.venue;
         let frame_bytes = venue.frame_bytes_max;
-        let caps = Caps { frame_bytes, message_bytes: 4 * frame_bytes };
+        let caps = Caps { frame_bytes, message_bytes: 4 * frame_bytes, utf8: Utf8::Checked };
+        // The feed's decoder takes nothing but UTF-8 anyway.
+        let feed_caps = Caps { utf8: Utf8::LeftToReader, ..caps };
         match kind {
             LinkKind::Books => {
                 let url = format!("{}/stream?streams={}", venue.public_url, self.book_streams());
-                connect(&url, &self.roots, caps, None)
+                connect(&url, &self.roots, feed_caps, None)
             }
             LinkKind::Market => {
                 let names = streams(&self.definitions, MARKET_STREAMS);
-                connect(&format!("{}/stream?streams={names}", venue.market_url), &self.roots, caps, None)
+                connect(&format!("{}/stream?streams={names}", venue.market_url), &self.roots, feed_caps, None)
             }
             LinkKind::Events => {
                 let key = self

@@ -5,7 +5,7 @@ use crate::{
     net::connection::{Connection, LinkError},
     net::wait::Waiter,
     venue::{Decoded, MarketDecoder},
-    wire::text::Text,
+    wire::{text::Text, ws::FrameError},
 };
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
@@ -178,14 +178,17 @@ impl FeedStage {
         while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };
             handled += 1;
-            self.on_frame(index, read_ns, frame, sink);
+            if !self.on_frame(index, read_ns, frame, sink) {
+                return Err(FrameError::Utf8.into());
+            }
         }
         self.has_backlog[index] = true;
         Ok(handled)
     }
 
-    /// Journals the frame, decodes it and hands the event on.
-    fn on_frame(&mut self, index: usize, read_ns: Nanos, text: Text<'_>, sink: &mut impl EventSink) {
+    /// Journals the frame, decodes it and hands the event on. False when the text is no UTF-8, which ends a
+    /// connection (RFC 6455, section 8.1); only what cannot be decoded has to be looked at for that.
+    fn on_frame(&mut self, index: usize, read_ns: Nanos, text: Text<'_>, sink: &mut impl EventSink) -> bool {
         let frame = text.as_bytes();
         self.status.add(Counter::Frames, 1);
         self.status.add(Counter::FrameBytes, frame.len() as u64);
@@ -193,7 +196,7 @@ impl FeedStage {
         let appended =
             self.lane.append(Kind::Frame, Class::Input, read_ns, Cause::NONE, &[meta.as_bytes(), frame]);
         // An input that is not journalled is not consumed: the next diff shows the gap.
-        let Ok(sequence) = appended else { return };
+        let Ok(sequence) = appended else { return true };
         match self.decoder.decode(text) {
             Ok(Decoded::Event) => {
                 let header = self.decoder.header_mut();
@@ -208,8 +211,12 @@ impl FeedStage {
             }
             Ok(Decoded::Ignored) => self.status.add(Counter::IgnoredFrames, 1),
             Ok(Decoded::UnknownSymbol) => self.status.add(Counter::UnknownSymbols, 1),
-            Err(_) => self.status.add(Counter::DecodeErrors, 1),
+            Err(_) => {
+                self.status.add(Counter::DecodeErrors, 1);
+                return std::str::from_utf8(frame).is_ok();
+            }
         }
+        true
     }
 
     fn drop_link(

@@ -66,8 +66,10 @@ impl FrameError {
 /// What the buffer holds next; ranges are for [`FrameBuffer::bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A whole message, text or binary.
-    Data(Range<usize>),
+    /// A whole text message.
+    Text(Range<usize>),
+    /// A whole binary message.
+    Binary(Range<usize>),
     /// A ping; the payload must be echoed.
     Ping(Range<usize>),
     /// A pong.
@@ -97,20 +99,40 @@ pub struct FrameBuffer {
     fragmented: Option<u8>,
     start: usize,
     end: usize,
-    frame_max: usize,
-    message_max: usize,
+    caps: Caps,
+}
+
+/// Limits of a receive buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Largest frame payload.
+    pub frame_bytes: usize,
+    /// Largest message payload.
+    pub message_bytes: usize,
+    /// Who checks texts.
+    pub utf8: Utf8,
+}
+
+/// Who checks that a text message is UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Utf8 {
+    /// The buffer, before it hands the message out.
+    Checked,
+    /// The reader: a decoder that accepts nothing else looks at every byte anyway.
+    LeftToReader,
 }
 
 impl FrameBuffer {
-    /// A buffer for frames up to `frame_max` and messages up to `message_max` payload bytes.
-    pub fn new(frame_max: usize, message_max: usize) -> Self {
-        let bytes = vec![0; message_max + 2 * frame_max + 2 * HEADER_BYTES_MAX + PADDING];
-        Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, frame_max, message_max }
+    /// A buffer for frames and messages within the caps.
+    pub fn new(caps: Caps) -> Self {
+        let payloads = caps.message_bytes + 2 * caps.frame_bytes;
+        let bytes = vec![0; payloads + 2 * HEADER_BYTES_MAX + PADDING];
+        Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, caps }
     }
 
     /// Where the next read of the socket goes. Empty only while whole frames wait to be taken out.
     pub fn space(&mut self) -> &mut [u8] {
-        let frame_room = self.frame_max + HEADER_BYTES_MAX;
+        let frame_room = self.caps.frame_bytes + HEADER_BYTES_MAX;
         if self.start == self.end {
             (self.start, self.end) = (self.joined, self.joined);
         } else if self.capacity() - self.start < frame_room {
@@ -157,7 +179,34 @@ impl FrameBuffer {
     /// # Errors
     ///
     /// [`FrameError`]: the connection must be closed.
+    #[inline]
     pub fn next_range(&mut self) -> Result<Option<Next>, FrameError> {
+        if let Some(range) = self.next_whole() {
+            self.start = range.end;
+            return self.finish(opcode::TEXT, range).map(Some);
+        }
+        self.next_other()
+    }
+
+    /// The common case: a whole text message in one frame of 16 bits of length at most.
+    #[inline]
+    fn next_whole(&self) -> Option<Range<usize>> {
+        let bytes = self.bytes.get(self.start..self.end)?;
+        let (&[first, second, high, low], _) = bytes.split_first_chunk()?;
+        let (header, length) = match second {
+            0..=125 => (2, usize::from(second)),
+            126 => (4, usize::from(u16::from_be_bytes([high, low]))),
+            _ => return None,
+        };
+        let at = self.start + header;
+        let is_plain = first == 0x80 | opcode::TEXT && self.fragmented.is_none();
+        // A length below 126 in two bytes, like everything else that is odd, is for the long way.
+        let is_within =
+            length <= self.caps.frame_bytes.min(self.caps.message_bytes) && at + length <= self.end;
+        (is_plain && is_within && (header == 2 || length > 125)).then(|| at..at + length)
+    }
+
+    fn next_other(&mut self) -> Result<Option<Next>, FrameError> {
         loop {
             let Some(header) = self.parse_header()? else { return Ok(None) };
             let payload_at = self.start + header.header_bytes;
@@ -211,12 +260,12 @@ impl FrameBuffer {
         if is_continuation != self.fragmented.is_some() {
             return Err(FrameError::Fragment);
         }
-        if length > self.frame_max as u64 {
-            return Err(FrameError::TooLarge(length, self.frame_max));
+        if length > self.caps.frame_bytes as u64 {
+            return Err(FrameError::TooLarge(length, self.caps.frame_bytes));
         }
         let message = length + if is_continuation { self.joined as u64 } else { 0 };
-        if message > self.message_max as u64 {
-            return Err(FrameError::TooLarge(message, self.message_max));
+        if message > self.caps.message_bytes as u64 {
+            return Err(FrameError::TooLarge(message, self.caps.message_bytes));
         }
         Ok(())
     }
@@ -240,11 +289,12 @@ impl FrameBuffer {
         }
     }
 
+    #[inline]
     fn finish(&self, opcode: u8, payload: Range<usize>) -> Result<Next, FrameError> {
-        if opcode == opcode::TEXT {
+        if opcode == opcode::TEXT && self.caps.utf8 == Utf8::Checked {
             std::str::from_utf8(&self.bytes[payload.clone()]).map_err(|_| FrameError::Utf8)?;
         }
-        Ok(Next::Data(payload))
+        Ok(if opcode == opcode::TEXT { Next::Text(payload) } else { Next::Binary(payload) })
     }
 }
 
@@ -288,6 +338,8 @@ fn close_status(payload: &[u8]) -> Result<u16, FrameError> {
 pub enum ClientFrame {
     /// A text message.
     Text,
+    /// A binary message.
+    Binary,
     /// Echo of a ping.
     Pong,
     /// Goodbye.
@@ -298,6 +350,7 @@ pub enum ClientFrame {
 pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mut [u8]) -> Option<usize> {
     let opcode = match frame {
         ClientFrame::Text => opcode::TEXT,
+        ClientFrame::Binary => opcode::BINARY,
         ClientFrame::Pong => opcode::PONG,
         ClientFrame::Close => opcode::CLOSE,
     };
@@ -333,6 +386,10 @@ pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mu
 mod tests {
     use super::*;
 
+    fn caps(frame_bytes: usize, message_bytes: usize) -> Caps {
+        Caps { frame_bytes, message_bytes, utf8: Utf8::Checked }
+    }
+
     fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut out = vec![first];
         match payload.len() {
@@ -358,12 +415,12 @@ mod tests {
             stream.extend(server_frame(0x81, &vec![b'a'; len]));
         }
         for step in [1, 2, 3, 7, 64, 5000] {
-            let mut buffer = FrameBuffer::new(1000, 2000);
+            let mut buffer = FrameBuffer::new(caps(1000, 2000));
             let mut lens = Vec::new();
             for chunk in stream.chunks(step) {
                 feed(&mut buffer, chunk);
                 while let Some(next) = buffer.next_range().unwrap() {
-                    let Next::Data(range) = next else { panic!("{next:?}") };
+                    let Next::Text(range) = next else { panic!("{next:?}") };
                     lens.push(range.len());
                 }
             }
@@ -373,7 +430,7 @@ mod tests {
 
     #[test]
     fn fragments_are_joined_around_control_frames() {
-        let mut buffer = FrameBuffer::new(100, 200);
+        let mut buffer = FrameBuffer::new(caps(100, 200));
         let parts = [
             server_frame(0x01, b"hel"),
             server_frame(0x89, b"ping"),
@@ -383,7 +440,7 @@ mod tests {
         ];
         feed(&mut buffer, &parts.concat());
         let mut text = || match buffer.next_range().unwrap().unwrap() {
-            Next::Data(range) | Next::Ping(range) => String::from_utf8(buffer.bytes(range).to_vec()).unwrap(),
+            Next::Text(range) | Next::Ping(range) => String::from_utf8(buffer.bytes(range).to_vec()).unwrap(),
             other => panic!("{other:?}"),
         };
         assert_eq!([text(), text(), text()], ["ping", "hello world", "next"]);
@@ -392,7 +449,7 @@ mod tests {
 
     #[test]
     fn long_fragmented_streams_stay_within_the_buffer() {
-        let mut buffer = FrameBuffer::new(100, 1000);
+        let mut buffer = FrameBuffer::new(caps(100, 1000));
         for _ in 0..1000 {
             for i in 0..10 {
                 let first = (if i == 0 { 1 } else { 0 }) | (if i == 9 { 0x80 } else { 0 });
@@ -405,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_buffer_without_space_holds_whole_frames() {
-        let mut buffer = FrameBuffer::new(100, 100);
+        let mut buffer = FrameBuffer::new(caps(100, 100));
         let frame = server_frame(0x81, &[b'x'; 90]);
         let mut written = 0_usize;
         loop {
@@ -441,7 +498,7 @@ mod tests {
             (&[0x81, 2, 0xff, 0xfe], 1007),
         ];
         for (bytes, code) in cases {
-            let mut buffer = FrameBuffer::new(1000, 1000);
+            let mut buffer = FrameBuffer::new(caps(1000, 1000));
             feed(&mut buffer, bytes);
             assert_eq!(buffer.next_range().map_err(FrameError::close_code), Err(code), "{bytes:x?}");
         }
@@ -449,7 +506,7 @@ mod tests {
 
     #[test]
     fn caps_are_enforced_before_the_payload_arrives() {
-        let mut buffer = FrameBuffer::new(100, 150);
+        let mut buffer = FrameBuffer::new(caps(100, 150));
         feed(&mut buffer, &server_frame(0x01, &[b'x'; 100]));
         assert_eq!(buffer.next_range(), Ok(None));
         feed(&mut buffer, &[0x80, 51]);

@@ -10,6 +10,7 @@
 )]
 
 mod api;
+mod autobahn;
 mod crash;
 mod demo;
 mod faults;
