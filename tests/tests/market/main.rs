@@ -5,6 +5,7 @@
 
 mod cores;
 mod frames;
+mod streams;
 
 use cores::{Bench, Damage};
 use std::path::PathBuf;
