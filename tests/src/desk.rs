@@ -17,7 +17,10 @@ use tickpath_shared::{
     status::StatusReader,
     types::InstrumentDefinition,
 };
-use tickpath_tools::template::{self, Simulation};
+use tickpath_tools::{
+    template::{self, Simulation},
+    venue::TlsFiles,
+};
 
 /// A loopback address whose port was free a moment ago.
 ///
@@ -139,6 +142,24 @@ impl Desk {
     ///
     /// When the files cannot be written.
     pub fn new(dir: &Path, program: &str, environment: &[(&str, &str)]) -> Result<Self> {
+        Self::make(dir, program, environment, None)
+    }
+
+    /// As [`Self::new`], with a simulator that is spoken to over TLS.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be written.
+    pub fn with_tls(dir: &Path, program: &str, environment: &[(&str, &str)], tls: &TlsFiles) -> Result<Self> {
+        Self::make(dir, program, environment, Some(tls.authority.clone()))
+    }
+
+    fn make(
+        dir: &Path,
+        program: &str,
+        environment: &[(&str, &str)],
+        authority: Option<PathBuf>,
+    ) -> Result<Self> {
         let data = DataDir::open(dir)?;
         let (venue, control) = (free_address(), free_address());
         let keys = template::generate_keys(&data, KeyKind::Ed25519)?;
@@ -148,7 +169,7 @@ impl Desk {
             threads: template::threads_text(1, &[0]).0,
             overload: "shed",
             key_kind: KeyKind::Ed25519,
-            authority: None,
+            authority,
             order_rate_max: 100_000,
             leg_timeout_ms: 100,
         };

@@ -1,11 +1,11 @@
 //! One established WebSocket connection as a hot thread uses it: non-blocking receive into a fixed buffer,
-//! masked sends, no allocation over plain TCP.
+//! masked sends, no allocation.
 
+use super::tls::TlsStream;
 use crate::wire::{
     text::Text,
     ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
 };
-use rustls::ClientConnection;
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
@@ -38,46 +38,40 @@ pub enum Transport {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS over TCP.
-    Tls(Box<ClientConnection>, TcpStream),
+    Tls(Box<TlsStream>, TcpStream),
 }
 
 impl Transport {
-    fn tcp(&self) -> &TcpStream {
+    /// The socket.
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) | Self::Tls(_, tcp) => tcp,
         }
     }
 
     /// Reads what has arrived; `WouldBlock` when nothing has.
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    ///
+    /// The socket's, or those of [`TlsStream::read`].
+    #[inline]
+    pub fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.read(out),
-            Self::Tls(tls, tcp) => {
-                if tls.wants_read() {
-                    match tls.read_tls(tcp) {
-                        Ok(0) => return Ok(0),
-                        Ok(_) => {
-                            tls.process_new_packets().map_err(io::Error::other)?;
-                        }
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(e) => return Err(e),
-                    }
-                }
-                tls.reader().read(out)
-            }
+            Self::Tls(tls, tcp) => tls.read(tcp, out),
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes; over TLS whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The socket's, or those of [`TlsStream::write`].
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.write(bytes),
-            Self::Tls(tls, tcp) => {
-                tls.writer().write_all(bytes)?;
-                while tls.wants_write() {
-                    tls.write_tls(tcp)?;
-                }
-                Ok(bytes.len())
-            }
+            Self::Tls(tls, tcp) => tls.write(tcp, bytes),
         }
     }
 }

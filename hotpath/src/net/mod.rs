@@ -2,4 +2,5 @@
 
 pub mod affinity;
 pub mod connection;
+pub mod tls;
 pub mod wait;

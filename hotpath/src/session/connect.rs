@@ -2,12 +2,15 @@
 //! to a hot thread.
 
 use crate::{
-    net::connection::{Connection, LinkError, Transport},
+    net::{
+        connection::{Connection, LinkError, Transport},
+        tls::TlsStream,
+    },
     wire::ws::Caps,
 };
-use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName, version::TLS13};
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     net::{TcpStream, ToSocketAddrs},
     path::Path,
     sync::Arc,
@@ -88,10 +91,13 @@ impl Roots {
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[&TLS13])
             .map_err(|e| fail(e.to_string()))?;
-        let tls = Arc::new(builder.with_root_certificates(store).with_no_client_auth());
-        Ok(Self { tls, rest })
+        let mut tls = builder.with_root_certificates(store).with_no_client_auth();
+        // The hot threads carry on with the keys; tickets for a resumption are not kept.
+        tls.enable_secret_extraction = true;
+        tls.resumption = rustls::client::Resumption::disabled();
+        Ok(Self { tls: Arc::new(tls), rest })
     }
 
     /// The roots for REST.
@@ -165,11 +171,10 @@ pub fn connect(
     let url = Url::parse(url)?;
     let io = |source| ConnectError::Io { host: url.authority(), source };
     let tcp = open_tcp(&url).map_err(io)?;
-    let mut stream = Blocking::new(&url, tcp, roots).map_err(io)?;
-    let early = upgrade(&url, &mut stream)?;
+    let mut transport = open_transport(&url, tcp, roots).map_err(io)?;
+    let early = upgrade(&url, &mut transport)?;
     let seed = random_seed().map_err(io)?;
-    let transport = stream.into_transport();
-    let tcp = transport_tcp(&transport).try_clone().map_err(io)?;
+    let tcp = transport.tcp().try_clone().map_err(io)?;
     let mut connection = Box::new(Connection::new(transport, &early, caps, seed));
     if let Some((request, is_accepted)) = logon {
         log_on(&mut connection, request, is_accepted)
@@ -178,12 +183,6 @@ pub fn connect(
     tcp.set_read_timeout(None).map_err(io)?;
     tcp.set_nonblocking(true).map_err(io)?;
     Ok(connection)
-}
-
-fn transport_tcp(transport: &Transport) -> &TcpStream {
-    match transport {
-        Transport::Plain(tcp) | Transport::Tls(_, tcp) => tcp,
-    }
 }
 
 fn open_tcp(url: &Url) -> io::Result<TcpStream> {
@@ -202,49 +201,18 @@ fn open_tcp(url: &Url) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// A stream during the handshakes.
-enum Blocking {
-    Plain(TcpStream),
-    Tls(Box<ClientConnection>, TcpStream),
-}
-
-impl Blocking {
-    fn new(url: &Url, mut tcp: TcpStream, roots: &Roots) -> io::Result<Self> {
-        if !url.is_tls {
-            return Ok(Self::Plain(tcp));
-        }
-        let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
-        let mut tls = ClientConnection::new(Arc::clone(&roots.tls), name).map_err(io::Error::other)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut tcp)?;
-        }
-        Ok(Self::Tls(Box::new(tls), tcp))
+/// The transport of a URL after the TLS handshake, still blocking.
+fn open_transport(url: &Url, mut tcp: TcpStream, roots: &Roots) -> io::Result<Transport> {
+    if !url.is_tls {
+        return Ok(Transport::Plain(tcp));
     }
-
-    fn into_transport(self) -> Transport {
-        match self {
-            Self::Plain(tcp) => Transport::Plain(tcp),
-            Self::Tls(tls, tcp) => Transport::Tls(tls, tcp),
-        }
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.read(out),
-            Self::Tls(tls, tcp) => rustls::Stream::new(tls.as_mut(), tcp).read(out),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(tcp) => tcp.write_all(bytes),
-            Self::Tls(tls, tcp) => rustls::Stream::new(tls.as_mut(), tcp).write_all(bytes),
-        }
-    }
+    let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
+    let tls = TlsStream::connect(&mut tcp, Arc::clone(&roots.tls), name)?;
+    Ok(Transport::Tls(Box::new(tls), tcp))
 }
 
 /// Sends the upgrade and checks the answer; returns bytes that came after it.
-fn upgrade(url: &Url, stream: &mut Blocking) -> Result<Vec<u8>, ConnectError> {
+fn upgrade(url: &Url, stream: &mut Transport) -> Result<Vec<u8>, ConnectError> {
     let io = |source| ConnectError::Io { host: url.authority(), source };
     let refused = |why: String| ConnectError::Upgrade { host: url.authority(), why };
     let key = generate_key();
@@ -254,7 +222,10 @@ fn upgrade(url: &Url, stream: &mut Blocking) -> Result<Vec<u8>, ConnectError> {
         url.target,
         url.authority()
     );
-    stream.write_all(request.as_bytes()).map_err(io)?;
+    // A request this small is taken whole by a fresh socket, or the connection is no good.
+    if stream.write(request.as_bytes()).map_err(io)? < request.len() {
+        return Err(io(io::ErrorKind::WriteZero.into()));
+    }
     let mut head = Vec::new();
     let mut chunk = [0; 4096];
     let end = loop {

@@ -3,4 +3,5 @@
 pub mod json;
 pub mod simd;
 pub mod text;
+pub mod tls;
 pub mod ws;

@@ -2,6 +2,7 @@
 //! A test binary of its own, because a panic anywhere in a hot process aborts it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stdout, reason = "a test says what it counted")]
 
 use std::{
     sync::{
@@ -22,7 +23,7 @@ use tickpath_tests::{
 };
 use tickpath_tools::{
     template::KeyFile,
-    venue::{Faults, Market, Server, Speed, VenueOptions},
+    venue::{Faults, Market, Server, Speed, VenueOptions, generate_tls},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
@@ -57,12 +58,23 @@ fn moment(status: &StatusReader) -> Moment {
     }
 }
 
+/// One after the other: the allocator watches this process's threads by name.
 #[test]
 fn hot_threads_allocate_nothing_over_a_million_messages() {
+    for is_tls in [false, true] {
+        run(is_tls);
+    }
+}
+
+fn run(is_tls: bool) {
     let dir = tempfile::tempdir().unwrap();
+    let tls = is_tls.then(|| generate_tls(dir.path()).unwrap());
     let mut environment = Desk::busy();
     environment.extend([("TICKPATH__JOURNAL__OVERLOAD", "stall"), ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "10")]);
-    let desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    let desk = match &tls {
+        Some(tls) => Desk::with_tls(dir.path(), PROGRAM, &environment, tls).unwrap(),
+        None => Desk::new(dir.path(), PROGRAM, &environment).unwrap(),
+    };
     let keys = KeyFile::load(&dir.path().join("secrets/venue_keys.json")).unwrap();
     let faults = Faults { drop: 2e-5, irregular: 1e-4, seed: 5, ..Faults::default() };
     let options = VenueOptions {
@@ -70,7 +82,7 @@ fn hot_threads_allocate_nothing_over_a_million_messages() {
         market: Market::Synthetic { seed: 5 },
         speed: Speed::Max,
         keys,
-        tls: None,
+        tls,
         faults,
         is_looped: false,
     };
@@ -111,7 +123,8 @@ fn hot_threads_allocate_nothing_over_a_million_messages() {
     archiver.join().unwrap();
     let (frames, orders) = (after.frames - before.frames, after.orders - before.orders);
     println!(
-        "{frames} messages, {orders} orders, {} resyncs, {} irregular, {} segment changes: {} allocations",
+        "{}: {frames} messages, {orders} orders, {} resyncs, {} irregular, {} segment changes: {} allocations",
+        if is_tls { "TLS" } else { "plain" },
         after.snapshots - before.snapshots,
         after.irregular - before.irregular,
         after.segment - before.segment,

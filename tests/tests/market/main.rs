@@ -6,6 +6,7 @@
 mod cores;
 mod frames;
 mod streams;
+mod tls;
 
 use cores::{Bench, Damage};
 use std::path::PathBuf;
