@@ -9,16 +9,32 @@ use benches::{
     title,
 };
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, hint::black_box};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    io::{self, Read, Write},
+};
 use tickpath_hotpath::{
     book::Book,
     market::{Level, MarketHeader},
-    venue::MarketDecoder,
-    wire::{simd::Isa, text::Text},
+    venue::{MarketDecoder, OrderEncoder, Request},
+    wire::{
+        simd::Isa,
+        text::Text,
+        ws::{Caps, ClientFrame, FrameBuffer, Next, Utf8, encode_masked},
+    },
 };
 use tickpath_shared::{
     journal::{Lane, LaneSpec},
     record::{Cause, Class, Kind},
+    types::{ClientOrderId, InstanceId, Side, TimeInForce},
+};
+use tungstenite::protocol::{
+    Role, WebSocket, WebSocketConfig,
+    frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
 };
 
 fn decode_all(decoder: &mut MarketDecoder, frames: &Frames) -> u64 {
@@ -202,6 +218,148 @@ fn journal(mode: Mode) {
     let _ = std::fs::remove_dir_all(&dir);
 }
 
+/// Frames as a server sends them, one after the other.
+fn wire(frames: &Frames) -> Vec<Vec<u8>> {
+    let frame = |text: &str| {
+        let mut bytes = vec![0x81];
+        match text.len() {
+            len @ 0..=125 => bytes.push(len as u8),
+            len @ 126..=0xffff => {
+                bytes.push(126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(text.as_bytes());
+        bytes
+    };
+    frames.iter().map(frame).collect()
+}
+
+/// A socket that has one frame at a time.
+struct OneByOne<'w> {
+    frames: std::iter::Cycle<std::slice::Iter<'w, Vec<u8>>>,
+    left: &'w [u8],
+}
+
+impl Read for OneByOne<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() {
+            self.left = self.frames.next().map_or(&[], Vec::as_slice);
+        }
+        let len = self.left.len().min(out.len());
+        out[..len].copy_from_slice(&self.left[..len]);
+        self.left = &self.left[len..];
+        Ok(len)
+    }
+}
+
+impl Write for OneByOne<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One frame a read, the copy out of the socket included on every side.
+fn framing(mode: Mode, frames: &Frames) {
+    let row = "frame, bookTicker, one a read";
+    if !mode.wants(row) {
+        return;
+    }
+    let wire = wire(frames);
+    let count = wire.len() as u64;
+    let source = || OneByOne { frames: wire.iter().cycle(), left: &[] };
+    let caps = Caps { frame_bytes: 1 << 20, message_bytes: 4 << 20, utf8: Utf8::LeftToReader };
+    let (mut buffer, mut socket) = (FrameBuffer::new(caps), source());
+    let ours = Contender::new("ours", move || {
+        for _ in 0..count {
+            let Ok(bytes) = socket.read(buffer.space()) else { unreachable!("never fails") };
+            buffer.filled(bytes);
+            match buffer.next_range() {
+                Ok(Some(Next::Text(range))) => black_box(buffer.text(range).len()),
+                other => unreachable!("{other:?}"),
+            };
+        }
+        count
+    });
+    let (mut copy, mut socket) = (vec![0; 1 << 20], source());
+    let memcpy = Contender::new("memcpy of the frame", move || {
+        for _ in 0..count {
+            black_box(socket.read(&mut copy).ok());
+        }
+        count
+    });
+    let config = WebSocketConfig::default().read_buffer_size(8192);
+    let mut socket = WebSocket::from_raw_socket(source(), Role::Client, Some(config));
+    let tungstenite = Contender::new("tungstenite, 8 KiB buffer", move || {
+        for _ in 0..count {
+            black_box(socket.read().ok());
+        }
+        count
+    });
+    mode.compare(row, ours, vec![(memcpy, Target::Within(2.5)), (tungstenite, Target::Faster(8.0))]);
+}
+
+/// An order's canonical text and its masked frame.
+fn order_text(mode: Mode) {
+    let row = "order text + masked frame";
+    if !mode.wants(row) {
+        return;
+    }
+    const CALLS: u64 = 20_000;
+    let definition = definition();
+    let Ok(instance) = InstanceId::new("001") else { unreachable!("a constant") };
+    let mut encoder = OrderEncoder::new(2000, &[definition]);
+    let mut out = vec![0; 2048];
+    let mut number = 0;
+    let mut id = ClientOrderId::new(instance, 1_700_000_000, 0);
+    let ours = Contender::new("ours", || {
+        for _ in 0..CALLS {
+            number += 1;
+            id = id.successor();
+            let request = Request::Place {
+                side: Side::Buy,
+                time_in_force: TimeInForce::Ioc,
+                price: 6_180_020 + (number as i64 % 100) * 10,
+                qty: 14 + number as i64 % 50,
+                is_reduce_only: false,
+            };
+            let text = encoder.encode(&request, &definition, &id, 1_702_555_533_821 + number);
+            black_box(encode_masked(ClientFrame::Text, text, [1, 2, 3, 4], &mut out));
+        }
+        CALLS
+    });
+    let mut count = 0_u64;
+    let format = Contender::new("format! + tungstenite frame", move || {
+        for _ in 0..CALLS {
+            count += 1;
+            let price = 61_800.2 + (count % 100) as f64 / 10.0;
+            let qty = 0.014 + (count % 50) as f64 / 1000.0;
+            let id = format!("tp001-0s4v1tc-{count:08}");
+            let text = format!(
+                "{{\"id\":\"p{id}\",\"method\":\"order.place\",\"params\":{{\"newClientOrderId\":\"{id}\",\
+                 \"newOrderRespType\":\"ACK\",\"price\":\"{price:.1}\",\"quantity\":\"{qty:.3}\",\
+                 \"recvWindow\":2000,\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"side\":\"BUY\",\
+                 \"symbol\":\"BTCUSDT\",\"timeInForce\":\"IOC\",\"timestamp\":{},\"type\":\"LIMIT\"}}}}",
+                1_702_555_533_821 + count
+            );
+            let mut frame = Frame::message(text.into_bytes(), OpCode::Data(Data::Text), true);
+            frame.header_mut().mask = Some([1, 2, 3, 4]);
+            let mut out = Vec::with_capacity(frame.len());
+            black_box((frame.format(&mut out).is_ok(), &out));
+        }
+        CALLS
+    });
+    mode.compare(row, ours, vec![(format, Target::Faster(9.0))]);
+}
+
 fn main() {
     let mode = Mode::from_arguments();
     println!("{}", title());
@@ -210,6 +368,8 @@ fn main() {
     decode::<Ticker>(mode, "decode bookTicker, capture", &frames.of("@bookTicker"), 11.0, 7.5);
     decode::<AggTrade>(mode, "decode aggTrade", &agg, 11.0, 7.5);
     decode::<Depth>(mode, "decode depth, capture", &frames.of("@depth"), 10.0, 6.5);
+    framing(mode, &frames.of("@bookTicker"));
     book(mode, &frames);
+    order_text(mode);
     journal(mode);
 }

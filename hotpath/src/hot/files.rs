@@ -1,7 +1,7 @@
 //! The shared files of a session: where they lie, what describes them, and the lane of last words.
 
 use super::HotError;
-use crate::pipeline::lane;
+use crate::{digest, pipeline::lane};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
@@ -206,6 +206,7 @@ fn metadata(
     serde_json::json!({
         "build": build_text(),
         "session": session,
+        "state_version": digest::STATE_VERSION,
         "is_unclean": start.is_unclean,
         "is_killed": start.is_killed,
         "start_unix_ns": clock.start_unix_ns(),

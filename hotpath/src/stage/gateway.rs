@@ -21,7 +21,7 @@ use tickpath_shared::{
     counters::Counter,
     journal::Pressure,
     record::{Cause, Class, CommandRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord},
-    types::{InstanceId, InstrumentDefinition, TradingState},
+    types::{ClientOrderId, InstanceId, InstrumentDefinition, TradingState},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -92,7 +92,7 @@ pub struct Outgoing<'a> {
     /// Canonical text.
     pub text: &'a [u8],
     /// The order it is about.
-    pub client_order_id: tickpath_shared::types::ClientOrderId,
+    pub client_order_id: ClientOrderId,
     /// Session time when the read of the tick returned, 0 without a tick.
     pub read_ns: Nanos,
     /// Session time of the decision, 0 without one.
@@ -117,6 +117,8 @@ pub struct Gateway {
     limits: config::Risk,
     ids: OrderIds,
     next_order: u64,
+    /// The id of that order.
+    next_id: ClientOrderId,
     recv_window_ns: Nanos,
     answer_timeout_ns: Nanos,
     state: TradingState,
@@ -162,6 +164,7 @@ impl Gateway {
             limits: config.risk.clone(),
             ids,
             next_order: 1,
+            next_id: ClientOrderId::new(ids.instance, ids.epoch, 1),
             recv_window_ns: config.venue.recv_window_ms * 1_000_000,
             answer_timeout_ns: config.venue.answer_timeout_ms * 1_000_000,
             state,
@@ -178,7 +181,7 @@ impl Gateway {
             rate: RateWindow::new(config.risk.order_rate_max),
             seen: SeenTrades::new(definitions.len()),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
-            encoder: OrderEncoder::new(config.venue.recv_window_ms),
+            encoder: OrderEncoder::new(config.venue.recv_window_ms, definitions),
             decoder: PrivateDecoder::new(config.venue.frame_bytes_max),
             told: 0,
             events: 0,

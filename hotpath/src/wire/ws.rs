@@ -374,10 +374,15 @@ pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mu
     }
     out[header_bytes - 4..header_bytes].copy_from_slice(&mask);
     let body = &mut out[header_bytes..];
-    for (chunk, source) in body.chunks_mut(4).zip(payload.chunks(4)) {
-        for ((to, from), key) in chunk.iter_mut().zip(source).zip(mask) {
+    let wide: [u8; 32] = std::array::from_fn(|i| mask[i % 4]);
+    let (mut to, mut from) = (body.chunks_exact_mut(32), payload.chunks_exact(32));
+    for (to, from) in (&mut to).zip(&mut from) {
+        for ((to, from), key) in to.iter_mut().zip(from).zip(wide) {
             *to = from ^ key;
         }
+    }
+    for ((to, from), key) in to.into_remainder().iter_mut().zip(from.remainder()).zip(wide) {
+        *to = from ^ key;
     }
     Some(header_bytes + payload.len())
 }

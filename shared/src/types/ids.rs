@@ -73,6 +73,23 @@ impl ClientOrderId {
         Self(text)
     }
 
+    /// The id of the next order, which shares all but the counter's digits with this one of ours.
+    #[inline]
+    pub fn successor(mut self) -> Self {
+        for digit in self.0[14..Self::LEN].iter_mut().rev() {
+            match *digit {
+                b'9' => *digit = b'a',
+                b'z' => {
+                    *digit = b'0';
+                    continue;
+                }
+                other => *digit = other + 1,
+            }
+            break;
+        }
+        self
+    }
+
     /// Takes the venue's text; ids that are not ours are kept as far as they fit.
     pub fn from_venue(text: &[u8]) -> Self {
         let mut out = [0; 24];
@@ -225,6 +242,15 @@ mod tests {
         assert_eq!(id.as_bytes().len(), ClientOrderId::LEN);
         assert_eq!(id.parts().unwrap(), (instance, 1_763_700_000, 36));
         assert!(id.as_str().starts_with("tpa01-"));
+    }
+
+    #[test]
+    fn the_successor_is_the_id_of_the_next_counter() {
+        let instance = InstanceId::new("a01").unwrap();
+        for counter in [0, 8, 9, 34, 35, 36, 1_295, 46_655, 1_679_615, 36_u64.pow(7) - 1] {
+            let id = ClientOrderId::new(instance, 1_763_700_000, counter);
+            assert_eq!(id.successor(), ClientOrderId::new(instance, 1_763_700_000, counter + 1));
+        }
     }
 
     #[test]

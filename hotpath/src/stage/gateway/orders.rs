@@ -88,7 +88,7 @@ impl Gateway {
         decided_ns: Nanos,
         port: &mut impl GatewayPort,
     ) {
-        let id = ClientOrderId::new(self.ids.instance, self.ids.epoch, self.next_order);
+        let id = self.next_id;
         let order = Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
@@ -97,6 +97,7 @@ impl Gateway {
             return;
         }
         self.next_order += 1;
+        self.next_id = id.successor();
         self.rate.record(now);
         let is_reduce_only = intent.is_reduce_only == 1;
         let request =

@@ -11,18 +11,16 @@ use std::{
     path::{Path, PathBuf},
 };
 use tickpath_hotpath::{
+    digest::STATE_VERSION,
     message::{EngineMessage, Outcome},
     stage::{engine::Engine, gateway::Gateway},
 };
 use tickpath_shared::{Nanos, paths::DataDir};
 
-/// Changes with the form of the file; the states inside follow the build.
-const LAYOUT: u32 = 1;
-
 /// What a file holds; the states are borrowed where it is written.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Checkpoint<E = Engine, G = Gateway> {
-    layout: u32,
+    state_version: u32,
     /// Version of the program whose state this is: another may keep different state.
     version: String,
     session: u64,
@@ -54,12 +52,13 @@ impl Checkpoint {
         let named = || format!("checkpoint {}", path.display());
         let text = fs::read_to_string(&path).with_context(named)?;
         let checkpoint: Self = serde_json::from_str(&text).with_context(named)?;
-        let is_ours = checkpoint.layout == LAYOUT && checkpoint.version == env!("CARGO_PKG_VERSION");
+        let is_ours =
+            checkpoint.state_version == STATE_VERSION && checkpoint.version == env!("CARGO_PKG_VERSION");
         ensure!(
             is_ours && checkpoint.session == session,
-            "{}: layout {} of version {}, session {}; delete it and write it again",
+            "{}: state {} of version {}, session {}; delete it and write it again",
             named(),
-            checkpoint.layout,
+            checkpoint.state_version,
             checkpoint.version,
             checkpoint.session
         );
@@ -120,7 +119,7 @@ impl Keeper {
 
 fn text(replay: &Replay, session: u64, time_ns: Nanos) -> std::io::Result<String> {
     let checkpoint = Checkpoint {
-        layout: LAYOUT,
+        state_version: STATE_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         session,
         time_ns,

@@ -5,6 +5,7 @@
 //! sorted by name, so that signing needs no sorting.
 
 use super::super::sign::{SIGNATURE_TEXT_MAX, Secret};
+use crate::wire::digits;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, InstrumentDefinition, Side, TimeInForce, decimal};
 
@@ -31,21 +32,77 @@ pub enum Request {
     Cancel,
 }
 
-/// Builds requests in a fixed buffer.
+/// Builds requests in a fixed buffer, from pieces that are prepared for every instrument and kind of order.
 #[derive(Serialize, Deserialize)]
 pub struct OrderEncoder {
+    recv_window_ms: u64,
     #[serde(skip)]
     bytes: Vec<u8>,
-    recv_window_ms: u64,
+    /// What follows an order's quantity up to its time stamp, by instrument and [`tail_index`].
+    #[serde(skip)]
+    tails: Vec<Vec<u8>>,
+}
+
+/// Prepared pieces of an instrument: side, time in force, reduce-only.
+const TAILS: usize = 2 * 4 * 2;
+
+/// A request under construction.
+struct Draft<'e> {
+    bytes: &'e mut [u8],
+    at: usize,
 }
 
 impl OrderEncoder {
     /// An encoder; `recv_window_ms` is how long a request may travel.
-    pub fn new(recv_window_ms: u64) -> Self {
-        Self { bytes: Vec::with_capacity(REQUEST_BYTES_MAX), recv_window_ms }
+    pub fn new(recv_window_ms: u64, definitions: &[InstrumentDefinition]) -> Self {
+        let mut encoder = Self { recv_window_ms, bytes: Vec::new(), tails: Vec::new() };
+        definitions.iter().for_each(|definition| encoder.prepare(definition));
+        encoder
+    }
+
+    /// Prepares the pieces of an instrument.
+    fn prepare(&mut self, definition: &InstrumentDefinition) {
+        let first = definition.instrument as usize * TAILS;
+        self.bytes.resize(REQUEST_BYTES_MAX, 0);
+        self.tails.resize(self.tails.len().max(first + TAILS), Vec::new());
+        for side in [Side::Buy, Side::Sell] {
+            for time_in_force in [TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok, TimeInForce::Gtx] {
+                for is_reduce_only in [false, true] {
+                    let text = self.tail_text(definition, side, time_in_force, is_reduce_only);
+                    self.tails[first + tail_index(side, time_in_force, is_reduce_only)] = text.into_bytes();
+                }
+            }
+        }
+    }
+
+    fn tail_text(
+        &self,
+        definition: &InstrumentDefinition,
+        side: Side,
+        time_in_force: TimeInForce,
+        is_reduce_only: bool,
+    ) -> String {
+        let side = match side {
+            Side::Buy => "BUY",
+            Side::Sell => "SELL",
+        };
+        let time_in_force = match time_in_force {
+            TimeInForce::Gtc => "GTC",
+            TimeInForce::Ioc => "IOC",
+            TimeInForce::Fok => "FOK",
+            TimeInForce::Gtx => "GTX",
+        };
+        let reduce_only = if is_reduce_only { ",\"reduceOnly\":\"true\"" } else { "" };
+        format!(
+            "\",\"recvWindow\":{}{reduce_only},\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"side\":\"{side}\",\
+             \"symbol\":\"{}\",\"timeInForce\":\"{time_in_force}\",\"timestamp\":",
+            self.recv_window_ms,
+            definition.symbol.as_str()
+        )
     }
 
     /// The canonical text of a request about one order, stamped with the venue's time.
+    #[inline]
     pub fn encode(
         &mut self,
         request: &Request,
@@ -53,79 +110,71 @@ impl OrderEncoder {
         id: &ClientOrderId,
         venue_ms: u64,
     ) -> &[u8] {
-        self.bytes.clear();
-        match request {
-            Request::Place { .. } => self.place(request, definition, id),
-            Request::Cancel => self.cancel(definition, id),
+        let first = definition.instrument as usize * TAILS;
+        if self.tails.len() < first + TAILS {
+            // Only after an encoder was read back from a file.
+            self.prepare(definition);
         }
-        self.put(b",\"timestamp\":");
-        self.number(venue_ms);
-        if matches!(request, Request::Place { .. }) {
-            self.put(b",\"type\":\"LIMIT\"");
+        let mut draft = Draft { bytes: &mut self.bytes, at: 0 };
+        match *request {
+            Request::Place { side, time_in_force, price, qty, is_reduce_only } => {
+                draft.put(b"{\"id\":\"p");
+                draft.put(id.as_bytes());
+                draft.put(b"\",\"method\":\"order.place\",\"params\":{\"newClientOrderId\":\"");
+                draft.put(id.as_bytes());
+                draft.put(b"\",\"newOrderRespType\":\"ACK\",\"price\":\"");
+                draft.amount(price, definition.price_scale, definition.price_places);
+                draft.put(b"\",\"quantity\":\"");
+                draft.amount(qty, definition.qty_scale, definition.qty_places);
+                draft.put(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
+                draft.number(venue_ms, 0);
+                draft.put(b",\"type\":\"LIMIT\"}}");
+            }
+            Request::Cancel => {
+                draft.put(b"{\"id\":\"c");
+                draft.put(id.as_bytes());
+                draft.put(b"\",\"method\":\"order.cancel\",\"params\":{\"origClientOrderId\":\"");
+                draft.put(id.as_bytes());
+                draft.put(b"\",\"recvWindow\":");
+                draft.number(self.recv_window_ms, 0);
+                draft.put(b",\"symbol\":\"");
+                draft.put(definition.symbol.as_bytes());
+                draft.put(b"\",\"timestamp\":");
+                draft.number(venue_ms, 0);
+                draft.put(b"}}");
+            }
         }
-        self.put(b"}}");
-        &self.bytes
+        let len = draft.at;
+        &self.bytes[..len]
+    }
+}
+
+fn tail_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> usize {
+    (side as usize - 1) * 8 + (time_in_force as usize - 1) * 2 + usize::from(is_reduce_only)
+}
+
+impl Draft<'_> {
+    #[inline(always)]
+    fn put(&mut self, text: &[u8]) {
+        // The longest request is known, see `REQUEST_BYTES_MAX`.
+        self.bytes[self.at..self.at + text.len()].copy_from_slice(text);
+        self.at += text.len();
     }
 
-    fn place(&mut self, request: &Request, definition: &InstrumentDefinition, id: &ClientOrderId) {
-        let Request::Place { side, time_in_force, price, qty, is_reduce_only } = *request else { return };
-        self.put(b"{\"id\":\"p");
-        self.put(id.as_bytes());
-        self.put(b"\",\"method\":\"order.place\",\"params\":{\"newClientOrderId\":\"");
-        self.put(id.as_bytes());
-        self.put(b"\",\"newOrderRespType\":\"ACK\",\"price\":\"");
-        self.amount(price, definition.price_scale, definition.price_places);
-        self.put(b"\",\"quantity\":\"");
-        self.amount(qty, definition.qty_scale, definition.qty_places);
-        self.put(b"\",\"recvWindow\":");
-        self.number(self.recv_window_ms);
-        if is_reduce_only {
-            self.put(b",\"reduceOnly\":\"true\"");
-        }
-        self.put(b",\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"side\":\"");
-        self.put(match side {
-            Side::Buy => b"BUY",
-            Side::Sell => b"SELL",
-        });
-        self.put(b"\",\"symbol\":\"");
-        self.put(definition.symbol.as_bytes());
-        self.put(b"\",\"timeInForce\":\"");
-        self.put(match time_in_force {
-            TimeInForce::Gtc => b"GTC",
-            TimeInForce::Ioc => b"IOC",
-            TimeInForce::Fok => b"FOK",
-            TimeInForce::Gtx => b"GTX",
-        });
-        self.put(b"\"");
-    }
-
-    fn cancel(&mut self, definition: &InstrumentDefinition, id: &ClientOrderId) {
-        self.put(b"{\"id\":\"c");
-        self.put(id.as_bytes());
-        self.put(b"\",\"method\":\"order.cancel\",\"params\":{\"origClientOrderId\":\"");
-        self.put(id.as_bytes());
-        self.put(b"\",\"recvWindow\":");
-        self.number(self.recv_window_ms);
-        self.put(b",\"symbol\":\"");
-        self.put(definition.symbol.as_bytes());
-        self.put(b"\"");
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        debug_assert!(self.bytes.len() + bytes.len() <= REQUEST_BYTES_MAX, "a request fits its buffer");
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn number(&mut self, value: u64) {
-        self.amount(value as i64, 0, 0);
+    #[inline(always)]
+    fn number(&mut self, value: u64, places: usize) {
+        let Some((room, _)) = self.bytes[self.at..].split_first_chunk_mut::<{ digits::ROOM }>() else {
+            unreachable!("a request is far shorter than its buffer")
+        };
+        self.at += digits::write(value, places, room);
     }
 
     /// An amount of `10^-scale` units with `places` decimal places; the definition guarantees that the
     /// digits cut off are zeros for whatever lies on the grid.
+    #[inline(always)]
     fn amount(&mut self, value: i64, scale: u8, places: u8) {
-        let mut text = [0; decimal::TEXT_MAX];
-        let len = decimal::write(value / decimal::pow10(scale - places), places, &mut text);
-        self.put(&text[..len]);
+        let value = if scale == places { value } else { value / decimal::pow10(scale - places) };
+        self.number(value as u64, usize::from(places));
     }
 }
 
@@ -178,7 +227,7 @@ mod tests {
 
     fn text(request: &Request) -> String {
         let id = ClientOrderId::new(InstanceId::new("001").unwrap(), 1_700_000_000, 1);
-        let mut encoder = OrderEncoder::new(2000);
+        let mut encoder = OrderEncoder::new(2000, &[definition()]);
         String::from_utf8(encoder.encode(request, &definition(), &id, 1_702_555_533_821).to_vec()).unwrap()
     }
 
