@@ -3,6 +3,7 @@
 pub mod capture;
 mod cmd;
 pub mod demo;
+pub mod host;
 pub mod offline;
 pub mod supervisor;
 pub mod template;

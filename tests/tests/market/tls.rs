@@ -61,6 +61,9 @@ fn serve(
         while tls.wants_write() {
             tls.write_tls(&mut tcp)?;
         }
+        // Closing with unread bytes would reset the connection before the other side has read the end.
+        tcp.shutdown(std::net::Shutdown::Write)?;
+        while tcp.read(&mut [0; 1024]).is_ok_and(|bytes| bytes > 0) {}
         Ok(())
     })
 }
@@ -93,6 +96,7 @@ fn data_and_key_updates_pass_between_us_and_rustls() {
         assert_eq!(echo, message, "round {round}");
     }
     assert_eq!(tls.read(&mut tcp, &mut [0; 10]).unwrap(), 0, "closed in order");
+    drop(tcp);
     server.join().unwrap().unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! Sub-commands, one file a group.
 
 mod demo;
+mod host;
 mod offline;
 mod operate;
 mod process;
@@ -50,6 +51,12 @@ enum Command {
     Journal(offline::JournalArguments),
     /// Run a session again from its journal and compare every order
     Replay(offline::ReplayArguments),
+    /// The host's checklist for low latency; changes nothing
+    Doctor(host::DoctorArguments),
+    /// Gaps that a thread which only reads the clock sees, a core each
+    Jitter(host::JitterArguments),
+    /// Counters, latencies, rings and lanes of a session, read-only
+    Top(host::TopArguments),
 }
 
 /// Runs a command.
@@ -73,6 +80,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),
         Some(Command::Replay(a)) => offline::replay(&a),
+        Some(Command::Doctor(a)) => host::doctor(&a),
+        Some(Command::Jitter(a)) => host::jitter(&a),
+        Some(Command::Top(a)) => host::top(&a),
     }
 }
 
