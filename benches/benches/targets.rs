@@ -1,6 +1,7 @@
 //! Every component beside its peers: `cargo bench -p benches --features peers`. Rows may be named.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
+#![expect(unsafe_code, reason = "a plain store into mapped memory is what the journal is compared with")]
 
 use benches::{
     Contender, Mode, Target,
@@ -8,11 +9,14 @@ use benches::{
     peers::{AggTrade, Combined, Depth, Ticker},
     title,
 };
+use memmap2::MmapOptions;
 use serde::de::DeserializeOwned;
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     hint::black_box,
     io::{self, Read, Write},
+    path::PathBuf,
 };
 use tickpath_hotpath::{
     book::Book,
@@ -189,31 +193,54 @@ fn book(mode: Mode, frames: &Frames) {
     }
 }
 
+/// Appends to a lane beside plain stores that walk memory of the same kind and size. A round stays within the
+/// segments that were zeroed before it, as the helper thread sees to in a session.
 fn journal(mode: Mode) {
     let row = "journal append 64 B";
-    let dir = std::env::temp_dir().join(format!("tickpath-bench-{}", std::process::id()));
+    let dir = PathBuf::from("/dev/shm").join(format!("tickpath-bench-{}", std::process::id()));
     if !mode.wants(row) || std::fs::create_dir_all(&dir).is_err() {
         return;
     }
-    let spec = LaneSpec { session: 1, lane: 0, name: "bench".into(), segment_bytes: 1 << 20, segments: 64 };
-    if let Ok(mut lane) = Lane::create(&dir, spec, "") {
+    const CALLS: u64 = 8_000;
+    let spec = |lane, name: &str| LaneSpec {
+        session: 1,
+        lane,
+        name: name.into(),
+        segment_bytes: 1 << 20,
+        segments: 8,
+    };
+    let lanes = Lane::create(&dir, spec(0, "bench"), "")
+        .and_then(|a| Ok((a, Lane::create(&dir, spec(1, "plain"), "")?)));
+    if let Ok((mut lane, plain)) = lanes {
         let shared = lane.shared();
-        let mut memory = vec![0_u8; 1 << 20];
-        let store = Contender::new("64 B store", || {
-            for i in 0..8_000_usize {
-                let at = (i * 64) % memory.len();
-                memory[at..at + 64].copy_from_slice(&black_box([7_u8; 64]));
-            }
-            8_000
-        });
-        let ours = Contender::new("ours", || {
-            for _ in 0..8_000 {
-                let _ = black_box(lane.append(Kind::Timer, Class::Audit, 1, Cause::NONE, &[&[7; 64]]));
-            }
-            shared.reclaim(lane.position());
-            8_000
-        });
-        mode.compare(row, ours, vec![(store, Target::Within(2.2))]);
+        let path = dir.join("lane-01-plain");
+        drop(plain);
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        let map = file.and_then(|file| MmapOptions::new().map_raw(&file));
+        if let Ok(map) = map {
+            let mut at = 0;
+            let position = Cell::new(0);
+            let ours = Contender::new("ours", || {
+                for i in 0..CALLS {
+                    let _ = black_box(lane.append(Kind::Timer, Class::Audit, i, Cause::NONE, &[&[7; 64]]));
+                }
+                position.set(lane.position());
+                CALLS
+            })
+            .before(|| {
+                shared.reclaim(position.get());
+            });
+            let store = Contender::new("64 B store, same memory", || {
+                for i in 0..CALLS {
+                    at = (at + 104) % (7 << 20);
+                    let record = black_box([i; 8]);
+                    // SAFETY: the mapping is longer than any position, and nobody else uses it.
+                    unsafe { map.as_mut_ptr().add(at).cast::<[u64; 8]>().write_unaligned(record) };
+                }
+                CALLS
+            });
+            mode.compare(row, ours, vec![(store, Target::Within(2.2))]);
+        }
     }
     let _ = std::fs::remove_dir_all(&dir);
 }

@@ -15,12 +15,19 @@ const ROUNDS: usize = 15;
 pub struct Contender<'a> {
     name: &'static str,
     batch: Box<dyn FnMut() -> u64 + 'a>,
+    before: Box<dyn FnMut() + 'a>,
 }
 
 impl<'a> Contender<'a> {
     /// A contender.
     pub fn new(name: &'static str, batch: impl FnMut() -> u64 + 'a) -> Self {
-        Self { name, batch: Box::new(batch) }
+        Self { name, batch: Box::new(batch), before: Box::new(|| {}) }
+    }
+
+    /// Something to be done before every batch, outside of the time.
+    pub fn before(mut self, before: impl FnMut() + 'a) -> Self {
+        self.before = Box::new(before);
+        self
     }
 }
 
@@ -62,6 +69,7 @@ impl Mode {
         let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
         for round in 0..=rounds {
             for (contender, times) in contenders.iter_mut().zip(&mut times) {
+                (contender.before)();
                 let start = Instant::now();
                 let items = black_box((contender.batch)());
                 // The first round warms caches and branch predictors.

@@ -11,6 +11,7 @@
 
 mod api;
 mod autobahn;
+mod calls;
 mod crash;
 mod demo;
 mod faults;

@@ -111,7 +111,7 @@ impl OrderEncoder {
         venue_ms: u64,
     ) -> &[u8] {
         let first = definition.instrument as usize * TAILS;
-        if self.tails.len() < first + TAILS {
+        if self.tails.get(first).is_none_or(Vec::is_empty) {
             // Only after an encoder was read back from a file.
             self.prepare(definition);
         }
@@ -238,6 +238,21 @@ mod tests {
         qty: 140,
         is_reduce_only: true,
     };
+
+    #[test]
+    fn an_encoder_read_back_writes_the_same_for_every_instrument() {
+        let second = InstrumentDefinition { instrument: 1, ..definition() };
+        let all = [definition(), second];
+        let id = ClientOrderId::new(InstanceId::new("001").unwrap(), 1_700_000_000, 1);
+        let mut encoder = OrderEncoder::new(2000, &all);
+        let mut again: OrderEncoder =
+            serde_json::from_str(&serde_json::to_string(&encoder).unwrap()).unwrap();
+        for definition in [&all[1], &all[0]] {
+            let text = again.encode(&PLACE, definition, &id, 1).to_vec();
+            assert_eq!(text, encoder.encode(&PLACE, definition, &id, 1));
+            assert!(text.ends_with(b"\"timestamp\":1,\"type\":\"LIMIT\"}}"));
+        }
+    }
 
     #[test]
     fn an_order_is_json_with_sorted_parameters_and_the_venues_decimals() {
