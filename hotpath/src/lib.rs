@@ -11,6 +11,7 @@ pub mod market;
 pub mod message;
 pub mod net;
 pub mod order;
+pub mod pages;
 pub mod pipeline;
 pub mod risk;
 pub mod session;

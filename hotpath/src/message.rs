@@ -57,6 +57,18 @@ pub enum OutcomeBody {
     },
 }
 
+impl Default for Outcome {
+    fn default() -> Self {
+        Self { number: 0, instrument: 0, body: OutcomeBody::Position { qty: 0 } }
+    }
+}
+
+impl Default for EngineMessage {
+    fn default() -> Self {
+        Self { number: 0, decided_ns: 0, body: EngineBody::Mark { instrument: 0, price_e8: 0 } }
+    }
+}
+
 /// A message of a gateway, numbered from 1 without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -79,6 +91,12 @@ pub struct AccountMessage {
     pub len: u16,
     /// The record's payload.
     pub payload: [u8; Self::PAYLOAD_MAX],
+}
+
+impl Default for AccountMessage {
+    fn default() -> Self {
+        Self { cause: Cause::NONE, kind: 0, len: 0, payload: [0; Self::PAYLOAD_MAX] }
+    }
 }
 
 impl AccountMessage {

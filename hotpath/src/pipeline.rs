@@ -12,9 +12,10 @@ use crate::{
     live::{EngineStage, EventRing, EventSender, GatewayStage},
     message::EngineMessage,
     net::{affinity, wait::Waiter},
+    pages,
     stage::feed::FeedStage,
 };
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Consumer, Producer};
 use std::{
     io,
     sync::{
@@ -165,7 +166,7 @@ fn spread(config: &[Thread], stages: Stages) -> Vec<(Thread, Body)> {
     let (mut feed, mut engine, mut gateway) = (Some(stages.feed), Some(stages.engine), Some(stages.gateway));
     let (sender, ring) = crate::live::event_ring();
     let (mut sender, mut ring) = (Some(sender), Some(ring));
-    let (producer, consumer) = RingBuffer::new(MESSAGES);
+    let (producer, consumer) = pages::ring(MESSAGES, EngineMessage::default());
     let (mut producer, mut consumer) = (Some(producer), Some(consumer));
     let body = |thread: &Thread| {
         Some(match thread.stages.as_slice() {

@@ -1,6 +1,8 @@
 //! A set of small numbers as a tree of bits: insertion, removal and the highest or lowest member in as many steps
 //! as the tree has levels.
 
+use crate::pages;
+
 /// Levels of the tree; each has 64 times fewer words than the one below.
 const LEVELS: usize = 3;
 
@@ -15,7 +17,7 @@ impl BitSet {
     pub(super) const BOUND: usize = 1 << (6 * LEVELS);
 
     pub(super) fn new() -> Self {
-        Self { levels: [0, 1, 2].map(|level| vec![0; Self::BOUND >> (6 * (level + 1))]) }
+        Self { levels: [0, 1, 2].map(|level| pages::zeros(Self::BOUND >> (6 * (level + 1)))) }
     }
 
     pub(super) fn insert(&mut self, number: usize) {

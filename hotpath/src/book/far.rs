@@ -1,6 +1,7 @@
 //! Levels far from the touch: a table with open addressing, keyed so that a venue cannot choose prices that
 //! collide, and deletion that moves entries back instead of leaving marks.
 
+use crate::pages;
 use std::hash::{BuildHasher, RandomState};
 
 /// Most levels of a table; it has twice as many slots.
@@ -21,7 +22,7 @@ pub(super) struct FarLevels {
 impl FarLevels {
     pub(super) fn new() -> Self {
         let seed = RandomState::new().hash_one(0_u8) | 1;
-        Self { keys: vec![0; SLOTS], quantities: vec![0; SLOTS], seed, len: 0 }
+        Self { keys: pages::zeros(SLOTS), quantities: pages::zeros(SLOTS), seed, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,7 +10,7 @@ use super::{
     divisor::Divisor,
     far::{FAR_MAX, FarLevels},
 };
-use crate::market::Level;
+use crate::{market::Level, pages};
 
 /// Keys of a page.
 const PAGE: usize = 512;
@@ -24,15 +24,19 @@ const KEYS: u64 = (BitSet::BOUND * PAGE) as u64;
 const OFF_TICK_MAX: usize = 1024;
 
 /// Adjacent keys: quantities, 0 where there is no level, and a bit for each that is one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Page {
     bits: [u64; WORDS],
     cells: [i64; PAGE],
 }
 
-impl Page {
-    const EMPTY: Self = Self { bits: [0; WORDS], cells: [0; PAGE] };
+impl Default for Page {
+    fn default() -> Self {
+        Self { bits: [0; WORDS], cells: [0; PAGE] }
+    }
+}
 
+impl Page {
     fn levels(&self) -> u16 {
         self.bits.iter().map(|word| word.count_ones() as u16).sum()
     }
@@ -78,17 +82,17 @@ impl Side {
             tick: Divisor::new(tick_units),
             tick_units: tick_units.max(1),
             flip: if is_bid { 0 } else { (KEYS - 1) as u32 },
-            slots: vec![0; BitSet::BOUND].into_boxed_slice(),
+            slots: pages::zeros(BitSet::BOUND).into_boxed_slice(),
             numbers: [0; POOL],
             used: 1,
-            pool: vec![Page::EMPTY; POOL].into_boxed_slice(),
+            pool: pages::zeros(POOL).into_boxed_slice(),
             farthest: 0,
             pages: BitSet::new(),
             far: FarLevels::new(),
             far_max: far_max.clamp(1, FAR_MAX),
-            far_counts: vec![0; BitSet::BOUND],
+            far_counts: pages::zeros(BitSet::BOUND),
             far_pages: BitSet::new(),
-            off_tick: Vec::with_capacity(OFF_TICK_MAX),
+            off_tick: pages::room(OFF_TICK_MAX),
             best: 0,
             top: Level::default(),
             overflows: 0,
@@ -356,7 +360,7 @@ impl Side {
     pub(super) fn clear(&mut self) {
         for slot in 1..self.used {
             self.slots[self.numbers[slot] as usize] = 0;
-            self.pool[slot] = Page::EMPTY;
+            self.pool[slot] = Page::default();
         }
         while let Some(number) = self.pages.highest() {
             self.pages.remove(number);

@@ -6,7 +6,10 @@
 //! snapshot meets them.
 
 use super::{Book, Top};
-use crate::market::{Level, MarketEvent, MarketHeader};
+use crate::{
+    market::{Level, MarketEvent, MarketHeader},
+    pages,
+};
 use serde::{Deserialize, Serialize};
 
 /// Diffs kept while a snapshot is awaited.
@@ -93,8 +96,8 @@ impl SyncedBook {
             phase: Phase::Buffering,
             last_update_id: 0,
             epoch: 0,
-            buffered: Vec::with_capacity(BUFFERED_DIFFS_MAX),
-            buffered_levels: Vec::with_capacity(BUFFERED_LEVELS_MAX),
+            buffered: pages::room(BUFFERED_DIFFS_MAX),
+            buffered_levels: pages::room(BUFFERED_LEVELS_MAX),
         }
     }
 

@@ -9,8 +9,9 @@ use files::{FileParts, SharedFiles, install_panic_hook};
 use crate::{
     guard,
     live::{EngineStage, EventRing, GatewayLinks, GatewayParts, GatewayStage, OrderSigner, event_ring},
-    message::{Ask, Outcome},
+    message::{AccountMessage, Ask, Outcome},
     net::affinity,
+    pages,
     pipeline::{self, HotThreads, Stages},
     session::{
         Session, SessionParts, SessionRings,
@@ -219,10 +220,10 @@ struct EngineRings {
 impl Rings {
     fn new() -> Self {
         let (snapshots, snapshot_ring) = event_ring();
-        let (outcomes, outcomes_taken) = RingBuffer::new(pipeline::OUTCOMES);
-        let (account, account_taken) = RingBuffer::new(pipeline::ACCOUNT_MESSAGES);
-        let (engine_asks, engine_asked) = RingBuffer::new(pipeline::ASKS);
-        let (gateway_asks, gateway_asked) = RingBuffer::new(pipeline::ASKS);
+        let (outcomes, outcomes_taken) = pages::ring(pipeline::OUTCOMES, Outcome::default());
+        let (account, account_taken) = pages::ring(pipeline::ACCOUNT_MESSAGES, AccountMessage::default());
+        let (engine_asks, engine_asked) = pages::ring(pipeline::ASKS, Ask::CatchUp);
+        let (gateway_asks, gateway_asked) = pages::ring(pipeline::ASKS, Ask::CatchUp);
         let (feed_links, feed_incoming) = RingBuffer::new(pipeline::LINKS);
         let (feed_outgoing, feed_dead) = RingBuffer::new(pipeline::LINKS);
         let (gateway_links, gateway_incoming) = RingBuffer::new(pipeline::LINKS);

@@ -2,9 +2,10 @@
 
 use crate::{
     market::{EVENT_SLOTS_MAX, HEADER_SLOTS, LEVELS_MAX, Level, MarketEvent, MarketHeader, Slot},
+    pages,
     stage::feed::EventSink,
 };
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Consumer, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Slots of a ring: two of the largest events, so that one can wait while another is written.
@@ -14,8 +15,8 @@ const _: () = assert!(EVENT_RING_SLOTS >= 2 * EVENT_SLOTS_MAX, "a frame crosses 
 
 /// A ring of market events. Full: the event is refused whole and counted by the sender.
 pub fn event_ring() -> (EventSender, EventRing) {
-    let (producer, consumer) = RingBuffer::new(EVENT_RING_SLOTS);
-    (EventSender { producer }, EventRing { consumer, levels: vec![Level::default(); LEVELS_MAX] })
+    let (producer, consumer) = pages::ring(EVENT_RING_SLOTS, Slot::default());
+    (EventSender { producer }, EventRing { consumer, levels: pages::zeros(LEVELS_MAX) })
 }
 
 /// The writing end.

@@ -2,9 +2,12 @@
 //! masked sends, no allocation.
 
 use super::tls::TlsStream;
-use crate::wire::{
-    text::Text,
-    ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
+use crate::{
+    pages,
+    wire::{
+        text::Text,
+        ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
+    },
 };
 use std::{
     io::{self, Read, Write},
@@ -91,7 +94,12 @@ impl Connection {
         let mut buffer = FrameBuffer::new(caps);
         buffer.space()[..early.len()].copy_from_slice(early);
         buffer.filled(early.len());
-        Self { transport, buffer, out: vec![0; SEND_BYTES_MAX + HEADER_BYTES_MAX], mask_state: mask_seed | 1 }
+        Self {
+            transport,
+            buffer,
+            out: pages::zeros(SEND_BYTES_MAX + HEADER_BYTES_MAX),
+            mask_state: mask_seed | 1,
+        }
     }
 
     /// Descriptor to wait on.

@@ -1,6 +1,9 @@
 //! TLS under a connection: rustls's handshake, blocking and cold, then records with its keys on the hot thread.
 
-use crate::wire::tls::{KeySchedule, Keys, OVERHEAD, Received, Records, TlsError};
+use crate::{
+    pages,
+    wire::tls::{KeySchedule, Keys, OVERHEAD, Received, Records, TlsError},
+};
 use rustls::{
     ClientConfig, Error,
     client::{ClientConnectionData, UnbufferedClientConnection},
@@ -62,7 +65,7 @@ impl TlsStream {
         Ok(Self {
             records: Records::new(receive, send, Box::new(schedule), &incoming),
             plain: 0..0,
-            out: vec![0; WRITE_MAX + 2 * OVERHEAD + 8],
+            out: pages::zeros(WRITE_MAX + 2 * OVERHEAD + 8),
             is_closed: false,
         })
     }

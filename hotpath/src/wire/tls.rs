@@ -4,6 +4,7 @@
 //! built where it is sent from, so that the steady state allocates nothing. Key updates ask the schedule of the
 //! handshake for the next keys.
 
+use crate::pages;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use rustls::ConnectionTrafficSecrets;
 use std::ops::Range;
@@ -149,7 +150,7 @@ pub struct Records {
 impl Records {
     /// Records with these keys; `early` was received with the end of the handshake.
     pub fn new(receive: Keys, send: Keys, schedule: Box<dyn KeySchedule>, early: &[u8]) -> Self {
-        let mut bytes = vec![0; (2 * RECORD_MAX).max(early.len() + RECORD_MAX)];
+        let mut bytes = pages::zeros((2 * RECORD_MAX).max(early.len() + RECORD_MAX));
         bytes[..early.len()].copy_from_slice(early);
         Self { bytes, start: 0, end: early.len(), receive, send, schedule, owes_key_update: false }
     }

@@ -4,6 +4,7 @@
 //! Only a fragmented message is moved, to join its parts.
 
 use super::text::{PADDING, Text};
+use crate::pages;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -126,7 +127,7 @@ impl FrameBuffer {
     /// A buffer for frames and messages within the caps.
     pub fn new(caps: Caps) -> Self {
         let payloads = caps.message_bytes + 2 * caps.frame_bytes;
-        let bytes = vec![0; payloads + 2 * HEADER_BYTES_MAX + PADDING];
+        let bytes = pages::zeros(payloads + 2 * HEADER_BYTES_MAX + PADDING);
         Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, caps }
     }
 

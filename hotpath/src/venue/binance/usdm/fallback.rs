@@ -19,7 +19,7 @@ type Node<'t> = Value<'t, 't>;
 impl Fallback {
     pub(super) fn new(bytes_max: usize) -> Self {
         let tape = Tape(Vec::with_capacity(bytes_max / 4));
-        Self { text: Vec::with_capacity(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
+        Self { text: crate::pages::room(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
     }
 
     /// Parses `text` and hands the root to `read`.

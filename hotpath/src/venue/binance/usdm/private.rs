@@ -106,7 +106,7 @@ impl PrivateDecoder {
     /// A decoder for frames up to `bytes_max`.
     pub fn new(bytes_max: usize) -> Self {
         let tape = Tape(Vec::with_capacity(bytes_max / 4));
-        Self { text: Vec::with_capacity(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
+        Self { text: crate::pages::room(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
     }
 
     /// Decodes one frame.

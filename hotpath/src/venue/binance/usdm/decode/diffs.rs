@@ -12,6 +12,7 @@
 use super::{Event, units::Units};
 use crate::{
     market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
+    pages,
     wire::{
         simd::{Kernel, Literal, Proof, Rows},
         text::Text,
@@ -82,7 +83,7 @@ impl Diffs {
             integer_proof: Proof::new([integers.proof(); 4]),
             integers,
             tail,
-            quotes: vec![0; QUOTES_MAX + 64],
+            quotes: pages::zeros(QUOTES_MAX + 64),
         }
     }
 

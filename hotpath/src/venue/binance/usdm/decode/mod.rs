@@ -15,6 +15,7 @@ mod walk;
 use super::fallback::Fallback;
 use crate::{
     market::{LEVELS_MAX, Level, MarketEvent, MarketHeader},
+    pages,
     wire::{
         simd::Isa,
         text::{PADDING, Text},
@@ -74,7 +75,7 @@ struct Event {
 
 impl Event {
     fn with_room(levels: usize) -> Self {
-        Self { header: MarketHeader::default(), levels: Vec::with_capacity(levels) }
+        Self { header: MarketHeader::default(), levels: pages::room(levels) }
     }
 
     /// Room for two levels, as the kernels store them.
@@ -112,7 +113,7 @@ impl MarketDecoder {
             event: Event::with_room(Vectors::levels_room()),
             vectors: Vectors::new(isa, instruments),
             fallback: Fallback::new(frame_bytes_max),
-            padded: Vec::with_capacity(frame_bytes_max + PADDING),
+            padded: pages::room(frame_bytes_max + PADDING),
             walks: 0,
             fallbacks: 0,
         }
