@@ -10,7 +10,14 @@ use benches::{
     title,
 };
 use memmap2::MmapOptions;
+#[cfg(feature = "peers")]
+use rustls::{
+    ConnectionTrafficSecrets,
+    crypto::cipher::{AeadKey, Iv},
+};
 use serde::de::DeserializeOwned;
+#[cfg(feature = "peers")]
+use std::cell::RefCell;
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -18,6 +25,8 @@ use std::{
     io::{self, Read, Write},
     path::PathBuf,
 };
+#[cfg(feature = "peers")]
+use tickpath_hotpath::wire::tls::{KeySchedule, Keys, OVERHEAD, Records, TlsError};
 use tickpath_hotpath::{
     book::Book,
     market::{Level, MarketHeader},
@@ -334,6 +343,109 @@ fn framing(mode: Mode, frames: &Frames) {
     mode.compare(row, ours, vec![(memcpy, Target::Within(2.5)), (tungstenite, Target::Faster(8.0))]);
 }
 
+/// Nobody updates keys here.
+#[cfg(feature = "peers")]
+struct NoUpdates;
+
+#[cfg(feature = "peers")]
+impl KeySchedule for NoUpdates {
+    fn next_receive(&mut self) -> Result<Keys, TlsError> {
+        Err(TlsError::KeyUpdate("not in a bench".into()))
+    }
+
+    fn next_send(&mut self) -> Result<Keys, TlsError> {
+        Err(TlsError::KeyUpdate("not in a bench".into()))
+    }
+}
+
+#[cfg(feature = "peers")]
+fn secrets() -> ConnectionTrafficSecrets {
+    ConnectionTrafficSecrets::Aes256Gcm { key: AeadKey::from([7; 32]), iv: Iv::from([9; 12]) }
+}
+
+#[cfg(feature = "peers")]
+fn records() -> Records {
+    let keys = || match Keys::new(0, &secrets()) {
+        Ok(keys) => keys,
+        Err(error) => unreachable!("{error}"),
+    };
+    Records::new(keys(), keys(), Box::new(NoUpdates), &[])
+}
+
+/// Records of a market frame in and of an order out, beside the same cipher on the same bytes.
+#[cfg(feature = "peers")]
+fn tls(mode: Mode) {
+    const CALLS: u64 = 4_000;
+    const IN: usize = 300;
+    const OUT: usize = 280;
+    let bare = |algorithm: &'static aws_lc_rs::aead::Algorithm| match aws_lc_rs::aead::UnboundKey::new(
+        algorithm, &[7; 32],
+    ) {
+        Ok(key) => aws_lc_rs::aead::LessSafeKey::new(key),
+        Err(error) => unreachable!("{error}"),
+    };
+    let key = bare(&aws_lc_rs::aead::AES_256_GCM);
+    let nonce = |i: u64| {
+        let mut bytes = [9; 12];
+        bytes[4..].copy_from_slice(&i.to_be_bytes());
+        aws_lc_rs::aead::Nonce::assume_unique_for_key(bytes)
+    };
+    let aad = || aws_lc_rs::aead::Aad::from([23, 3, 3, 1, 61]);
+    if mode.wants("TLS record out, 280 B") {
+        let mut out = vec![0; OUT + 64];
+        let sender = RefCell::new(records());
+        let ours = Contender::new("ours", || {
+            for _ in 0..CALLS {
+                black_box(sender.borrow_mut().seal(black_box(&[7; OUT]), &mut out).ok());
+            }
+            CALLS
+        })
+        .before(|| *sender.borrow_mut() = records());
+        let mut plain = vec![7_u8; OUT + 1];
+        let peer = Contender::new("bare AES-256-GCM, aws-lc-rs", || {
+            for i in 0..CALLS {
+                black_box(key.seal_in_place_separate_tag(nonce(i), aad(), &mut plain).is_ok());
+            }
+            CALLS
+        });
+        mode.compare("TLS record out, 280 B", ours, vec![(peer, Target::Within(1.25))]);
+    }
+    if mode.wants("TLS record in, 300 B") {
+        let mut sender = records();
+        let mut wire = vec![vec![0; IN + OVERHEAD]; CALLS as usize];
+        for record in &mut wire {
+            assert!(sender.seal(&[7; IN], record).is_ok_and(|bytes| bytes == Some(IN + OVERHEAD)));
+        }
+        let receiver = RefCell::new(records());
+        let ours = Contender::new("ours, copy into the buffer included", || {
+            let mut receiver = receiver.borrow_mut();
+            for record in &wire {
+                receiver.space()[..record.len()].copy_from_slice(record);
+                receiver.filled(record.len());
+                let found = receiver.next_received();
+                assert!(matches!(found, Ok(Some(_))), "{found:?}");
+            }
+            CALLS
+        })
+        .before(|| *receiver.borrow_mut() = records());
+        let mut sealed: Vec<Vec<u8>> = Vec::new();
+        for i in 0..CALLS {
+            let mut bytes = vec![7_u8; IN + 1];
+            assert!(key.seal_in_place_append_tag(nonce(i), aad(), &mut bytes).is_ok());
+            sealed.push(bytes);
+        }
+        let mut scratch = vec![0; IN + 17];
+        let peer = Contender::new("bare AES-256-GCM, aws-lc-rs", || {
+            for (i, record) in sealed.iter().enumerate() {
+                scratch.copy_from_slice(record);
+                assert!(key.open_in_place(nonce(i as u64), aad(), &mut scratch).is_ok());
+            }
+            CALLS
+        });
+        mode.compare("TLS record in, 300 B", ours, vec![(peer, Target::Within(1.25))]);
+    }
+}
+
 /// An order's canonical text and its masked frame.
 fn order_text(mode: Mode) {
     let row = "order text + masked frame";
@@ -398,5 +510,7 @@ fn main() {
     framing(mode, &frames.of("@bookTicker"));
     book(mode, &frames);
     order_text(mode);
+    #[cfg(feature = "peers")]
+    tls(mode);
     journal(mode);
 }
