@@ -1,0 +1,127 @@
+//! Instructions of the hot path's pieces, counted by callgrind: the same on every run, whatever else the machine
+//! does. Valgrind shows no AVX-512, so these are the AVX2 paths. More than three percent above the baseline fails.
+//!
+//! `cargo bench -p benches --bench instructions` needs valgrind and gungraun-runner of the same version. A new
+//! compiler, see [`baseline`], gets new baselines in a commit of its own.
+
+#![expect(missing_docs, unused_qualifications, reason = "in what the macros expand to")]
+
+use benches::capture::{AGG_TRADE, Frames, definition};
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use std::hint::black_box;
+use tickpath_hotpath::{
+    book::Book,
+    market::Level,
+    venue::{MarketDecoder, OrderEncoder, Request},
+    wire::{
+        text::Text,
+        ws::{ClientFrame, encode_masked},
+    },
+};
+use tickpath_shared::types::{ClientOrderId, InstanceId, Side, TimeInForce};
+
+/// Instructions of a whole benchmark, by rustc 1.95.0; `.ci/run` compares with no other.
+mod baseline {
+    pub(super) const TICKER: u64 = 328_709;
+    pub(super) const AGG_TRADE: u64 = 381_709;
+    pub(super) const DEPTH: u64 = 1_958_750;
+    pub(super) const BOOK: u64 = 67_094;
+    pub(super) const ORDER: u64 = 773_662;
+}
+
+/// Messages of a benchmark.
+const MESSAGES: usize = 1_000;
+
+fn gate(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut tool = Callgrind::default();
+    tool.hard_limits([(EventKind::Ir, instructions + instructions * 3 / 100)]);
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(tool);
+    config
+}
+
+/// A decoder that has seen the frames once, so that nothing is learned while it is watched.
+fn decoder(frame: &str) -> (MarketDecoder, Frames) {
+    let frames = Frames::repeated(frame, MESSAGES);
+    let mut decoder = MarketDecoder::new(&[definition()], 1 << 16);
+    for frame in frames.iter().take(2) {
+        assert!(decoder.decode_bytes(frame.as_bytes()).is_ok());
+    }
+    (decoder, frames)
+}
+
+fn ticker() -> (MarketDecoder, Frames) {
+    decoder(benches::capture::SAMPLES[0])
+}
+
+fn depth() -> (MarketDecoder, Frames) {
+    decoder(benches::capture::SAMPLES[1])
+}
+
+fn agg_trade() -> (MarketDecoder, Frames) {
+    decoder(AGG_TRADE)
+}
+
+#[library_benchmark]
+#[bench::ticker(setup = ticker, config = gate(baseline::TICKER))]
+#[bench::agg_trade(setup = agg_trade, config = gate(baseline::AGG_TRADE))]
+#[bench::depth(setup = depth, config = gate(baseline::DEPTH))]
+fn decode((mut decoder, frames): (MarketDecoder, Frames)) -> MarketDecoder {
+    for (start, end) in frames.spans() {
+        if let Some(text) = Text::new(&frames.bytes()[start..], end - start) {
+            let _ = black_box(decoder.decode(text));
+        }
+    }
+    decoder
+}
+
+fn market() -> (Book, Vec<Level>) {
+    let mut book = Book::new(10, 65_536);
+    let levels: Vec<Level> = (0..1_000).map(|i| Level { price: 6_180_000 - i * 10, qty: 1 + i }).collect();
+    book.replace(&levels, &[]);
+    let changes = (0..MESSAGES as i64).map(|i| {
+        let step = (i * 1_103_515_245 + 12_345) & 0x7fff_ffff;
+        Level { price: 6_180_000 - (step % 3_000) * 10, qty: step % 7 }
+    });
+    (book, changes.collect())
+}
+
+#[library_benchmark]
+#[bench::changes(setup = market, config = gate(baseline::BOOK))]
+fn book((mut book, changes): (Book, Vec<Level>)) -> Book {
+    for change in changes {
+        book.apply(&[change], &[]);
+        black_box(book.top());
+    }
+    book
+}
+
+fn encoder() -> (OrderEncoder, ClientOrderId, Vec<u8>) {
+    let Ok(instance) = InstanceId::new("001") else { unreachable!("a constant") };
+    let id = ClientOrderId::new(instance, 1_700_000_000, 1);
+    (OrderEncoder::new(2_000, &[definition()]), id, vec![0; 2_048])
+}
+
+#[library_benchmark]
+#[bench::place(setup = encoder, config = gate(baseline::ORDER))]
+fn order((mut encoder, mut id, mut out): (OrderEncoder, ClientOrderId, Vec<u8>)) -> Vec<u8> {
+    let definition = definition();
+    for i in 0..MESSAGES as i64 {
+        id = id.successor();
+        let request = Request::Place {
+            side: Side::Buy,
+            time_in_force: TimeInForce::Ioc,
+            price: 6_180_020 + (i % 100) * 10,
+            qty: 14 + i % 50,
+            is_reduce_only: false,
+        };
+        let text = encoder.encode(&request, &definition, &id, 1_702_555_533_821);
+        black_box(encode_masked(ClientFrame::Text, text, [1, 2, 3, 4], &mut out));
+    }
+    out
+}
+
+library_benchmark_group!(name = hot_path, benchmarks = [decode, book, order]);
+main!(library_benchmark_groups = hot_path);
