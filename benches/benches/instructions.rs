@@ -26,17 +26,24 @@ use tickpath_shared::types::{ClientOrderId, InstanceId, Side, TimeInForce};
 mod baseline {
     pub(super) const TICKER: u64 = 328_709;
     pub(super) const AGG_TRADE: u64 = 381_709;
-    pub(super) const DEPTH: u64 = 1_958_750;
-    pub(super) const BOOK: u64 = 67_094;
+    pub(super) const DEPTH: u64 = 1_961_750;
+    pub(super) const BOOK: u64 = 76_179;
     pub(super) const ORDER: u64 = 773_662;
 }
 
 /// Messages of a benchmark.
 const MESSAGES: usize = 1_000;
 
+/// Most instructions that a single change of a book may take.
+const WORST_UPDATE: u64 = 60_000;
+
 fn gate(instructions: u64) -> LibraryBenchmarkConfig {
+    limit(instructions + instructions * 3 / 100)
+}
+
+fn limit(instructions: u64) -> LibraryBenchmarkConfig {
     let mut tool = Callgrind::default();
-    tool.hard_limits([(EventKind::Ir, instructions + instructions * 3 / 100)]);
+    tool.hard_limits([(EventKind::Ir, instructions)]);
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(tool);
     config
@@ -98,6 +105,25 @@ fn book((mut book, changes): (Book, Vec<Level>)) -> Book {
     book
 }
 
+/// A book that is full everywhere: dense pages near the touch, a level a page as far as the table reaches.
+fn full() -> Book {
+    let touch = 60_000_000;
+    let mut book = Book::new(1, 65_536);
+    let dense = (0..127 * 512).map(|i| touch - i);
+    let sparse = (1..=65_536).map(|i| touch - 127 * 512 - i * 512);
+    let levels: Vec<Level> = dense.chain(sparse).map(|price| Level { price, qty: 1 }).collect();
+    book.replace(&levels, &[]);
+    book
+}
+
+// The worst update: a new best price in a page of its own drives a dense page out into the full table.
+#[library_benchmark]
+#[bench::new_page(setup = full, config = limit(WORST_UPDATE))]
+fn worst_update(mut book: Book) -> Book {
+    book.apply(&[Level { price: 61_000_000, qty: 1 }], &[]);
+    book
+}
+
 fn encoder() -> (OrderEncoder, ClientOrderId, Vec<u8>) {
     let Ok(instance) = InstanceId::new("001") else { unreachable!("a constant") };
     let id = ClientOrderId::new(instance, 1_700_000_000, 1);
@@ -123,5 +149,5 @@ fn order((mut encoder, mut id, mut out): (OrderEncoder, ClientOrderId, Vec<u8>))
     out
 }
 
-library_benchmark_group!(name = hot_path, benchmarks = [decode, book, order]);
+library_benchmark_group!(name = hot_path, benchmarks = [decode, book, worst_update, order]);
 main!(library_benchmark_groups = hot_path);

@@ -32,74 +32,31 @@ pub struct Simulation {
     pub leg_timeout_ms: u64,
 }
 
+/// The file, with names in braces where a run's values go.
+const SIMULATION: &str = include_str!("simulation.toml");
+
 /// Text of the configuration file of a simulation.
 pub fn config_text(data: &DataDir, s: &Simulation) -> String {
     let tls = if s.authority.is_some() { "s" } else { "" };
-    let venue = s.venue;
-    let root = data.root().display();
-    let authority = s.authority.as_ref().map_or_else(String::new, |p| p.display().to_string());
     let key_kind = match s.key_kind {
         KeyKind::Ed25519 => "ed25519",
         KeyKind::Hmac => "hmac",
     };
-    let secret = secret_file(s.key_kind);
-    let Simulation { control, threads, overload, order_rate_max, leg_timeout_ms, .. } = s;
-    format!(
-        r#"# Simulation against the built-in venue simulator. Keys are explained in the README.
-[instance]
-id = "001"
-mode = "simulation"
-arm_at_start = true
-
-[venue]
-kind = "binance-usdm"
-rest_url = "http{tls}://{venue}"
-public_url = "ws{tls}://{venue}/public"
-market_url = "ws{tls}://{venue}/market"
-private_url = "ws{tls}://{venue}/private"
-order_url = "ws{tls}://{venue}/ws-fapi/v1"
-ca_file = "{authority}"
-key_kind = "{key_kind}"
-api_key_file = "{root}/secrets/api_key"
-api_secret_file = "{root}/secrets/{secret}"
-
-[[instrument]]
-symbol = "BTCUSDT"
-depth_stream = "depth@0ms"
-
-[[instrument]]
-symbol = "ETHUSDT"
-depth_stream = "depth@0ms"
-
-{threads}
-[pairs]
-is_enabled = true
-base = "ETHUSDT"
-hedge = "BTCUSDT"
-ratio = 1.0
-window = 60
-sample_ms = 100
-entry_z = 1.5
-exit_z = 0.3
-base_qty = "0.200"
-hedge_qty = "0.008"
-aggression_ticks = 3
-leg_timeout_ms = {leg_timeout_ms}
-
-[risk]
-collar_bps = 100
-order_notional_max = "2000"
-position_notional_max = "4000"
-order_rate_max = {order_rate_max}
-order_rate_window_ms = 10000
-
-[journal]
-overload = "{overload}"
-
-[control]
-bind = "{control}"
-"#
-    )
+    let values = [
+        ("tls", tls.to_owned()),
+        ("venue", s.venue.to_string()),
+        ("root", data.root().display().to_string()),
+        ("authority", s.authority.as_ref().map_or_else(String::new, |p| p.display().to_string())),
+        ("key_kind", key_kind.to_owned()),
+        ("secret", secret_file(s.key_kind).to_owned()),
+        ("control", s.control.to_string()),
+        ("threads", s.threads.clone()),
+        ("overload", s.overload.to_string()),
+        ("order_rate_max", s.order_rate_max.to_string()),
+        ("leg_timeout_ms", s.leg_timeout_ms.to_string()),
+    ];
+    let fill = |text: String, (name, value): (&str, String)| text.replace(&format!("{{{name}}}"), &value);
+    values.into_iter().fold(SIMULATION.to_owned(), fill)
 }
 
 fn secret_file(kind: KeyKind) -> &'static str {

@@ -4,7 +4,7 @@
 use crate::pages;
 use std::hash::{BuildHasher, RandomState};
 
-/// Most levels of a table; it has twice as many slots.
+/// Most levels of a table, but for a page that was just moved there; it has twice as many slots.
 pub(super) const FAR_MAX: usize = 65_536;
 
 const SLOTS: usize = 2 * FAR_MAX;

@@ -201,9 +201,7 @@ impl Side {
         let before = if qty == 0 { self.far.remove(key) } else { self.far.set(key, qty) };
         self.note(key, before, qty);
         self.count_far(number, i32::from(qty != 0) - i32::from(before != 0));
-        if self.far.len() > self.far_max {
-            self.drop_farthest();
-        }
+        self.trim();
     }
 
     fn count_far(&mut self, number: u32, change: i32) {
@@ -217,6 +215,7 @@ impl Side {
     }
 
     /// Puts a page into the pool with what the table has of it.
+    #[inline(never)]
     fn bring_in(&mut self, number: u32) {
         let slot = if self.used < POOL {
             self.used += 1;
@@ -266,12 +265,20 @@ impl Side {
             self.far_counts[number as usize] = count;
             self.far_pages.insert(number as usize);
         }
-        while self.far.len() > self.far_max {
+        self.trim();
+    }
+
+    /// Gives up one level of what the table holds beyond its limit. One an update is enough: a page that came in
+    /// at once took as many updates to fill as it has levels, so the table is never far above its limit.
+    fn trim(&mut self) {
+        if self.far.len() > self.far_max {
             self.drop_farthest();
         }
     }
 
     /// Gives up the level farthest from the touch.
+    #[cold]
+    #[inline(never)]
     fn drop_farthest(&mut self) {
         let Some(number) = self.far_pages.lowest() else { return };
         let first = (number << PAGE_BITS) as u32;

@@ -224,6 +224,14 @@ struct Frame<'f> {
     count: usize,
 }
 
+/// Update ids and time of a diff.
+struct Ids {
+    venue_ms: u64,
+    first: u64,
+    last: u64,
+    previous: u64,
+}
+
 /// Levels of one side, and where it ended.
 struct SideEnd {
     levels: usize,
@@ -317,16 +325,16 @@ impl Frame<'_> {
         at + self.tail.len() == self.text.len() && unsafe { K::matches(self.text.at(at), self.tail) }
     }
 
-    /// `E T s [ps] U u pu b a [st]`; `M` as for the ticker. At least sixteen quotes are there.
+    /// `E T s [ps] U u pu` up to the bracket of the bids; `M` is 4 with "ps" and its value, two pairs of quotes
+    /// more. At least sixteen quotes are there.
     #[inline(always)]
-    unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
-        let mut long = 0;
+    unsafe fn ids<K: Kernel, const M: usize>(&self, long: &mut usize) -> Option<(Ids, K::Bad)> {
         let first = self.quote(0).wrapping_sub(1);
-        let event_time = self.integer(self.stream.prefix.len(), first, &mut long);
-        let venue_time = self.bare(1, 2, &mut long);
-        let first_id = self.bare(7 + M, 8 + M, &mut long);
-        let last_id = self.bare(9 + M, 10 + M, &mut long);
-        let previous_id = self.bare(11 + M, 12 + M, &mut long);
+        let event_time = self.integer(self.stream.prefix.len(), first, long);
+        let venue_time = self.bare(1, 2, long);
+        let first_id = self.bare(7 + M, 8 + M, long);
+        let last_id = self.bare(9 + M, 10 + M, long);
+        let previous_id = self.bare(11 + M, 12 + M, long);
         let middle = self.quote(2) - 1;
         let is_shaped = self.has(first, b",\"T\":")
             & self.has(self.quote(8 + M) - 1, b",\"u\":")
@@ -336,14 +344,22 @@ impl Frame<'_> {
             if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
                 return None;
             }
-            let integers = self.integers;
-            let proof = self.integer_proof;
-            let rows = [integers; 4];
+            let rows = [self.integers; 4];
             let (mut ids, mut more) = ([0; 4], [0; 4]);
             let spans = [event_time, venue_time, first_id, last_id];
-            let bad_ids = self.numbers::<K>(spans, rows, proof, &mut ids);
-            let bad_more = self.numbers::<K>([previous_id; 4], rows, proof, &mut more);
-            let mut bad = K::merge(bad_ids, bad_more);
+            let bad = self.numbers::<K>(spans, rows, self.integer_proof, &mut ids);
+            let bad_more = self.numbers::<K>([previous_id; 4], rows, self.integer_proof, &mut more);
+            let [_, venue_ms, first, last] = ids.map(|id| id as u64);
+            Some((Ids { venue_ms, first, last, previous: more[0] as u64 }, K::merge(bad, bad_more)))
+        }
+    }
+
+    /// `E T s [ps] U u pu b a [st]`; `M` as for [`Self::ids`].
+    #[inline(always)]
+    unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
+        let mut long = 0;
+        unsafe {
+            let (ids, mut bad) = self.ids::<K, M>(&mut long)?;
             let mut off_tick = 0;
             let out: *mut Level = event.levels.as_mut_ptr();
             let start = self.quote(13 + M) + 3;
@@ -377,10 +393,10 @@ impl Frame<'_> {
                 instrument: self.stream.instrument,
                 bids: bids.levels as u16,
                 asks: asks.levels as u16,
-                first_update_id: ids[2] as u64,
-                last_update_id: ids[3] as u64,
-                previous_update_id: more[0] as u64,
-                venue_ms: ids[1] as u64,
+                first_update_id: ids.first,
+                last_update_id: ids.last,
+                previous_update_id: ids.previous,
+                venue_ms: ids.venue_ms,
                 off_tick,
                 ..MarketHeader::default()
             };
