@@ -102,93 +102,90 @@ fn levels(texts: &[(&str, u8)]) -> Option<Vec<i64>> {
     texts.iter().map(|(text, scale)| decimal::parse(text.as_bytes(), *scale).ok()).collect()
 }
 
+/// The event of a kind with these amounts, prices and quantities in turn.
+fn event(d: &InstrumentDefinition, kind: MarketKind, header: MarketHeader, texts: &[(&str, u8)]) -> Meaning {
+    let Some(amounts) = levels(texts).filter(|a| a.iter().all(|v| *v >= 0)) else { return Meaning::Refused };
+    let levels = amounts.chunks(2).map(|c| Level { price: c[0], qty: c.get(1).copied().unwrap_or(0) });
+    let header = MarketHeader { kind: kind as u16, instrument: d.instrument as u16, ..header };
+    Meaning::Event(header, levels.collect())
+}
+
+fn depth(data: &Depth, d: &InstrumentDefinition) -> Meaning {
+    let header = MarketHeader {
+        bids: data.b.len() as u16,
+        asks: data.a.len() as u16,
+        first_update_id: data.U,
+        last_update_id: data.u,
+        previous_update_id: data.pu,
+        venue_ms: data.T,
+        ..MarketHeader::default()
+    };
+    let pair = |(p, q): &'_ (String, String)| [(p.clone(), d.price_scale), (q.clone(), d.qty_scale)];
+    let texts: Vec<(String, u8)> = data.b.iter().chain(&data.a).flat_map(pair).collect();
+    let texts: Vec<(&str, u8)> = texts.iter().map(|(text, scale)| (text.as_str(), *scale)).collect();
+    event(d, MarketKind::Depth, header, &texts)
+}
+
+fn ticker(data: &Ticker, d: &InstrumentDefinition) -> Meaning {
+    let header = MarketHeader {
+        bids: 1,
+        asks: 1,
+        last_update_id: data.u,
+        venue_ms: data.T,
+        ..MarketHeader::default()
+    };
+    let (p, q) = (d.price_scale, d.qty_scale);
+    event(d, MarketKind::Ticker, header, &[(&data.b, p), (&data.B, q), (&data.a, p), (&data.A, q)])
+}
+
+fn trade(data: &Trade, d: &InstrumentDefinition) -> Meaning {
+    if data.X.as_ref().is_some_and(|class| class != "MARKET") {
+        return Meaning::Nothing;
+    }
+    let header = MarketHeader {
+        bids: u16::from(!data.m),
+        asks: u16::from(data.m),
+        last_update_id: data.t,
+        venue_ms: data.T,
+        ..MarketHeader::default()
+    };
+    event(d, MarketKind::Trade, header, &[(&data.p, d.price_scale), (&data.q, d.qty_scale)])
+}
+
+fn mark(data: &Mark, d: &InstrumentDefinition) -> Meaning {
+    let header = MarketHeader { bids: 1, venue_ms: data.E, ..MarketHeader::default() };
+    event(d, MarketKind::Mark, header, &[(&data.p, 8)])
+}
+
+/// Reads a frame as `T` and says what it means for its instrument.
+fn typed<T: for<'de> Deserialize<'de>>(
+    frame: &[u8],
+    definitions: &[InstrumentDefinition],
+    symbol: fn(&T) -> &str,
+    meaning: fn(&T, &InstrumentDefinition) -> Meaning,
+) -> Meaning {
+    let Ok(Of { data, .. }) = serde_json::from_slice::<Of<T>>(frame) else { return Meaning::Refused };
+    match definitions.iter().find(|d| d.symbol.as_str() == symbol(&data)) {
+        Some(definition) => meaning(&data, definition),
+        None => Meaning::Nothing,
+    }
+}
+
 fn reference(frame: &[u8], definitions: &[InstrumentDefinition]) -> Meaning {
     // Fields of no interest must be values too: typed reading skips over numbers that are out of range.
     if serde_json::from_slice::<serde_json::Value>(frame).is_err() {
         return Meaning::Refused;
     }
     let Ok(head) = serde_json::from_slice::<Head>(frame) else { return Meaning::Refused };
-    let is_partial = head
-        .stream
-        .split_once("@depth")
-        .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
-    if is_partial {
+    let rest = head.stream.split_once("@depth").map(|(_, rest)| rest);
+    if rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
         return Meaning::Nothing;
     }
-    let find = |symbol: &str| definitions.iter().find(|d| d.symbol.as_str() == symbol);
-    let event = |d: &InstrumentDefinition,
-                 kind: MarketKind,
-                 header: MarketHeader,
-                 amounts: Option<Vec<i64>>| {
-        let Some(amounts) = amounts.filter(|a| a.iter().all(|v| *v >= 0)) else { return Meaning::Refused };
-        let levels = amounts.chunks(2).map(|c| Level { price: c[0], qty: c.get(1).copied().unwrap_or(0) });
-        let header = MarketHeader { kind: kind as u16, instrument: d.instrument as u16, ..header };
-        Meaning::Event(header, levels.collect())
-    };
     match head.data.e.as_str() {
-        "depthUpdate" => {
-            let Ok(Of { data, .. }) = serde_json::from_slice::<Of<Depth>>(frame) else {
-                return Meaning::Refused;
-            };
-            let Some(d) = find(&data.s) else { return Meaning::Nothing };
-            let header = MarketHeader {
-                bids: data.b.len() as u16,
-                asks: data.a.len() as u16,
-                first_update_id: data.U,
-                last_update_id: data.u,
-                previous_update_id: data.pu,
-                venue_ms: data.T,
-                ..MarketHeader::default()
-            };
-            let texts: Vec<(&str, u8)> = data
-                .b
-                .iter()
-                .chain(&data.a)
-                .flat_map(|(p, q)| [(p.as_str(), d.price_scale), (q.as_str(), d.qty_scale)])
-                .collect();
-            event(d, MarketKind::Depth, header, levels(&texts))
-        }
-        "bookTicker" => {
-            let Ok(Of { data, .. }) = serde_json::from_slice::<Of<Ticker>>(frame) else {
-                return Meaning::Refused;
-            };
-            let Some(d) = find(&data.s) else { return Meaning::Nothing };
-            let header = MarketHeader {
-                bids: 1,
-                asks: 1,
-                last_update_id: data.u,
-                venue_ms: data.T,
-                ..MarketHeader::default()
-            };
-            let (p, q) = (d.price_scale, d.qty_scale);
-            let texts = [(&*data.b, p), (&*data.B, q), (&*data.a, p), (&*data.A, q)];
-            event(d, MarketKind::Ticker, header, levels(&texts))
-        }
-        "trade" | "aggTrade" => {
-            let Ok(Of { data, .. }) = serde_json::from_slice::<Of<Trade>>(frame) else {
-                return Meaning::Refused;
-            };
-            let Some(d) = find(&data.s) else { return Meaning::Nothing };
-            if data.X.is_some_and(|class| class != "MARKET") {
-                return Meaning::Nothing;
-            }
-            let header = MarketHeader {
-                bids: u16::from(!data.m),
-                asks: u16::from(data.m),
-                last_update_id: data.t,
-                venue_ms: data.T,
-                ..MarketHeader::default()
-            };
-            event(d, MarketKind::Trade, header, levels(&[(&data.p, d.price_scale), (&data.q, d.qty_scale)]))
-        }
-        "markPriceUpdate" => {
-            let Ok(Of { data, .. }) = serde_json::from_slice::<Of<Mark>>(frame) else {
-                return Meaning::Refused;
-            };
-            let Some(d) = find(&data.s) else { return Meaning::Nothing };
-            let header = MarketHeader { bids: 1, venue_ms: data.E, ..MarketHeader::default() };
-            event(d, MarketKind::Mark, header, levels(&[(&data.p, 8)]))
-        }
+        "depthUpdate" => typed::<Depth>(frame, definitions, |data| &data.s, depth),
+        "bookTicker" => typed::<Ticker>(frame, definitions, |data| &data.s, ticker),
+        "trade" | "aggTrade" => typed::<Trade>(frame, definitions, |data| &data.s, trade),
+        "markPriceUpdate" => typed::<Mark>(frame, definitions, |data| &data.s, mark),
         _ => Meaning::Nothing,
     }
 }
