@@ -17,8 +17,8 @@ find_python() {
 
 python=$(find_python)
 mkdir -p "$dir"
-"$python" -m virtualenv --version >/dev/null 2>&1 ||
-    "$python" -m pip install --quiet "virtualenv<20.22" >&2
-"$python" -m virtualenv --quiet "$dir/venv" >&2
+# Beside the suite, so that the interpreter's own packages stay as they are.
+"$python" -m pip install --quiet --target "$dir/virtualenv" "virtualenv<20.22" >&2
+PYTHONPATH="$dir/virtualenv" "$python" -m virtualenv --quiet "$dir/venv" >&2
 "$dir/venv/bin/pip" install --quiet "autobahntestsuite==25.10.1" >&2
 echo "$wstest"

@@ -396,7 +396,8 @@ impl Side {
     pub(super) fn trust_to(&mut self, price: i64) {
         let ticks = (price / self.tick_units) as u64;
         if ticks < KEYS {
-            self.trusted = ticks as u32 ^ self.flip;
+            // What was dropped on the way stays unknown.
+            self.trusted = self.trusted.max(ticks as u32 ^ self.flip);
         }
     }
 

@@ -1,10 +1,14 @@
 //! Integers and decimals as text, eight digits a step without a loop over them.
 
-/// Largest value that is written: sixteen digits.
-const VALUE_MAX: u64 = 10_000_000_000_000_000;
+use tickpath_shared::types::decimal;
+
+/// Below this the sixteen digits of two steps are enough; others take the general writer.
+const VALUE_MAX: i64 = 10_000_000_000_000_000;
+/// Most decimals that leave a digit before the point.
+const PLACES_MAX: u8 = 15;
 
 /// Room that a number needs, whatever its length.
-pub const ROOM: usize = 24;
+pub const ROOM: usize = decimal::TEXT_MAX;
 
 /// Eight digits of a number below 10^8, most significant first.
 #[inline(always)]
@@ -17,11 +21,14 @@ fn eight(value: u64) -> [u8; 8] {
     (tens + ((pairs - 10 * tens) << 8) + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// Writes a number of `10^-places` units with exactly `places` decimals and returns its length; at most sixteen
-/// digits are written, whatever lies above them is lost, so callers bound their values.
+/// Writes a number of `10^-places` units with exactly `places` decimals, as [`decimal::write`] does, and returns
+/// its length.
 #[inline]
-pub fn write(value: u64, places: usize, out: &mut [u8; ROOM]) -> usize {
-    debug_assert!(value < VALUE_MAX && places < 16, "{value} with {places} decimals");
+pub fn write(value: i64, places: u8, out: &mut [u8; ROOM]) -> usize {
+    if !(0..VALUE_MAX).contains(&value) || places > PLACES_MAX {
+        return decimal::write(value, places, out);
+    }
+    let (value, places) = (value as u64, usize::from(places));
     let mut digits = [b'0'; 16];
     digits[..8].copy_from_slice(&eight(value / 100_000_000 % 100_000_000));
     digits[8..].copy_from_slice(&eight(value % 100_000_000));
@@ -50,18 +57,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn assert_same(value: i64, places: u8) {
+        let (mut fast, mut general) = ([0; ROOM], [0; ROOM]);
+        let len = write(value, places, &mut fast);
+        let expected = decimal::write(value, places, &mut general);
+        assert_eq!(fast[..len], general[..expected], "{value} with {places} decimals");
+    }
+
     proptest! {
         #[test]
-        fn agrees_with_the_formatter(value in 0_u64..VALUE_MAX, shift in 0_u32..16, places in 0_usize..9) {
-            let value = value / 10_u64.pow(shift);
-            let scale = 10_u64.pow(places as u32);
-            let expected = match places {
-                0 => value.to_string(),
-                _ => format!("{}.{:0places$}", value / scale, value % scale),
-            };
-            let mut out = [0; ROOM];
-            let len = write(value, places, &mut out);
-            prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), expected);
+        fn agrees_with_the_general_writer(value: i64, shift in 0_u32..19, places in 0_u8..=18) {
+            assert_same(value / 10_i64.pow(shift), places);
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_at_the_edges() {
+        for value in [0, 1, 9, VALUE_MAX - 1, VALUE_MAX, VALUE_MAX + 1, i64::MAX, -1] {
+            (0..=18).for_each(|places| assert_same(value, places));
         }
     }
 }

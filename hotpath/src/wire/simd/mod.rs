@@ -189,13 +189,9 @@ impl Rows {
     }
 
     /// Changes in place, without allocating, to quoted decimals with `places` digits behind the point, in
-    /// units of `10^-scale`. False, and no change, when the places do not fit the scale.
-    pub(crate) fn set_decimal(&mut self, places: usize, scale: usize) -> bool {
-        let fits = places <= scale;
-        if fits {
-            self.fill(places, scale, b'"');
-        }
-        fits
+    /// units of `10^-scale`. With more places than the scale has, every length is poison.
+    pub(crate) fn set_decimal(&mut self, places: usize, scale: usize) {
+        self.fill(places, scale, b'"');
     }
 
     fn fill(&mut self, places: usize, scale: usize, terminator: u8) {

@@ -15,7 +15,10 @@ use tickpath_hotpath::{
     message::{EngineMessage, Outcome},
     stage::{engine::Engine, gateway::Gateway},
 };
-use tickpath_shared::{Nanos, paths::DataDir};
+use tickpath_shared::{
+    Nanos,
+    paths::{DataDir, create_private_dir, replace_file},
+};
 
 /// What a file holds; the states are borrowed where it is written.
 #[derive(Serialize, Deserialize)]
@@ -110,8 +113,8 @@ impl Keeper {
         }
         self.next_ns = time_ns + self.every_ns;
         let path = self.dir.join(format!("{time_ns}.json"));
-        fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::write(&path, text(replay, self.session, time_ns)?))
+        create_private_dir(&self.dir)
+            .and_then(|()| replace_file(&path, text(replay, self.session, time_ns)?.as_bytes()))
             .with_context(|| format!("checkpoint {}", path.display()))?;
         Ok(true)
     }
@@ -143,7 +146,7 @@ fn list(dir: &Path) -> Result<Vec<(Nanos, PathBuf)>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(anyhow!(e).context(dir.display().to_string())),
     };
-    let time = |path: PathBuf| Some((path.file_stem()?.to_str()?.parse().ok()?, path));
+    let time = |path: PathBuf| Some((path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?, path));
     let mut found: Vec<_> = entries.flatten().filter_map(|e| time(e.path())).collect();
     found.sort_unstable();
     Ok(found)

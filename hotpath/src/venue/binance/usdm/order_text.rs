@@ -127,7 +127,7 @@ impl OrderEncoder {
                 draft.put(b"\",\"quantity\":\"");
                 draft.amount(qty, definition.qty_scale, definition.qty_places);
                 draft.put(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
-                draft.number(venue_ms, 0);
+                draft.number(venue_ms as i64, 0);
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
             Request::Cancel => {
@@ -136,11 +136,11 @@ impl OrderEncoder {
                 draft.put(b"\",\"method\":\"order.cancel\",\"params\":{\"origClientOrderId\":\"");
                 draft.put(id.as_bytes());
                 draft.put(b"\",\"recvWindow\":");
-                draft.number(self.recv_window_ms, 0);
+                draft.number(self.recv_window_ms as i64, 0);
                 draft.put(b",\"symbol\":\"");
                 draft.put(definition.symbol.as_bytes());
                 draft.put(b"\",\"timestamp\":");
-                draft.number(venue_ms, 0);
+                draft.number(venue_ms as i64, 0);
                 draft.put(b"}}");
             }
         }
@@ -162,7 +162,7 @@ impl Draft<'_> {
     }
 
     #[inline(always)]
-    fn number(&mut self, value: u64, places: usize) {
+    fn number(&mut self, value: i64, places: u8) {
         let Some((room, _)) = self.bytes[self.at..].split_first_chunk_mut::<{ digits::ROOM }>() else {
             unreachable!("a request is far shorter than its buffer")
         };
@@ -174,7 +174,7 @@ impl Draft<'_> {
     #[inline(always)]
     fn amount(&mut self, value: i64, scale: u8, places: u8) {
         let value = if scale == places { value } else { value / decimal::pow10(scale - places) };
-        self.number(value as u64, usize::from(places));
+        self.number(value, places);
     }
 }
 

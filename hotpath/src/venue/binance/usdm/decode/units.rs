@@ -63,11 +63,11 @@ impl Units {
 
     /// Changes the tables in place; places beyond the scale leave them as they are.
     fn set(&mut self, places: [usize; 2]) {
-        let fits = self.price.set_decimal(places[0], self.scales[0])
-            && self.qty.set_decimal(places[1], self.scales[1]);
-        if !fits {
+        if places[0] > self.scales[0] || places[1] > self.scales[1] {
             return;
         }
+        self.price.set_decimal(places[0], self.scales[0]);
+        self.qty.set_decimal(places[1], self.scales[1]);
         self.places = places;
         self.factors = [0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8));
         let (price, qty) = (self.price.proof(), self.qty.proof());
@@ -79,8 +79,6 @@ impl Units {
         let mut amounts = frame.split(|&byte| byte == b'"').filter_map(places_of);
         if let (Some(price), Some(qty)) = (amounts.next(), amounts.next())
             && [price, qty] != self.places
-            && price <= self.scales[0]
-            && qty <= self.scales[1]
         {
             self.set([price, qty]);
         }
