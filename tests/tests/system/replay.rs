@@ -7,7 +7,7 @@ use std::{
 };
 use tickpath_shared::{
     Nanos,
-    journal::{ArchiveReader, ArchiveWriter, RecordBuf},
+    journal::{ArchiveReader, ArchiveWriter, RecordBuf, list_sessions},
     paths::DataDir,
     record::{FrameMeta, IntentRecord, Kind, OrderRecord, RecordHeader},
 };
@@ -265,14 +265,21 @@ fn the_command_line_tells_by_its_exit_code() {
     assert!(String::from_utf8_lossy(&verify.stdout).contains("record 100: checksum is wrong"));
 }
 
-/// A session of an earlier build: every later build must verify and replay it.
+/// Sessions of earlier builds, one for every version of the state: every later build must verify and replay them.
 #[test]
 fn the_golden_session_verifies_and_replays() {
     let golden = tickpath_tests::root().join("tests/golden");
     let copy = copy_of(&golden);
     let stats = journal::stat(&open(copy.path())).unwrap();
     assert!(stats.len() >= 4 && stats.iter().all(|s| s.error.is_none()), "{stats:?}");
-    let report = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap();
-    assert!(report.is_identical() && report.orders_replayed >= 4, "{report:?}");
-    println!("golden session: {} orders", report.orders_replayed);
+    let mut compared = 0;
+    for session in list_sessions(&open(copy.path())).unwrap() {
+        let plan = ReplayPlan { session: Some(session), ..ReplayPlan::default() };
+        let report = replay::replay(&open(copy.path()), &plan).unwrap();
+        assert!(report.is_identical() && report.orders_replayed >= 4, "{report:?}");
+        assert!(report.digests + report.digests_of_other_version > 0, "{report:?}");
+        compared += report.digests;
+        println!("golden session {session}: {} orders", report.orders_replayed);
+    }
+    assert!(compared > 0, "a session of the present state version is among them");
 }
