@@ -9,7 +9,7 @@
 //! ```
 
 use crate::{
-    live::{EngineStage, EventRing, EventSender, GatewayStage},
+    live::{EngineStage, EventRing, EventSender, FusedEngine, GatewayStage},
     message::EngineMessage,
     net::{affinity, wait::Waiter},
     pages,
@@ -24,7 +24,11 @@ use std::{
     },
     thread::JoinHandle,
 };
-use tickpath_shared::config::{StageName, Thread};
+use tickpath_shared::{
+    Nanos,
+    clock::Clock,
+    config::{StageName, Thread},
+};
 
 /// Lane numbers. A lane belongs to a stage, fused or not.
 pub mod lane {
@@ -71,28 +75,44 @@ enum Body {
     Gateway(GatewayStage, Consumer<EngineMessage>),
     FeedEngine(FeedStage, EngineStage, Producer<EngineMessage>),
     EngineGateway(EngineStage, EventRing, GatewayStage),
-    All(FeedStage, EngineStage, GatewayStage),
+    All(Fused),
+}
+
+/// All stages on one thread, each calling the next.
+pub struct Fused {
+    stages: Stages,
+}
+
+impl Fused {
+    /// The stages fused.
+    pub fn new(stages: Stages) -> Self {
+        Self { stages }
+    }
+
+    /// One turn of every stage at about `now`; returns how much was handled.
+    pub fn poll(&mut self, now: Nanos, waiter: &mut Waiter) -> usize {
+        let Stages { feed, engine, gateway } = &mut self.stages;
+        let work = feed.poll(now, &mut FusedEngine { engine, sink: gateway }, waiter);
+        work + engine.poll(now, None, gateway) + gateway.poll(now, None, waiter)
+    }
 }
 
 impl Body {
-    /// One turn of every stage of the thread.
-    fn poll(&mut self, waiter: &mut Waiter) -> usize {
-        use crate::live::FusedEngine;
+    /// One turn of every stage of the thread at about `now`, which gauges and timers go by: whatever is received
+    /// gets a stamp of its own.
+    fn poll(&mut self, now: Nanos, waiter: &mut Waiter) -> usize {
         match self {
-            Self::Feed(feed, events) => feed.poll(events, waiter),
-            Self::Engine(engine, events, messages) => engine.poll(Some(events), messages),
-            Self::Gateway(gateway, messages) => gateway.poll(Some(messages), waiter),
+            Self::Feed(feed, events) => feed.poll(now, events, waiter),
+            Self::Engine(engine, events, messages) => engine.poll(now, Some(events), messages),
+            Self::Gateway(gateway, messages) => gateway.poll(now, Some(messages), waiter),
             Self::FeedEngine(feed, engine, messages) => {
-                let work = feed.poll(&mut FusedEngine { engine, sink: messages }, waiter);
-                work + engine.poll(None, messages)
+                let work = feed.poll(now, &mut FusedEngine { engine, sink: messages }, waiter);
+                work + engine.poll(now, None, messages)
             }
             Self::EngineGateway(engine, events, gateway) => {
-                engine.poll(Some(events), gateway) + gateway.poll(None, waiter)
+                engine.poll(now, Some(events), gateway) + gateway.poll(now, None, waiter)
             }
-            Self::All(feed, engine, gateway) => {
-                let work = feed.poll(&mut FusedEngine { engine, sink: gateway }, waiter);
-                work + engine.poll(None, gateway) + gateway.poll(None, waiter)
-            }
+            Self::All(fused) => fused.poll(now, waiter),
         }
     }
 }
@@ -111,16 +131,16 @@ impl HotThreads {
     /// # Errors
     ///
     /// When the system refuses a thread or a descriptor.
-    pub fn start(config: &[Thread], stages: Stages) -> io::Result<Self> {
+    pub fn start(config: &[Thread], stages: Stages, clock: &Clock) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Self { handles: Vec::new(), stop, report: Vec::new() };
         for (thread, body) in spread(config, stages) {
-            threads.spawn(&thread, body)?;
+            threads.spawn(&thread, body, clock.clone())?;
         }
         Ok(threads)
     }
 
-    fn spawn(&mut self, config: &Thread, mut body: Body) -> io::Result<()> {
+    fn spawn(&mut self, config: &Thread, mut body: Body, clock: Clock) -> io::Result<()> {
         let names: Vec<&str> = config.stages.iter().map(|s| stage_name(*s)).collect();
         let name = names.join("+");
         let (core, stop) = (config.core, Arc::clone(&self.stop));
@@ -131,7 +151,7 @@ impl HotThreads {
             tickpath_shared::memory::touch_stack();
             // Relaxed: a late look at the flag costs one turn.
             while !stop.load(Ordering::Relaxed) {
-                let work = body.poll(&mut waiter);
+                let work = body.poll(clock.now(), &mut waiter);
                 waiter.after(work);
             }
         })?;
@@ -175,7 +195,11 @@ fn spread(config: &[Thread], stages: Stages) -> Vec<(Thread, Body)> {
             [Gateway] => Body::Gateway(gateway.take()?, consumer.take()?),
             [Feed, Engine] => Body::FeedEngine(feed.take()?, engine.take()?, producer.take()?),
             [Engine, Gateway] => Body::EngineGateway(engine.take()?, ring.take()?, gateway.take()?),
-            [Feed, Engine, Gateway] => Body::All(feed.take()?, engine.take()?, gateway.take()?),
+            [Feed, Engine, Gateway] => Body::All(Fused::new(Stages {
+                feed: feed.take()?,
+                engine: engine.take()?,
+                gateway: gateway.take()?,
+            })),
             _ => return None,
         })
     };

@@ -14,6 +14,7 @@
 
 use crate::{
     clock::host_ns_now,
+    crc,
     memory::{MappedFile, MemoryError},
     paths::{DataDir, FileLock},
     status::LANES_MAX,
@@ -91,7 +92,7 @@ const _: () = assert!(size_of::<Command>() == SLOT_BYTES);
 
 impl Command {
     fn checksum(&self) -> u32 {
-        crc32c::crc32c(&self.as_bytes()[4..])
+        crc::append(0, &self.as_bytes()[4..])
     }
 
     /// The verb, or `None` for one of a later build.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod counters;
+pub mod crc;
 pub mod histogram;
 pub mod journal;
 mod labelled;

@@ -269,6 +269,25 @@ impl Status {
         self.file.u64_at(offset).store(value as u64, Ordering::Relaxed);
     }
 
+    /// Publishes what changes with every tick of an instrument: best bid and ask with their quantities, whether the
+    /// book is complete, session time of its last change.
+    #[inline]
+    pub fn set_top(&self, instrument: u32, gauges: [i64; 6]) {
+        const WORDS: [InstrumentWord; 6] = [
+            InstrumentWord::BidPrice,
+            InstrumentWord::BidQty,
+            InstrumentWord::AskPrice,
+            InstrumentWord::AskQty,
+            InstrumentWord::IsValid,
+            InstrumentWord::BookNs,
+        ];
+        let first = instrument_word(instrument as usize, InstrumentWord::BidPrice);
+        let words = self.file.u64s_at(first, InstrumentWord::ALL.len());
+        for (word, value) in WORDS.into_iter().zip(gauges) {
+            words[word as usize].store(value as u64, Ordering::Relaxed);
+        }
+    }
+
     /// A word of an instrument, read back by the hot process itself.
     pub fn instrument(&self, instrument: u32, word: InstrumentWord) -> i64 {
         self.file.u64_at(instrument_word(instrument as usize, word)).load(Ordering::Relaxed) as i64

@@ -4,6 +4,7 @@ pub mod capture;
 mod cmd;
 pub mod demo;
 pub mod host;
+pub mod latency;
 pub mod offline;
 pub mod supervisor;
 pub mod template;

@@ -1,33 +1,26 @@
 //! The hot process: start-up in order, the session thread's loop, and an ordered end.
 
+mod assembly;
 mod files;
 
+pub use assembly::{Assembly, Plan};
 pub use files::build_text;
 
-use files::{FileParts, SharedFiles, install_panic_hook};
+use files::install_panic_hook;
 
 use crate::{
     guard,
-    live::{EngineStage, EventRing, GatewayLinks, GatewayParts, GatewayStage, OrderSigner, event_ring},
-    message::{AccountMessage, Ask, Outcome},
+    live::OrderSigner,
     net::affinity,
-    pages,
-    pipeline::{self, HotThreads, Stages},
+    pipeline::HotThreads,
     session::{
-        Session, SessionParts, SessionRings,
+        Session, SessionParts,
         connect::Roots,
-        jobs::{Done, Job, Workshop},
+        jobs::{Job, Workshop},
     },
-    stage::{
-        engine::Engine,
-        feed::{FeedStage, Links},
-        gateway::{Gateway, OrderIds},
-    },
-    venue::{self, Credentials, KIND, MarketDecoder, Rest, Secret},
+    venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
-use crossbeam::channel::{Receiver, Sender};
-use rtrb::{Consumer, Producer, RingBuffer};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -39,14 +32,12 @@ use std::{
 use thiserror::Error;
 use tickpath_shared::{
     clock::{Clock, unix_ns_now},
-    command::CommandFile,
     config::{Config, KeyKind},
-    journal::LaneWriter,
     memory::{MemoryError, install_sigbus_handler},
     paths::{CurrentSession, DataDir, open_private, remove_synced, replace_file},
     record::{EventCode, Severity},
     status::Status,
-    types::{EpochError, EpochFile, InstanceId, InstrumentDefinition},
+    types::{EpochError, EpochFile, InstrumentDefinition},
 };
 
 /// How long the venue may take to answer at the start.
@@ -112,10 +103,14 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
     let clock = Clock::start();
     let (roots, rest) = open_rest(config, &credentials)?;
     let definitions = fetch_definitions(config, &rest)?;
-    let files = SharedFiles::create(data, config, session, &clock, &definitions)?;
-    install_panic_hook(files.panic_lane, clock.clone());
+    let signer = signer(config)?;
+    let plan = Plan { data, config, session, clock: &clock, definitions: &definitions, is_unclean };
+    let mut assembly = Assembly::create(&plan, signer)?;
+    if let Some(lane) = assembly.panic_lane.take() {
+        install_panic_hook(lane, clock.clone());
+    }
     replace_file(&data.unclean_marker(), b"set while a hot process runs\n")?;
-    data.set_current_session(&CurrentSession { session, shared_dir: files.dir.clone() })?;
+    data.set_current_session(&CurrentSession { session, shared_dir: assembly.dir.clone() })?;
     let shop = Arc::new(Workshop {
         config: config.clone(),
         definitions,
@@ -126,7 +121,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
         venue_epoch_ns: AtomicU64::new(0),
     });
     let hot = Hot { data, config, session, clock, shop, is_unclean };
-    hot.run(files.parts, &files.notes, is_stop)
+    hot.run(assembly, is_stop)
 }
 
 /// Cores are checked here, because the crate that pins aborts on a core beyond the mask.
@@ -203,54 +198,6 @@ fn fetch_definitions(config: &Config, rest: &Rest) -> Result<Vec<InstrumentDefin
     }
 }
 
-/// Ring ends of every part but those between the hot threads, which `pipeline` makes.
-struct Rings {
-    feed: Links,
-    engine: EngineRings,
-    gateway: GatewayLinks,
-    session: SessionRings,
-}
-
-struct EngineRings {
-    snapshots: EventRing,
-    outcomes: Consumer<Outcome>,
-    asks: Producer<Ask>,
-}
-
-impl Rings {
-    fn new() -> Self {
-        let (snapshots, snapshot_ring) = event_ring();
-        let (outcomes, outcomes_taken) = pages::ring(pipeline::OUTCOMES, Outcome::default());
-        let (account, account_taken) = pages::ring(pipeline::ACCOUNT_MESSAGES, AccountMessage::default());
-        let (engine_asks, engine_asked) = pages::ring(pipeline::ASKS, Ask::CatchUp);
-        let (gateway_asks, gateway_asked) = pages::ring(pipeline::ASKS, Ask::CatchUp);
-        let (feed_links, feed_incoming) = RingBuffer::new(pipeline::LINKS);
-        let (feed_outgoing, feed_dead) = RingBuffer::new(pipeline::LINKS);
-        let (gateway_links, gateway_incoming) = RingBuffer::new(pipeline::LINKS);
-        let (gateway_outgoing, gateway_dead) = RingBuffer::new(pipeline::LINKS);
-        Self {
-            feed: Links { incoming: feed_incoming, outgoing: feed_outgoing },
-            engine: EngineRings { snapshots: snapshot_ring, outcomes: outcomes_taken, asks: engine_asks },
-            gateway: GatewayLinks {
-                links: Links { incoming: gateway_incoming, outgoing: gateway_outgoing },
-                account: account_taken,
-                outcomes,
-                asks: gateway_asks,
-            },
-            session: SessionRings {
-                snapshots,
-                account,
-                engine_asks: engine_asked,
-                gateway_asks: gateway_asked,
-                feed_links,
-                gateway_links,
-                feed_dead,
-                gateway_dead,
-            },
-        }
-    }
-}
-
 struct Hot<'a> {
     data: &'a DataDir,
     config: &'a Config,
@@ -261,22 +208,30 @@ struct Hot<'a> {
 }
 
 impl Hot<'_> {
-    fn run(
-        self,
-        parts: FileParts,
-        notes: &[(Severity, String)],
-        is_stop: impl FnMut() -> bool,
-    ) -> Result<(), HotError> {
-        let status = Arc::clone(&parts.status);
+    fn run(self, assembly: Assembly, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
+        let status = Arc::clone(&assembly.status);
         // Workers first: threads inherit the affinity of the one that spawns them.
         let (jobs, jobs_taken) = crossbeam::channel::unbounded();
         let (done_sent, done) = crossbeam::channel::unbounded();
         let workers = self.shop.start(3, &jobs_taken, &done_sent)?;
-        let (stages, mut session) = self.assemble(parts, jobs.clone(), done)?;
-        for (severity, text) in notes {
+        let parts = SessionParts {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            lane: assembly.session_lane,
+            lanes: assembly.lanes,
+            status: assembly.status,
+            command: assembly.command,
+            clock: self.clock.clone(),
+            shop: Arc::clone(&self.shop),
+            is_tampered: assembly.is_tampered,
+            is_unclean: self.is_unclean,
+            session: self.session,
+        };
+        let mut session = Session::new(parts, assembly.rings, jobs.clone(), done);
+        for (severity, text) in &assembly.notes {
             session.event(EventCode::Setting, *severity, text);
         }
-        let threads = HotThreads::start(&self.config.thread, stages)?;
+        let threads = HotThreads::start(&self.config.thread, assembly.stages, &self.clock)?;
         for line in &threads.report {
             session.event(EventCode::Setting, Severity::Info, line);
         }
@@ -310,86 +265,15 @@ impl Hot<'_> {
             }
         }
     }
+}
 
-    /// Cores, stages, rings.
-    fn assemble(
-        &self,
-        parts: FileParts,
-        jobs: Sender<Job>,
-        done: Receiver<Done>,
-    ) -> Result<(Stages, Session), HotError> {
-        let FileParts { lanes, status, command } = parts;
-        let shared: Vec<_> = lanes.iter().map(LaneWriter::shared).collect();
-        let Ok([session_lane, feed_lane, engine_lane, gateway_lane]) = <[LaneWriter; 4]>::try_from(lanes)
-        else {
-            unreachable!("four lanes are made")
-        };
-        let is_tampered = Arc::new(AtomicBool::new(false));
-        let Rings { feed, engine, gateway, session } = Rings::new();
-        let gateway_parts = GatewayParts {
-            lane: gateway_lane,
-            status: Arc::clone(&status),
-            clock: self.clock.clone(),
-            command: Arc::clone(&command),
-            lanes: shared.clone(),
-            is_tampered: Arc::clone(&is_tampered),
-            signer: self.signer()?,
-            frame_bytes_max: self.config.venue.frame_bytes_max,
-        };
-        let stages = Stages {
-            feed: self.feed_stage(feed_lane, &status, feed),
-            engine: self.engine_stage(engine_lane, &status, engine)?,
-            gateway: GatewayStage::new(self.gateway_core(&command)?, gateway_parts, gateway),
-        };
-        let session_parts = SessionParts {
-            config: self.config.clone(),
-            data: self.data.clone(),
-            lane: session_lane,
-            lanes: shared,
-            status,
-            command,
-            clock: self.clock.clone(),
-            shop: Arc::clone(&self.shop),
-            is_tampered,
-            is_unclean: self.is_unclean,
-            session: self.session,
-        };
-        Ok((stages, Session::new(session_parts, session, jobs, done)))
+/// Keys that cannot log a session on sign every request.
+fn signer(config: &Config) -> Result<Option<OrderSigner>, HotError> {
+    if config.venue.key_kind != KeyKind::Hmac {
+        return Ok(None);
     }
-
-    fn feed_stage(&self, lane: LaneWriter, status: &Arc<Status>, links: Links) -> FeedStage {
-        let decoder = MarketDecoder::new(&self.shop.definitions, self.config.venue.frame_bytes_max);
-        let overload = self.config.journal.overload;
-        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload)
-    }
-
-    fn engine_stage(
-        &self,
-        lane: LaneWriter,
-        status: &Arc<Status>,
-        rings: EngineRings,
-    ) -> Result<EngineStage, HotError> {
-        let core = Engine::new(self.config, &self.shop.definitions).map_err(HotError::Config)?;
-        let (status, clock) = (Arc::clone(status), self.clock.clone());
-        Ok(EngineStage::new(core, lane, status, clock, rings.snapshots, rings.outcomes, rings.asks))
-    }
-
-    fn gateway_core(&self, command: &CommandFile) -> Result<Gateway, HotError> {
-        let instance =
-            InstanceId::new(&self.config.instance.id).map_err(|e| HotError::Config(e.to_string()))?;
-        let ids = OrderIds { instance, epoch: self.session };
-        let is_killed = command.kill_word() != 0;
-        Ok(Gateway::new(self.config, &self.shop.definitions, ids, self.is_unclean, is_killed))
-    }
-
-    /// Keys that cannot log a session on sign every request.
-    fn signer(&self) -> Result<Option<OrderSigner>, HotError> {
-        if self.config.venue.key_kind != KeyKind::Hmac {
-            return Ok(None);
-        }
-        let Credentials { api_key, secret, .. } = load_credentials(self.config)?;
-        Ok(Some(OrderSigner { api_key, secret }))
-    }
+    let Credentials { api_key, secret, .. } = load_credentials(config)?;
+    Ok(Some(OrderSigner { api_key, secret }))
 }
 
 /// Runs until SIGTERM or SIGINT.

@@ -19,7 +19,7 @@ use tickpath_shared::{
     counters::{Counter, Stage},
     journal::{LaneWriter, Pressure},
     record::{Cause, Class, Kind},
-    status::{InstrumentWord, Progress, Ring, Status},
+    status::{Progress, Ring, Status},
 };
 
 /// Events handled in one turn before other inputs get theirs.
@@ -61,6 +61,8 @@ struct Stamps {
     read_ns: Nanos,
     taken_ns: Nanos,
     booked_ns: Nanos,
+    /// Of the first message sent, 0 before it.
+    decided_ns: Nanos,
 }
 
 struct LivePort<'a, M> {
@@ -83,15 +85,14 @@ impl EngineStage {
         Self { core, io, snapshots, outcomes, next_timer_ns: 0 }
     }
 
-    /// One turn over everything but a fused feed's events; returns how much was handled.
-    pub fn poll(&mut self, frames: Option<&mut EventRing>, sink: &mut impl MessageSink) -> usize {
-        let now = self.io.clock.now();
+    /// One turn at about `now` over everything but a fused feed's events; returns how much was handled.
+    pub fn poll(&mut self, now: Nanos, frames: Option<&mut EventRing>, sink: &mut impl MessageSink) -> usize {
         self.io.status.progress(Progress::Engine, now);
         let mut handled = 0;
         while let Ok(outcome) = self.outcomes.pop() {
             handled += 1;
             let cause = Cause::new(crate::pipeline::lane::GATEWAY, outcome.number);
-            self.consume(cause, EngineEvent::Outcome(outcome), sink);
+            consume(&mut self.core, &mut self.io, None, cause, EngineEvent::Outcome(outcome), sink);
         }
         handled += self.poll_snapshots(sink);
         if let Some(frames) = frames {
@@ -108,7 +109,7 @@ impl EngineStage {
         let Self { core, io, snapshots, .. } = self;
         let Some(event) = snapshots.pop() else { return 0 };
         let event = MarketEvent { header: event.header, levels: event.levels };
-        consume(core, io, Cause(event.header.cause), EngineEvent::Market(event), sink);
+        consume(core, io, None, Cause(event.header.cause), EngineEvent::Market(event), sink);
         1
     }
 
@@ -117,18 +118,10 @@ impl EngineStage {
         self.io.status.set_ring(Ring::Frames, capacity, occupied);
         for handled in 0..BATCH_MAX {
             let Some(event) = frames.pop() else { return handled };
-            self.on_market(event, sink);
+            let cause = Cause(event.header.cause);
+            consume(&mut self.core, &mut self.io, None, cause, EngineEvent::Market(event), sink);
         }
         BATCH_MAX
-    }
-
-    /// Takes one market event, from the ring or straight from a fused feed.
-    pub fn on_market(&mut self, event: MarketEvent<'_>, sink: &mut impl MessageSink) {
-        consume(&mut self.core, &mut self.io, Cause(event.header.cause), EngineEvent::Market(event), sink);
-    }
-
-    fn consume(&mut self, cause: Cause, event: EngineEvent<'_>, sink: &mut impl MessageSink) {
-        consume(&mut self.core, &mut self.io, cause, event, sink);
     }
 
     fn on_timer(&mut self, sink: &mut impl MessageSink) {
@@ -142,18 +135,22 @@ impl EngineStage {
 }
 
 /// Journals that an input is taken, then lets the core take it. An input whose record is skipped for want
-/// of segments is not taken either, so that replay and run agree.
+/// of segments is not taken either, so that replay and run agree. `now` is known when a fused feed has just
+/// stamped the event; anything else has waited.
+#[inline]
 fn consume(
     core: &mut Engine,
     io: &mut Io,
+    now: Option<Nanos>,
     cause: Cause,
     event: EngineEvent<'_>,
     sink: &mut impl MessageSink,
 ) {
-    let now = io.clock.now();
+    let is_fused = now.is_some();
+    let now = now.unwrap_or_else(|| io.clock.now());
     if let EngineEvent::Market(market) = &event {
-        io.stamps = Stamps { read_ns: market.header.read_ns, taken_ns: now, booked_ns: now };
-        if market.header.decoded_ns != 0 {
+        io.stamps = Stamps { read_ns: market.header.read_ns, taken_ns: now, booked_ns: now, decided_ns: 0 };
+        if market.header.decoded_ns != 0 && !is_fused {
             io.status.histogram(Stage::Hop).record(now.saturating_sub(market.header.decoded_ns));
         }
     }
@@ -163,6 +160,7 @@ fn consume(
 }
 
 impl<M: MessageSink> Port for LivePort<'_, M> {
+    #[inline(always)]
     fn record(&mut self, kind: Kind, class: Class, now: Nanos, cause: Cause, parts: &[&[u8]]) {
         // Telemetry may be dropped (counted by the lane); audit fails only when the lane is exhausted,
         // which the gateway sees as pressure and halts on.
@@ -177,6 +175,9 @@ impl<M: MessageSink> Port for LivePort<'_, M> {
 impl<M: MessageSink> EnginePort for LivePort<'_, M> {
     fn send(&mut self, mut message: EngineMessage) {
         message.decided_ns = self.io.clock.now();
+        if self.io.stamps.decided_ns == 0 {
+            self.io.stamps.decided_ns = message.decided_ns;
+        }
         if !self.sink.send(message) {
             self.io.status.add(Counter::IntentsRingFull, 1);
         }
@@ -194,8 +195,12 @@ impl<M: MessageSink> EnginePort for LivePort<'_, M> {
     }
 
     fn on_decided(&mut self) {
-        let now = self.io.clock.now();
-        self.io.status.histogram(Stage::Decide).record(now - self.io.stamps.booked_ns);
+        // A fused gateway has carried a message out by now: the decision was before it was sent.
+        let now = match self.io.stamps.decided_ns {
+            0 => self.io.clock.now(),
+            sent_ns => sent_ns,
+        };
+        self.io.status.histogram(Stage::Decide).record(now.saturating_sub(self.io.stamps.booked_ns));
         if self.io.stamps.read_ns != 0 {
             self.io
                 .status
@@ -204,14 +209,11 @@ impl<M: MessageSink> EnginePort for LivePort<'_, M> {
         }
     }
 
+    #[inline]
     fn on_top(&mut self, instrument: u32, top: Top, is_valid: bool, now: Nanos) {
-        let put = |word, value| self.io.status.set_instrument(instrument, word, value);
-        put(InstrumentWord::BidPrice, top.bid.price);
-        put(InstrumentWord::BidQty, top.bid.qty);
-        put(InstrumentWord::AskPrice, top.ask.price);
-        put(InstrumentWord::AskQty, top.ask.qty);
-        put(InstrumentWord::IsValid, is_valid.into());
-        put(InstrumentWord::BookNs, now as i64);
+        let Top { bid, ask } = top;
+        let gauges = [bid.price, bid.qty, ask.price, ask.qty, is_valid.into(), now as i64];
+        self.io.status.set_top(instrument, gauges);
     }
 }
 
@@ -228,7 +230,9 @@ impl<M: MessageSink> EventSink for FusedEngine<'_, M> {
     }
 
     fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
-        self.engine.on_market(MarketEvent { header: *header, levels }, self.sink);
+        let EngineStage { core, io, .. } = &mut *self.engine;
+        let event = EngineEvent::Market(MarketEvent { header: *header, levels });
+        consume(core, io, Some(header.decoded_ns), Cause(header.cause), event, self.sink);
         true
     }
 }

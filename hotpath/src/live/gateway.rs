@@ -148,16 +148,20 @@ impl GatewayStage {
         }
     }
 
-    /// One turn over everything but a fused engine's messages; returns how much was handled.
-    pub fn poll(&mut self, messages: Option<&mut Consumer<EngineMessage>>, waiter: &mut Waiter) -> usize {
-        let now = self.io.clock.now();
+    /// One turn at about `now` over everything but a fused engine's messages; returns how much was handled.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        messages: Option<&mut Consumer<EngineMessage>>,
+        waiter: &mut Waiter,
+    ) -> usize {
         self.io.status.progress(Progress::Gateway, now);
-        self.check_kill(now);
+        self.check_kill();
         self.take_links(waiter);
         let mut handled = 0;
         while let Ok(message) = self.account.pop() {
             handled += 1;
-            self.consume(message.cause, GatewayEvent::Account(&message));
+            self.consume(self.io.clock.now(), message.cause, GatewayEvent::Account(&message));
         }
         let was_backlog = std::mem::take(&mut self.has_backlog);
         for index in 0..connection::COUNT {
@@ -166,7 +170,7 @@ impl GatewayStage {
         if let Some(messages) = messages {
             while let Ok(message) = messages.pop() {
                 handled += 1;
-                self.on_message(message);
+                self.on_message(self.io.clock.now(), &message);
             }
         }
         if now >= self.next_timer_ns {
@@ -178,14 +182,15 @@ impl GatewayStage {
 
     /// Takes one message of the engine, from the ring or straight from a fused engine. The kill word is
     /// looked at before every one, since it may become an order.
-    fn on_message(&mut self, message: EngineMessage) {
-        self.check_kill(self.io.clock.now());
+    #[inline]
+    fn on_message(&mut self, now: Nanos, message: &EngineMessage) {
+        self.check_kill();
         let cause = Cause::new(crate::pipeline::lane::ENGINE, message.number);
-        self.consume(cause, GatewayEvent::Engine(message));
+        self.consume(now, cause, GatewayEvent::Engine(message));
     }
 
-    fn consume(&mut self, cause: Cause, event: GatewayEvent<'_>) {
-        let now = self.io.clock.now();
+    #[inline]
+    fn consume(&mut self, now: Nanos, cause: Cause, event: GatewayEvent<'_>) {
         self.record(Kind::Consumed, now, cause, &[]);
         self.deliver(now, cause, event);
     }
@@ -215,10 +220,10 @@ impl GatewayStage {
     }
 
     #[inline]
-    fn check_kill(&mut self, now: Nanos) {
+    fn check_kill(&mut self) {
         let word = self.command.kill_word();
         if word != self.kill_word {
-            self.on_kill_word(now, word);
+            self.on_kill_word(self.io.clock.now(), word);
         }
     }
 
@@ -333,12 +338,14 @@ impl GatewayStage {
 
 impl MessageSink for GatewayStage {
     fn send(&mut self, message: EngineMessage) -> bool {
-        self.on_message(message);
+        // Decided a moment ago on this very thread: that is the time.
+        self.on_message(message.decided_ns, &message);
         true
     }
 }
 
 impl Port for Io {
+    #[inline(always)]
     fn record(&mut self, kind: Kind, class: Class, now: Nanos, cause: Cause, parts: &[&[u8]]) {
         let _ = self.lane.append(kind, class, now, cause, parts);
     }

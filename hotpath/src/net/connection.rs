@@ -36,19 +36,28 @@ pub enum LinkError {
     Partial(usize, usize),
 }
 
+/// A byte stream that is no socket: what a measurement or a test puts in its place. Reads fail with
+/// `WouldBlock` when nothing is there.
+pub trait ByteStream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> ByteStream for S {}
+
 /// The byte stream below the frames.
 pub enum Transport {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream>, TcpStream),
+    /// No socket at all.
+    Local(Box<dyn ByteStream>),
 }
 
 impl Transport {
-    /// The socket.
-    pub fn tcp(&self) -> &TcpStream {
+    /// The socket, where there is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(tcp) | Self::Tls(_, tcp) => tcp,
+            Self::Plain(tcp) | Self::Tls(_, tcp) => Some(tcp),
+            Self::Local(_) => None,
         }
     }
 
@@ -62,6 +71,7 @@ impl Transport {
         match self {
             Self::Plain(tcp) => tcp.read(out),
             Self::Tls(tls, tcp) => tls.read(tcp, out),
+            Self::Local(stream) => stream.read(out),
         }
     }
 
@@ -75,6 +85,7 @@ impl Transport {
         match self {
             Self::Plain(tcp) => tcp.write(bytes),
             Self::Tls(tls, tcp) => tls.write(tcp, bytes),
+            Self::Local(stream) => stream.write(bytes),
         }
     }
 }
@@ -102,9 +113,9 @@ impl Connection {
         }
     }
 
-    /// Descriptor to wait on.
-    pub fn fd(&self) -> RawFd {
-        self.transport.tcp().as_raw_fd()
+    /// Descriptor to wait on, where there is one.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.transport.tcp().map(AsRawFd::as_raw_fd)
     }
 
     /// One receive; true when bytes arrived.

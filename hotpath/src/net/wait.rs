@@ -31,8 +31,8 @@ impl Waiter {
     }
 
     /// Wakes a parked thread when the descriptor becomes readable. A closed descriptor leaves by itself.
-    pub fn watch(&mut self, fd: RawFd) {
-        if let Some((poll, _)) = &mut self.park {
+    pub fn watch(&mut self, fd: Option<RawFd>) {
+        if let (Some((poll, _)), Some(fd)) = (&mut self.park, fd) {
             // A refusal only costs the wake-up: the thread looks again after a millisecond.
             let _ = poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE);
         }

@@ -10,41 +10,67 @@ use tickpath_shared::types::{ClientOrderId, Side};
 /// Slots of the table: the most orders that can be open, whatever is configured.
 pub const ORDERS_MAX: usize = 256;
 
-/// Orders not yet at their end.
+const WORDS: usize = ORDERS_MAX / 64;
+
+/// Orders not yet at their end. A bit a slot says which are taken: limits walk the open orders before every new
+/// one, and the empty slots must not cost them anything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Vec<Option<Order>>", into = "Vec<Option<Order>>")]
 pub struct OrderTable {
     slots: Vec<Option<Order>>,
-    open: usize,
+    taken: [u64; WORDS],
 }
 
 impl Default for OrderTable {
     fn default() -> Self {
-        Self { slots: vec![None; ORDERS_MAX], open: 0 }
+        Self { slots: vec![None; ORDERS_MAX], taken: [0; WORDS] }
+    }
+}
+
+impl From<OrderTable> for Vec<Option<Order>> {
+    fn from(table: OrderTable) -> Self {
+        table.slots
+    }
+}
+
+impl From<Vec<Option<Order>>> for OrderTable {
+    fn from(mut slots: Vec<Option<Order>>) -> Self {
+        slots.resize(ORDERS_MAX, None);
+        let mut taken = [0; WORDS];
+        for (slot, _) in slots.iter().enumerate().filter(|(_, order)| order.is_some()) {
+            taken[slot / 64] |= 1 << (slot % 64);
+        }
+        Self { slots, taken }
     }
 }
 
 impl OrderTable {
     /// Orders not yet at their end.
     pub fn open(&self) -> usize {
-        self.open
+        self.taken.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Adds an order; `false` when the table is full.
+    /// Adds an order in the lowest free slot; `false` when the table is full.
     pub fn insert(&mut self, order: Order) -> bool {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.is_none()) else { return false };
-        *slot = Some(order);
-        self.open += 1;
+        let Some(word) = self.taken.iter().position(|word| *word != u64::MAX) else { return false };
+        let bit = self.taken[word].trailing_ones() as usize;
+        self.taken[word] |= 1 << bit;
+        self.slots[word * 64 + bit] = Some(order);
         true
     }
 
     /// The order with this id.
     pub fn find(&self, id: &ClientOrderId) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|o| o.client_order_id == *id))
+        self.find_by(|order| order.client_order_id == *id)
     }
 
     /// The order with this venue id; trade lists know no other.
     pub fn find_by_venue_id(&self, venue_order_id: u64) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|o| o.venue_order_id == venue_order_id))
+        self.find_by(|order| order.venue_order_id == venue_order_id)
+    }
+
+    fn find_by(&self, is_wanted: impl Fn(&Order) -> bool) -> Option<usize> {
+        self.occupied_slots().find(|&slot| self.slots[slot].as_ref().is_some_and(&is_wanted))
     }
 
     /// The order in a slot that [`Self::find`] or [`Self::occupied`] named.
@@ -54,19 +80,31 @@ impl OrderTable {
 
     /// Removes the order of a slot.
     pub fn remove(&mut self, slot: usize) -> Option<Order> {
-        let order = self.slots.get_mut(slot)?.take();
-        self.open -= usize::from(order.is_some());
-        order
+        let order = self.slots.get_mut(slot)?.take()?;
+        self.taken[slot / 64] &= !(1 << (slot % 64));
+        Some(order)
     }
 
     /// The next occupied slot at or after `from`: lets a caller walk the table while changing it.
     pub fn occupied(&self, from: usize) -> Option<usize> {
-        (from..self.slots.len()).find(|&slot| self.slots[slot].is_some())
+        let first = from / 64;
+        let mut word = self.taken.get(first)? >> (from % 64) << (from % 64);
+        for at in first..WORDS {
+            if word != 0 {
+                return Some(at * 64 + word.trailing_zeros() as usize);
+            }
+            word = *self.taken.get(at + 1)?;
+        }
+        None
+    }
+
+    fn occupied_slots(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(self.occupied(0), |slot| self.occupied(slot + 1))
     }
 
     /// Orders not yet at their end.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.slots.iter().flatten()
+        self.occupied_slots().filter_map(|slot| self.slots[slot].as_ref())
     }
 
     /// Quantity that orders of an instrument and side may still fill, unknown outcomes included.
@@ -87,5 +125,43 @@ impl OrderTable {
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         self.iter().flat_map(Order::words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickpath_shared::types::InstanceId;
+
+    fn order(number: u64) -> Order {
+        let id = ClientOrderId::new(InstanceId::new("001").unwrap(), 1, number);
+        Order::sent(id, 0, Side::Buy, 10, 5, number, 0)
+    }
+
+    #[test]
+    fn slots_are_walked_in_order_and_used_again() {
+        let mut table = OrderTable::default();
+        (0..ORDERS_MAX as u64).for_each(|number| assert!(table.insert(order(number))));
+        assert!(!table.insert(order(999)));
+        for slot in (0..ORDERS_MAX).filter(|slot| slot % 3 != 1) {
+            assert!(table.remove(slot).is_some() && table.remove(slot).is_none());
+        }
+        let walked: Vec<usize> = table.occupied_slots().collect();
+        assert_eq!(walked, (0..ORDERS_MAX).filter(|slot| slot % 3 == 1).collect::<Vec<_>>());
+        assert_eq!((table.open(), table.iter().count()), (walked.len(), walked.len()));
+        assert_eq!(table.occupied(ORDERS_MAX), None);
+        assert!(table.insert(order(1000)));
+        assert_eq!(table.find(&order(1000).client_order_id), Some(0));
+        assert_eq!(table.remaining(0, Side::Buy), 5 * (walked.len() as i64 + 1));
+    }
+
+    #[test]
+    fn a_table_read_back_is_the_same() {
+        let mut table = OrderTable::default();
+        (0..100).for_each(|number| assert!(table.insert(order(number))));
+        (0..50).for_each(|slot| assert!(table.remove(slot * 2).is_some()));
+        let again: OrderTable = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
+        assert_eq!(again.taken, table.taken);
+        assert!(again.words().eq(table.words()));
     }
 }

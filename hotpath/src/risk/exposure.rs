@@ -1,6 +1,6 @@
 //! Exposure: position and everything in flight, unknown outcomes counted at their worst.
 
-use super::{Breach, Context, narrow, require};
+use super::{Breach, Context, require, require_lazily};
 use tickpath_shared::types::Refusal;
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
@@ -22,14 +22,17 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     if is_reducing {
         return Ok(());
     }
-    let worst = worst_case_e8(context);
+    let (notional, by, per) = worst_case(context);
     let bound = limits.position_notional_max;
-    require(worst <= i128::from(bound), Refusal::PositionMax, narrow(worst), bound)
+    // Rounded up it is within the bound exactly when the product is: no division unless it breaks.
+    require_lazily(notional * by <= i128::from(bound) * per, Refusal::PositionMax, bound, || {
+        (notional * by + per - 1) / per
+    })
 }
 
-/// Notional of the position if this order and every order in flight on its side fill and the others do
-/// not, at the higher of mark and limit price.
-fn worst_case_e8(context: &Context<'_>) -> i128 {
+/// Notional of the position if this order and every order in flight on its side fill and the others do not: at the
+/// limit price, and as a fraction the scale to the mark where that is the dearer.
+fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
     let intent = context.intent;
     let in_flight = context.orders.remaining(intent.instrument, context.side);
     let position = context.positions.qty(intent.instrument);
@@ -37,6 +40,5 @@ fn worst_case_e8(context: &Context<'_>) -> i128 {
     let at_limit = context.definition.notional_e8(intent.price, worst.abs());
     let one_e8 = context.definition.price_to_e8(intent.price);
     let mark = i128::from(context.mark.price_e8);
-    // At the mark when that is the dearer: scale the notional by mark / limit, rounded up.
-    if mark <= one_e8 { at_limit } else { (at_limit * mark + one_e8 - 1) / one_e8.max(1) }
+    if mark <= one_e8 { (at_limit, 1, 1) } else { (at_limit, mark, one_e8.max(1)) }
 }

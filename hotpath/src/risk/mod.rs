@@ -101,6 +101,17 @@ fn require(holds: bool, reason: Refusal, value: i64, bound: i64) -> Result<(), B
     if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }
 }
 
+/// As [`require`], for a value that is dear to compute and only wanted when the limit refuses.
+#[inline]
+fn require_lazily(
+    holds: bool,
+    reason: Refusal,
+    bound: i64,
+    value: impl FnOnce() -> i128,
+) -> Result<(), Breach> {
+    if holds { Ok(()) } else { Err(Breach { reason, value: narrow(value()), bound }) }
+}
+
 /// Saturates a wide value for the record.
 fn narrow(value: i128) -> i64 {
     value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64

@@ -1,6 +1,6 @@
 //! The price: on the grid, near a fresh mark price.
 
-use super::{Breach, Context, age_ms, narrow, require};
+use super::{Breach, Context, age_ms, require, require_lazily};
 use tickpath_shared::types::{MisfitKind, Refusal};
 
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
@@ -22,6 +22,5 @@ fn collar(context: &Context<'_>) -> Result<(), Breach> {
     let distance = (context.definition.price_to_e8(context.intent.price) - mark).abs();
     let bound_bps = context.limits.collar_bps;
     let holds = distance * 10_000 <= i128::from(bound_bps) * mark;
-    let distance_bps = narrow((distance * 10_000 + mark - 1) / mark);
-    require(holds, Refusal::PriceCollar, distance_bps, bound_bps)
+    require_lazily(holds, Refusal::PriceCollar, bound_bps, || (distance * 10_000 + mark - 1) / mark)
 }

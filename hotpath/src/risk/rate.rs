@@ -28,7 +28,10 @@ impl RateWindow {
     /// Counts an order.
     pub fn record(&mut self, now: Nanos) {
         self.times[self.next] = now;
-        self.next = (self.next + 1) % self.times.len();
+        self.next += 1;
+        if self.next == self.times.len() {
+            self.next = 0;
+        }
     }
 
     /// The state as words, for digests.

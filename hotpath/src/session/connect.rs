@@ -174,7 +174,8 @@ pub fn connect(
     let mut transport = open_transport(&url, tcp, roots).map_err(io)?;
     let early = upgrade(&url, &mut transport)?;
     let seed = random_seed().map_err(io)?;
-    let tcp = transport.tcp().try_clone().map_err(io)?;
+    let Some(tcp) = transport.tcp().map(TcpStream::try_clone) else { unreachable!("opened over TCP") };
+    let tcp = tcp.map_err(io)?;
     let mut connection = Box::new(Connection::new(transport, &early, caps, seed));
     if let Some((request, is_accepted)) = logon {
         log_on(&mut connection, request, is_accepted)

@@ -6,7 +6,7 @@ use crate::{
     digest,
     market::{Level, MarketEvent, MarketKind},
     message::{EngineBody, EngineMessage, Outcome},
-    strategy::{LegOrder, Pairs},
+    strategy::{LegOrder, Pairs, Probe},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
@@ -75,6 +75,8 @@ struct Instrument {
 pub struct Engine {
     instruments: Vec<Instrument>,
     pairs: Option<Pairs>,
+    #[serde(default)]
+    probe: Option<Probe>,
     sent: u64,
     events: u64,
     last_now: Nanos,
@@ -105,11 +107,12 @@ impl Engine {
                     overflows: 0,
                 }
             };
-        let pairs =
-            if config.pairs.is_enabled { Some(Pairs::new(&config.pairs, definitions)?) } else { None };
+        let pairs = config.pairs.is_enabled.then(|| Pairs::new(&config.pairs, definitions)).transpose()?;
+        let probe = config.probe.is_enabled.then(|| Probe::new(&config.probe, definitions)).transpose()?;
         Ok(Self {
             instruments: definitions.iter().zip(&config.instrument).map(instrument).collect(),
             pairs,
+            probe,
             sent: 0,
             events: 0,
             last_now: 0,
@@ -150,7 +153,8 @@ impl Engine {
         let index = usize::from(event.header.instrument);
         self.venue_ms = self.venue_ms.max(event.header.venue_ms);
         port.count(Counter::OffTickLevels, event.header.off_tick.into());
-        match event.header.market_kind() {
+        let kind = event.header.market_kind();
+        match kind {
             MarketKind::Depth => self.on_depth(now, index, event, port),
             MarketKind::Ticker => self.on_ticker(now, index, event, port),
             MarketKind::Snapshot => self.on_snapshot(now, index, event, port),
@@ -164,6 +168,9 @@ impl Engine {
         }
         port.on_book_updated();
         self.decide(now, cause, index, event.header.read_ns, port);
+        if matches!(kind, MarketKind::Depth | MarketKind::Ticker) {
+            self.answer_tick(now, cause, index, event.header.read_ns, port);
+        }
         port.on_decided();
     }
 
@@ -327,6 +334,25 @@ impl Engine {
             port.record(Kind::Signal, Class::Telemetry, now, cause, &[record.as_bytes()]);
         }
         for order in pairs.orders(now, tops[0], tops[1]).into_iter().flatten() {
+            self.trade(now, cause, read_ns, &order, port);
+        }
+    }
+
+    /// The probe's order, if one is configured.
+    fn answer_tick(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        index: usize,
+        read_ns: Nanos,
+        port: &mut impl EnginePort,
+    ) {
+        let Some(probe) = &self.probe else { return };
+        let instrument = &self.instruments[index];
+        if !instrument.book.is_valid() {
+            return;
+        }
+        if let Some(order) = probe.order(index as u32, instrument.top) {
             self.trade(now, cause, read_ns, &order, port);
         }
     }

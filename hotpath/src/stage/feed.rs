@@ -103,9 +103,8 @@ impl FeedStage {
         }
     }
 
-    /// One turn; returns how many frames were handled.
-    pub fn poll(&mut self, sink: &mut impl EventSink, waiter: &mut Waiter) -> usize {
-        let now = self.clock.now();
+    /// One turn at about `now`; returns how many frames were handled.
+    pub fn poll(&mut self, now: Nanos, sink: &mut impl EventSink, waiter: &mut Waiter) -> usize {
         self.status.progress(Progress::Feed, now);
         self.report(now);
         self.take_links(now, waiter);
@@ -186,21 +185,29 @@ impl FeedStage {
         Ok(handled)
     }
 
-    /// Journals the frame, decodes it and hands the event on. False when the text is no UTF-8, which ends a
-    /// connection (RFC 6455, section 8.1); only what cannot be decoded has to be looked at for that.
+    /// Decodes the frame, hands the event on and journals the frame: its place in the lane is reserved first, its
+    /// bytes follow in the same turn, after the order they may lead to. False when the text is no UTF-8, which
+    /// ends a connection (RFC 6455, section 8.1); only what cannot be decoded has to be looked at for that.
     fn on_frame(&mut self, index: usize, read_ns: Nanos, text: Text<'_>, sink: &mut impl EventSink) -> bool {
         let frame = text.as_bytes();
         self.status.add(Counter::Frames, 1);
         self.status.add(Counter::FrameBytes, frame.len() as u64);
         let meta = FrameMeta { read_ns, connection: index as u16, reserved: [0; 3] };
-        let appended =
-            self.lane.append(Kind::Frame, Class::Input, read_ns, Cause::NONE, &[meta.as_bytes(), frame]);
-        // An input that is not journalled is not consumed: the next diff shows the gap.
-        let Ok(sequence) = appended else { return true };
+        let payload_bytes = size_of::<FrameMeta>() + frame.len();
+        // An input that cannot be journalled is not consumed: the next diff shows the gap.
+        let Ok(reserved) = self.lane.reserve(Class::Input, read_ns, payload_bytes) else { return true };
+        let is_text = self.pass_on(read_ns, Cause::new(self.lane.lane(), reserved.sequence()), text, sink);
+        let parts = [meta.as_bytes(), frame];
+        self.lane.fill(reserved, Kind::Frame, Class::Input, read_ns, Cause::NONE, &parts);
+        is_text
+    }
+
+    #[inline(always)]
+    fn pass_on(&mut self, read_ns: Nanos, cause: Cause, text: Text<'_>, sink: &mut impl EventSink) -> bool {
         match self.decoder.decode(text) {
             Ok(Decoded::Event) => {
                 let header = self.decoder.header_mut();
-                header.cause = Cause::new(self.lane.lane(), sequence).0;
+                header.cause = cause.0;
                 header.read_ns = read_ns;
                 header.decoded_ns = self.clock.now();
                 self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
@@ -213,7 +220,7 @@ impl FeedStage {
             Ok(Decoded::UnknownSymbol) => self.status.add(Counter::UnknownSymbols, 1),
             Err(_) => {
                 self.status.add(Counter::DecodeErrors, 1);
-                return std::str::from_utf8(frame).is_ok();
+                return std::str::from_utf8(text.as_bytes()).is_ok();
             }
         }
         true

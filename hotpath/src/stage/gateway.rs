@@ -42,7 +42,7 @@ pub mod connection {
 #[derive(Clone, Copy, Debug)]
 pub enum GatewayEvent<'a> {
     /// A message of an engine.
-    Engine(EngineMessage),
+    Engine(&'a EngineMessage),
     /// A record of the session thread.
     Account(&'a AccountMessage),
     /// A frame of a private socket.
@@ -201,7 +201,7 @@ impl Gateway {
         self.events += 1;
         self.check_poll_gap(now, port);
         match event {
-            GatewayEvent::Engine(message) => self.on_engine(now, cause, &message, port),
+            GatewayEvent::Engine(message) => self.on_engine(now, cause, message, port),
             GatewayEvent::Account(message) => self.on_account(now, cause, message, port),
             GatewayEvent::Private { frame, .. } => self.on_private(now, cause, frame, port),
             GatewayEvent::Link { connection, is_up } => self.on_link(now, cause, connection, is_up, port),

@@ -26,6 +26,8 @@ pub struct Config {
     pub thread: Vec<Thread>,
     /// The pairs strategy.
     pub pairs: Pairs,
+    /// The probe that latency is measured with; simulation only.
+    pub probe: Probe,
     /// Limits, checked in the gateway.
     pub risk: Risk,
     /// Lanes and archive.
@@ -199,6 +201,19 @@ pub struct Thread {
     /// Wait strategy.
     #[serde(default)]
     pub wait: Wait,
+}
+
+/// The probe: answers every change of an instrument's best prices or book with one order, so that latency can be
+/// measured on every tick. It trades without sense and is refused in live mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// Off unless latency is measured.
+    pub is_enabled: bool,
+    /// Symbol whose ticks are answered.
+    pub symbol: String,
+    /// Quantity of an order.
+    pub qty: String,
 }
 
 /// The pairs strategy: trades the z-score of the log price of one instrument against another's.
@@ -400,6 +415,7 @@ impl Config {
         self.check_instruments()?;
         self.check_threads()?;
         self.check_pairs()?;
+        self.check_probe()?;
         self.check_limits()
     }
 
@@ -470,6 +486,20 @@ impl Config {
             ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
         }
         Ok(())
+    }
+
+    fn check_probe(&self) -> Result<(), ConfigError> {
+        let probe = &self.probe;
+        if !probe.is_enabled {
+            return Ok(());
+        }
+        ensure(self.instance.mode == Mode::Simulation, || {
+            "probe.is_enabled: true is for simulation only, mode is live".into()
+        })?;
+        let is_known = self.instrument.iter().any(|i| i.symbol == probe.symbol);
+        ensure(is_known, || format!("probe.symbol: {:?} is not among the instruments", probe.symbol))?;
+        let is_positive = decimal::parse(probe.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+        ensure(is_positive, || format!("probe.qty: {:?} is not a positive decimal", probe.qty))
     }
 
     fn check_limits(&self) -> Result<(), ConfigError> {

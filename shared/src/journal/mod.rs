@@ -17,7 +17,7 @@ pub use layout::{LaneSpec, Pressure, SEGMENTS_MIN, lane_path};
 pub use pool::{Lane, LaneShared};
 pub use reader::{LaneReader, ReadError};
 pub use session::{LaneStream, SessionError, StreamError, list_sessions, open_session};
-pub use writer::{AppendError, LaneWriter};
+pub use writer::{AppendError, LaneWriter, Reserved};
 
 /// A record copied out of a lane or an archive.
 #[derive(Clone, Debug, Default)]

@@ -99,9 +99,31 @@ impl ClientOrderId {
     }
 
     /// The text without padding.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        let len = self.0.iter().position(|&b| b == 0).unwrap_or(24);
-        &self.0[..len]
+        &self.0[..self.len()]
+    }
+
+    /// The text with its padding: zeros up to this width.
+    #[inline]
+    pub fn as_padded(&self) -> &[u8; 24] {
+        &self.0
+    }
+
+    /// Bytes before the first zero, eight looked at in a step.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "an id that names an order is never empty")]
+    pub fn len(&self) -> usize {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let (words, _) = self.0.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+            if zeros != 0 {
+                return index * 8 + zeros.trailing_zeros() as usize / 8;
+            }
+        }
+        24
     }
 
     /// The text; empty when it is no UTF-8.

@@ -328,7 +328,7 @@ impl Bench {
         let (now, due) = (self.now, self.lines + SNAPSHOT_DELAY);
         self.due.extend(self.io.asks.drain(..).map(|instrument| (due, instrument)));
         for message in std::mem::take(&mut self.io.messages) {
-            self.gateway.on_event(now, Cause::NONE, GatewayEvent::Engine(message), &mut self.io);
+            self.gateway.on_event(now, Cause::NONE, GatewayEvent::Engine(&message), &mut self.io);
             // Nobody answers orders here: each is reported as expired, so that the strategy goes on.
             self.expire_orders();
         }

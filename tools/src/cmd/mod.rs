@@ -2,6 +2,7 @@
 
 mod demo;
 mod host;
+mod latency;
 mod offline;
 mod operate;
 mod process;
@@ -51,6 +52,8 @@ enum Command {
     Journal(offline::JournalArguments),
     /// Run a session again from its journal and compare every order
     Replay(offline::ReplayArguments),
+    /// The hot path's latency: in the process, or over loopback against offered load
+    Latency(latency::LatencyArguments),
     /// The host's checklist for low latency; changes nothing
     Doctor(host::DoctorArguments),
     /// Gaps that a thread which only reads the clock sees, a core each
@@ -80,6 +83,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),
         Some(Command::Replay(a)) => offline::replay(&a),
+        Some(Command::Latency(a)) => latency::run(&a),
         Some(Command::Doctor(a)) => host::doctor(&a),
         Some(Command::Jitter(a)) => host::jitter(&a),
         Some(Command::Top(a)) => host::top(&a),

@@ -380,7 +380,7 @@ impl Replay {
     fn consume_gateway(&mut self, now: Nanos, cause: Cause) -> Result<bool> {
         if cause.lane() == lane::ENGINE {
             let Some(message) = self.made.messages.remove(&cause.number()) else { return Ok(false) };
-            self.run_gateway(now, cause, GatewayEvent::Engine(message));
+            self.run_gateway(now, cause, GatewayEvent::Engine(&message));
             return Ok(true);
         }
         let buf = self

@@ -4,6 +4,7 @@ mod account;
 mod api;
 mod exchange;
 mod rest;
+pub mod script;
 mod text;
 
 pub use exchange::{Exchange, Reply};

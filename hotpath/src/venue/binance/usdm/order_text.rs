@@ -9,7 +9,7 @@ use crate::wire::digits;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, InstrumentDefinition, Side, TimeInForce, decimal};
 
-/// Longest text of a request, key and signature included.
+/// Longest text of a request, key and signature included, with room for pieces that are copied in full width.
 pub const REQUEST_BYTES_MAX: usize = 1024;
 
 /// What a request asks for.
@@ -40,11 +40,32 @@ pub struct OrderEncoder {
     bytes: Vec<u8>,
     /// What follows an order's quantity up to its time stamp, by instrument and [`tail_index`].
     #[serde(skip)]
-    tails: Vec<Vec<u8>>,
+    tails: Vec<Tail>,
 }
 
 /// Prepared pieces of an instrument: side, time in force, reduce-only.
 const TAILS: usize = 2 * 4 * 2;
+
+/// Width of a prepared piece: it is copied whole, which takes fewer steps than to look at its length.
+const TAIL_BYTES: usize = 256;
+
+/// A prepared piece and how much of it counts.
+#[derive(Clone, Copy)]
+struct Tail {
+    bytes: [u8; TAIL_BYTES],
+    len: usize,
+}
+
+impl Tail {
+    const EMPTY: Self = Self { bytes: [0; TAIL_BYTES], len: 0 };
+
+    fn new(text: &str) -> Self {
+        let mut tail = Self { len: text.len(), ..Self::EMPTY };
+        // Bounded by the width of a symbol.
+        tail.bytes[..text.len()].copy_from_slice(text.as_bytes());
+        tail
+    }
+}
 
 /// A request under construction.
 struct Draft<'e> {
@@ -64,12 +85,12 @@ impl OrderEncoder {
     fn prepare(&mut self, definition: &InstrumentDefinition) {
         let first = definition.instrument as usize * TAILS;
         self.bytes.resize(REQUEST_BYTES_MAX, 0);
-        self.tails.resize(self.tails.len().max(first + TAILS), Vec::new());
+        self.tails.resize(self.tails.len().max(first + TAILS), Tail::EMPTY);
         for side in [Side::Buy, Side::Sell] {
             for time_in_force in [TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok, TimeInForce::Gtx] {
                 for is_reduce_only in [false, true] {
                     let text = self.tail_text(definition, side, time_in_force, is_reduce_only);
-                    self.tails[first + tail_index(side, time_in_force, is_reduce_only)] = text.into_bytes();
+                    self.tails[first + tail_index(side, time_in_force, is_reduce_only)] = Tail::new(&text);
                 }
             }
         }
@@ -111,7 +132,7 @@ impl OrderEncoder {
         venue_ms: u64,
     ) -> &[u8] {
         let first = definition.instrument as usize * TAILS;
-        if self.tails.get(first).is_none_or(Vec::is_empty) {
+        if self.tails.get(first).is_none_or(|tail| tail.len == 0) {
             // Only after an encoder was read back from a file.
             self.prepare(definition);
         }
@@ -119,22 +140,22 @@ impl OrderEncoder {
         match *request {
             Request::Place { side, time_in_force, price, qty, is_reduce_only } => {
                 draft.put(b"{\"id\":\"p");
-                draft.put(id.as_bytes());
+                draft.id(id);
                 draft.put(b"\",\"method\":\"order.place\",\"params\":{\"newClientOrderId\":\"");
-                draft.put(id.as_bytes());
+                draft.id(id);
                 draft.put(b"\",\"newOrderRespType\":\"ACK\",\"price\":\"");
                 draft.amount(price, definition.price_scale, definition.price_places);
                 draft.put(b"\",\"quantity\":\"");
                 draft.amount(qty, definition.qty_scale, definition.qty_places);
-                draft.put(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
+                draft.tail(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
                 draft.number(venue_ms as i64, 0);
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
             Request::Cancel => {
                 draft.put(b"{\"id\":\"c");
-                draft.put(id.as_bytes());
+                draft.id(id);
                 draft.put(b"\",\"method\":\"order.cancel\",\"params\":{\"origClientOrderId\":\"");
-                draft.put(id.as_bytes());
+                draft.id(id);
                 draft.put(b"\",\"recvWindow\":");
                 draft.number(self.recv_window_ms as i64, 0);
                 draft.put(b",\"symbol\":\"");
@@ -159,6 +180,26 @@ impl Draft<'_> {
         // The longest request is known, see `REQUEST_BYTES_MAX`.
         self.bytes[self.at..self.at + text.len()].copy_from_slice(text);
         self.at += text.len();
+    }
+
+    /// Copies a piece of a constant width, of which `len` bytes count: what is behind them is overwritten.
+    #[inline(always)]
+    fn wide<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+        let Some(room) = self.bytes[self.at..].first_chunk_mut::<N>() else {
+            unreachable!("a request is far shorter than its buffer")
+        };
+        *room = *bytes;
+        self.at += len;
+    }
+
+    #[inline(always)]
+    fn id(&mut self, id: &ClientOrderId) {
+        self.wide(id.as_padded(), id.len());
+    }
+
+    #[inline(always)]
+    fn tail(&mut self, tail: &Tail) {
+        self.wide(&tail.bytes, tail.len);
     }
 
     #[inline(always)]

@@ -1,0 +1,257 @@
+//! The program alone: from a frame's bytes to its order's bytes, on one thread without sockets.
+
+use super::{
+    frames::Frames,
+    memory::{MarketStream, OrderStream, Seen, Silence},
+    report::{Sample, Series},
+    rig::{Rig, Strategy},
+};
+use anyhow::{Context, Result, ensure};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+use tickpath_hotpath::net::connection::Transport;
+use tickpath_shared::{
+    Nanos,
+    clock::Clock,
+    config::Wait,
+    counters::{Counter, Stage},
+    histogram::HistogramCopy,
+};
+
+/// Frames between two changes of turn.
+const CHUNK: usize = 2_048;
+/// Memory walked between two frames to empty the caches.
+const COLD_BYTES: usize = 4 << 20;
+/// A chunk of a run with cold caches is this much shorter: the walk takes far longer than the frame.
+const COLD_SHARE: usize = 8;
+
+/// Something that answers frames with orders.
+pub(super) trait Contender {
+    /// Name in the report.
+    fn name(&self) -> &'static str;
+    /// Takes a book that arrives before the next frame.
+    ///
+    /// # Errors
+    ///
+    /// A body that is no snapshot.
+    fn snapshot(&mut self, symbol: &str, body: &str) -> Result<()>;
+    /// Takes a frame; returns how long it took to the last byte of its order, if it made one.
+    fn tick(&mut self, frame: usize) -> Option<Nanos>;
+    /// Between two rounds.
+    fn rest(&mut self) {}
+    /// What each of its stages took, where it tells.
+    fn stages(&self) -> Vec<(&'static str, HistogramCopy)> {
+        Vec::new()
+    }
+}
+
+/// The product: framing, decoding, book, probe, limits, order text, journal, stamps and histograms.
+pub(super) struct Ours {
+    rig: Rig,
+    clock: Clock,
+    frames: Arc<Frames>,
+    readable: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
+}
+
+impl Ours {
+    /// The stages over streams in memory.
+    ///
+    /// # Errors
+    ///
+    /// Shared memory that cannot be had.
+    pub(super) fn new(frames: &Arc<Frames>) -> Result<Self> {
+        let mut rig = Rig::new(Strategy::Probe, Wait::Spin)?;
+        let clock = rig.hands.clock.clone();
+        let (market, readable) = MarketStream::new(Arc::clone(frames));
+        let (orders, seen) = OrderStream::new(clock.clone(), rig.hands.first_order_id()?);
+        let local = |stream| Transport::Local(stream);
+        rig.hands.open(local(Box::new(market)), local(Box::new(orders)), local(Box::new(Silence)))?;
+        rig.poll();
+        rig.hands.mark(frames.mark().context("no best prices among the frames")?)?;
+        rig.poll();
+        Ok(Self { rig, clock, frames: Arc::clone(frames), readable, seen })
+    }
+}
+
+impl Ours {
+    /// One turn of the stages in which a frame is there; apart, so that a profiler finds it.
+    #[inline(never)]
+    fn receive(&mut self, frame: usize, now: Nanos) {
+        self.readable.store(self.frames.end(frame), Ordering::Relaxed);
+        self.rig.poll_at(now);
+    }
+}
+
+impl Contender for Ours {
+    fn name(&self) -> &'static str {
+        "tickpath"
+    }
+
+    fn snapshot(&mut self, symbol: &str, body: &str) -> Result<()> {
+        self.rig.hands.snapshot(symbol, body)?;
+        self.rig.poll();
+        Ok(())
+    }
+
+    fn tick(&mut self, frame: usize) -> Option<Nanos> {
+        let orders = self.seen.orders.load(Ordering::Relaxed);
+        let start = self.clock.now();
+        self.receive(frame, start);
+        let written_ns = self.seen.written_ns.load(Ordering::Relaxed);
+        if self.seen.orders.load(Ordering::Relaxed) == orders {
+            return None;
+        }
+        // Outside of the time: the venue answers, so that the next order finds a free slot.
+        self.seen.may_answer.store(true, Ordering::Relaxed);
+        self.rig.poll();
+        self.seen.may_answer.store(false, Ordering::Relaxed);
+        Some(written_ns.saturating_sub(start))
+    }
+
+    fn rest(&mut self) {
+        self.rig.hands.reclaim();
+    }
+
+    fn stages(&self) -> Vec<(&'static str, HistogramCopy)> {
+        Stage::ALL.iter().map(|stage| (stage.label(), self.rig.hands.reader.histogram(*stage))).collect()
+    }
+}
+
+/// Lets the contenders take turns over the frames, chunk by chunk.
+///
+/// # Errors
+///
+/// A snapshot that cannot be used.
+pub(super) fn run(
+    frames: &Frames,
+    contenders: &mut [Box<dyn Contender>],
+    is_cold: bool,
+    stop: &AtomicBool,
+) -> Result<Vec<Series>> {
+    let mut series: Vec<Series> = contenders.iter().map(|c| Series::new(c.name())).collect();
+    let mut walk = vec![0_u64; COLD_BYTES / 8];
+    let share = if is_cold { COLD_SHARE } else { 1 };
+    let mut first = 0;
+    while first < frames.len() && !stop.load(Ordering::Relaxed) {
+        let chunk = first..frames.len().min(first + CHUNK);
+        for (contender, series) in contenders.iter_mut().zip(&mut series) {
+            contender.rest();
+            let mut sample = Sample::new();
+            for frame in chunk.clone() {
+                for (symbol, body) in frames.snapshots_before(frame) {
+                    contender.snapshot(symbol, body)?;
+                }
+                let is_measured = (frame - chunk.start) < CHUNK / share;
+                if is_cold && is_measured {
+                    walk.iter_mut().for_each(|word| *word = word.wrapping_add(1));
+                    std::hint::black_box(&mut walk);
+                }
+                if let Some(ns) = contender.tick(frame)
+                    && is_measured
+                {
+                    sample.record(ns);
+                }
+            }
+            series.add(sample);
+        }
+        first = chunk.end;
+    }
+    Ok(series)
+}
+
+/// What the stages carried when nothing held the frames back.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(super) struct Throughput {
+    /// Frames a pass.
+    pub(super) frames: u64,
+    /// Passes.
+    pub(super) passes: usize,
+    /// Frames a second, median of the passes.
+    pub(super) median_per_second: f64,
+    /// The slowest pass.
+    pub(super) least_per_second: f64,
+    /// Frames that were received but neither decoded nor counted as ignored, refused or of an unknown symbol.
+    pub(super) unaccounted: u64,
+    /// Records of the journal that were skipped or dropped.
+    pub(super) lost_records: u64,
+}
+
+/// Sends all frames through feed, engine and gateway on one core, as fast as they are taken.
+///
+/// # Errors
+///
+/// Shared memory that cannot be had, or frames that got lost.
+pub(super) fn throughput(frames: &Arc<Frames>, passes: usize, stop: &AtomicBool) -> Result<Throughput> {
+    let mut rates = Vec::new();
+    let (mut unaccounted, mut lost_records) = (0, 0);
+    for _ in 0..passes {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let pass = Pass::run(frames)?;
+        rates.push(frames.len() as f64 / pass.seconds);
+        unaccounted += pass.unaccounted;
+        lost_records += pass.lost_records;
+    }
+    ensure!(!rates.is_empty(), "stopped before the first pass was over");
+    rates.sort_by(f64::total_cmp);
+    Ok(Throughput {
+        frames: frames.len() as u64,
+        passes: rates.len(),
+        median_per_second: rates[rates.len() / 2],
+        least_per_second: rates[0],
+        unaccounted,
+        lost_records,
+    })
+}
+
+struct Pass {
+    seconds: f64,
+    unaccounted: u64,
+    lost_records: u64,
+}
+
+impl Pass {
+    fn run(frames: &Arc<Frames>) -> Result<Self> {
+        let mut rig = Rig::new(Strategy::Pairs, Wait::Spin)?;
+        let (market, readable) = MarketStream::new(Arc::clone(frames));
+        let local = |stream| Transport::Local(stream);
+        rig.hands.open(local(Box::new(market)), local(Box::new(Silence)), local(Box::new(Silence)))?;
+        rig.poll();
+        let mut seconds = 0.0;
+        let mut first = 0;
+        while first < frames.len() {
+            for (symbol, body) in frames.snapshots_before(first) {
+                rig.hands.snapshot(symbol, body)?;
+            }
+            let last = frames.next_snapshot(first).unwrap_or(frames.len());
+            let start = Instant::now();
+            readable.store(frames.end(last - 1), Ordering::Relaxed);
+            while rig.poll() > 0 {}
+            seconds += start.elapsed().as_secs_f64();
+            first = last;
+        }
+        let count = |counter| rig.hands.reader.counter(counter);
+        let kinds = [
+            Counter::DepthFrames,
+            Counter::TickerFrames,
+            Counter::TradeFrames,
+            Counter::MarkFrames,
+            Counter::IgnoredFrames,
+            Counter::UnknownSymbols,
+        ];
+        let accounted: u64 = kinds.into_iter().map(count).sum();
+        ensure!(count(Counter::Frames) == frames.len() as u64, "{} frames received", count(Counter::Frames));
+        Ok(Self {
+            seconds,
+            unaccounted: frames.len() as u64 - accounted,
+            lost_records: rig.hands.lost_records(),
+        })
+    }
+}
