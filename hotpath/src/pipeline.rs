@@ -11,7 +11,7 @@
 use crate::{
     live::{EngineStage, EventRing, EventSender, FusedEngine, GatewayStage},
     message::EngineMessage,
-    net::{affinity, wait::Waiter},
+    net::{affinity, cores, wait::Waiter},
     pages,
     stage::feed::FeedStage,
 };
@@ -143,11 +143,11 @@ impl HotThreads {
     fn spawn(&mut self, config: &Thread, mut body: Body, clock: Clock) -> io::Result<()> {
         let names: Vec<&str> = config.stages.iter().map(|s| stage_name(*s)).collect();
         let name = names.join("+");
-        let (core, stop) = (config.core, Arc::clone(&self.stop));
+        let (core, priority, stop) = (config.core, config.realtime_priority, Arc::clone(&self.stop));
         let mut waiter = Waiter::new(config.wait)?;
         let (report, pinned) = std::sync::mpsc::channel();
         let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            let _ = report.send(affinity::pin(core));
+            let _ = report.send((affinity::pin(core), cores::schedule(priority)));
             tickpath_shared::memory::touch_stack();
             // Relaxed: a late look at the flag costs one turn.
             while !stop.load(Ordering::Relaxed) {
@@ -156,8 +156,9 @@ impl HotThreads {
             }
         })?;
         self.handles.push(handle);
-        if let Ok(pinning) = pinned.recv() {
-            self.report.push(format!("thread {name}: {pinning}, wait {:?}", config.wait));
+        if let Ok((pinning, schedule)) = pinned.recv() {
+            let facts = core.map_or(String::new(), |core| format!(" ({})", cores::describe(core)));
+            self.report.push(format!("thread {name}: {pinning}{facts}, wait {:?}, {schedule}", config.wait));
         }
         Ok(())
     }

@@ -72,6 +72,7 @@ crate::labelled_enum! {
         TickToTrade = 8, "tick_to_trade", "Read of the tick returned to write of the order returned.";
         OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";
         OrderToFill = 10, "order_to_fill", "Write of the order returned to fill read.";
+        Kernel = 11, "kernel", "Packet taken by the kernel to read returned, where receive stamps are on.";
     }
 }
 

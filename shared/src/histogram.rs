@@ -113,6 +113,17 @@ impl HistogramCopy {
         self.buckets.iter().enumerate().take_while(|(b, _)| bucket_max(*b) <= bound_ns).map(|(_, n)| n).sum()
     }
 
+    /// What was recorded after `before`, a copy of the same histogram. Its maximum is that of its highest bucket.
+    pub fn since(&self, before: &Self) -> Self {
+        let mut buckets = self.buckets.clone();
+        for (mine, theirs) in buckets.iter_mut().zip(&before.buckets) {
+            *mine = mine.saturating_sub(*theirs);
+        }
+        let highest = buckets.iter().rposition(|&count| count > 0);
+        let max_ns = highest.map_or(0, |bucket| bucket_max(bucket).min(self.max_ns));
+        Self { sum_ns: self.sum_ns.saturating_sub(before.sum_ns), max_ns, buckets }
+    }
+
     /// Adds another histogram's values, as of an earlier process.
     pub fn merge(&mut self, other: &Self) {
         self.sum_ns += other.sum_ns;
@@ -150,6 +161,17 @@ mod tests {
         assert_eq!((copy.count(), copy.max_ns, copy.sum_ns), (1000, 1000, 500_500));
         assert!(copy.quantile_ns(0.5).abs_diff(500) <= 4);
         assert_eq!(copy.quantile_ns(1.0), 1000);
+    }
+
+    #[test]
+    fn a_difference_holds_what_came_in_between() {
+        let mut before = HistogramCopy { sum_ns: 100, max_ns: 100, ..HistogramCopy::default() };
+        before.buckets[bucket_of(100)] = 1;
+        let mut after = before.clone();
+        after.merge(&HistogramCopy { sum_ns: 40, max_ns: 40, buckets: before.buckets.clone() });
+        let between = after.since(&before);
+        assert_eq!((between.count(), between.sum_ns, between.max_ns), (1, 40, 100));
+        assert_eq!(after.since(&after).max_ns, 0);
     }
 
     proptest! {

@@ -1,7 +1,11 @@
 //! The shared files of a session: where they lie, what describes them, and the lane of last words.
 
 use super::HotError;
-use crate::{digest, pipeline::lane};
+use crate::{
+    digest,
+    net::settings::{self, Setting},
+    pipeline::lane,
+};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
@@ -73,7 +77,7 @@ impl SharedFiles {
         let mut lanes = Vec::new();
         for spec in lane_specs(config, session) {
             let writer = Lane::create(dir, spec, metadata)?;
-            notes.push(lock_note(config, &writer));
+            notes.push(lane_note(config, &writer));
             lanes.push(writer);
         }
         let panic_spec = LaneSpec {
@@ -112,16 +116,16 @@ fn lane_specs(config: &Config, session: u64) -> Vec<LaneSpec> {
     (0..).zip(mib).map(spec).collect()
 }
 
-fn lock_note(config: &Config, writer: &LaneWriter) -> (Severity, String) {
+/// How the memory of a lane was had.
+fn lane_note(config: &Config, writer: &LaneWriter) -> (Severity, String) {
     let shared = writer.shared();
     let (name, mib) = (&shared.spec().name, shared.spec().file_bytes() >> 20);
-    if !config.journal.lock {
-        return (Severity::Info, format!("lane {name}: {mib} MiB, lock not asked for"));
-    }
-    match shared.file().lock() {
-        Ok(()) => (Severity::Info, format!("lane {name}: {mib} MiB, locked in memory")),
-        Err(e) => (Severity::Warning, format!("lane {name}: {mib} MiB, not locked in memory: {e}")),
-    }
+    let file = shared.file();
+    let settings = [
+        Setting::ask("lock in memory", config.journal.lock, || file.lock()),
+        Setting::ask("huge pages", config.host.huge_pages, || file.advise_huge_pages()),
+    ];
+    (settings::severity(&settings), format!("lane {name}: {mib} MiB, {}", settings::line(&settings)))
 }
 
 /// Shared memory by default; the data directory, with a warning, where shared memory is too small.

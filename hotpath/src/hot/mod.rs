@@ -11,7 +11,10 @@ use files::install_panic_hook;
 use crate::{
     guard,
     live::OrderSigner,
-    net::affinity,
+    net::{
+        affinity,
+        settings::{self, Setting},
+    },
     pipeline::HotThreads,
     session::{
         Session, SessionParts,
@@ -21,6 +24,7 @@ use crate::{
     venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
+use rustix::mm::{MlockAllFlags, mlockall};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -32,13 +36,16 @@ use std::{
 use thiserror::Error;
 use tickpath_shared::{
     clock::{Clock, unix_ns_now},
-    config::{Config, KeyKind},
+    config::{Config, Host, KeyKind},
     memory::{MemoryError, install_sigbus_handler},
     paths::{CurrentSession, DataDir, open_private, remove_synced, replace_file},
     record::{EventCode, Severity},
     status::Status,
     types::{EpochError, EpochFile, InstrumentDefinition},
 };
+
+/// Last event of a session that ended as it should: all of its records are there.
+pub const STOPPED_IN_ORDER: &str = "stopped in order";
 
 /// How long the venue may take to answer at the start.
 const VENUE_PATIENCE: Duration = Duration::from_secs(20);
@@ -231,6 +238,8 @@ impl Hot<'_> {
         for (severity, text) in &assembly.notes {
             session.event(EventCode::Setting, *severity, text);
         }
+        let memory = [lock_memory(&self.config.host)];
+        session.event(EventCode::Setting, settings::severity(&memory), &settings::line(&memory));
         let threads = HotThreads::start(&self.config.thread, assembly.stages, &self.clock)?;
         for line in &threads.report {
             session.event(EventCode::Setting, Severity::Info, line);
@@ -253,7 +262,7 @@ impl Hot<'_> {
     ) -> Result<(), HotError> {
         match outcome {
             Ok(()) => {
-                session.event(EventCode::Stopped, Severity::Info, "stopped in order");
+                session.event(EventCode::Stopped, Severity::Info, STOPPED_IN_ORDER);
                 status.set_stopped();
                 remove_synced(&self.data.unclean_marker())?;
                 Ok(())
@@ -265,6 +274,11 @@ impl Hot<'_> {
             }
         }
     }
+}
+
+/// Keeps every page of the process, also those it gets later.
+fn lock_memory(host: &Host) -> Setting {
+    Setting::ask("mlockall", host.lock_memory, || mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE))
 }
 
 /// Keys that cannot log a session on sign every request.

@@ -34,6 +34,11 @@ use tickpath_shared::{
 };
 use zerocopy::IntoBytes;
 
+/// Turns in which every private socket is looked at once.
+const TURNS: usize = 4;
+
+const _: () = assert!(TURNS >= connection::COUNT);
+
 /// Signs requests when the session is not logged on.
 pub struct OrderSigner {
     /// API key.
@@ -89,6 +94,9 @@ pub struct GatewayStage {
     next_timer_ns: Nanos,
     is_halted_for_tampering: bool,
     has_backlog: bool,
+    turn: usize,
+    /// The last turn found something on a private socket: more of it may be there.
+    is_busy: bool,
     /// The frame in hand, copied out of its connection.
     frame: Vec<u8>,
 }
@@ -144,6 +152,8 @@ impl GatewayStage {
             next_timer_ns: 0,
             is_halted_for_tampering: false,
             has_backlog: false,
+            turn: 0,
+            is_busy: false,
             frame: Vec::with_capacity(parts.frame_bytes_max),
         }
     }
@@ -163,10 +173,7 @@ impl GatewayStage {
             handled += 1;
             self.consume(self.io.clock.now(), message.cause, GatewayEvent::Account(&message));
         }
-        let was_backlog = std::mem::take(&mut self.has_backlog);
-        for index in 0..connection::COUNT {
-            handled += self.poll_connection(index, was_backlog);
-        }
+        handled += self.poll_connections();
         if let Some(messages) = messages {
             while let Ok(message) = messages.pop() {
                 handled += 1;
@@ -177,6 +184,22 @@ impl GatewayStage {
             self.next_timer_ns = now + TIMER_NS;
             self.on_timer();
         }
+        handled
+    }
+
+    /// Looks at the private sockets. A thread that has other sockets too looks at each of them in its turn, until one
+    /// has something: an empty look is a system call that a tick would have to wait for.
+    fn poll_connections(&mut self) -> usize {
+        let was_backlog = std::mem::take(&mut self.has_backlog);
+        self.turn = self.turn.wrapping_add(1);
+        let due = self.turn % TURNS;
+        let mut handled = 0;
+        for index in 0..connection::COUNT {
+            if was_backlog || self.is_busy || due == index {
+                handled += self.poll_connection(index, was_backlog);
+            }
+        }
+        self.is_busy = handled > 0;
         handled
     }
 

@@ -1,7 +1,7 @@
 //! One established WebSocket connection as a hot thread uses it: non-blocking receive into a fixed buffer,
 //! masked sends, no allocation.
 
-use super::tls::TlsStream;
+use super::{socket::Socket, tls::TlsStream};
 use crate::{
     pages,
     wire::{
@@ -45,9 +45,9 @@ impl<S: Read + Write + Send> ByteStream for S {}
 /// The byte stream below the frames.
 pub enum Transport {
     /// Plain TCP.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS over TCP.
-    Tls(Box<TlsStream>, TcpStream),
+    Tls(Box<TlsStream>, Socket),
     /// No socket at all.
     Local(Box<dyn ByteStream>),
 }
@@ -55,8 +55,13 @@ pub enum Transport {
 impl Transport {
     /// The socket, where there is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
+        self.socket().map(Socket::tcp)
+    }
+
+    #[inline]
+    fn socket(&self) -> Option<&Socket> {
         match self {
-            Self::Plain(tcp) | Self::Tls(_, tcp) => Some(tcp),
+            Self::Plain(socket) | Self::Tls(_, socket) => Some(socket),
             Self::Local(_) => None,
         }
     }
@@ -116,6 +121,12 @@ impl Connection {
     /// Descriptor to wait on, where there is one.
     pub fn fd(&self) -> Option<RawFd> {
         self.transport.tcp().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Unix nanoseconds at which the kernel got what was received last; 0 when it does not say.
+    #[inline]
+    pub fn stamp_unix_ns(&self) -> u64 {
+        self.transport.socket().map_or(0, Socket::stamp_unix_ns)
     }
 
     /// One receive; true when bytes arrived.

@@ -2,5 +2,8 @@
 
 pub mod affinity;
 pub mod connection;
+pub mod cores;
+pub mod settings;
+pub mod socket;
 pub mod tls;
 pub mod wait;

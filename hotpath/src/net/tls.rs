@@ -13,7 +13,6 @@ use rustls::{
 };
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
     ops::Range,
     sync::Arc,
 };
@@ -52,7 +51,7 @@ impl TlsStream {
     ///
     /// The socket's error, or rustls's as [`io::ErrorKind::Other`].
     pub fn connect(
-        tcp: &mut TcpStream,
+        tcp: &mut (impl Read + Write),
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> io::Result<Self> {
@@ -77,7 +76,7 @@ impl TlsStream {
     /// The socket's error; [`TlsError`] as [`io::ErrorKind::InvalidData`]; `UnexpectedEof` when the socket
     /// ended without the peer's saying so.
     #[inline]
-    pub fn read(&mut self, tcp: &mut TcpStream, out: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&mut self, tcp: &mut (impl Read + Write), out: &mut [u8]) -> io::Result<usize> {
         loop {
             // Every whole record that is here is opened now: no later event of the socket would tell of it.
             let taken = self.take(tcp, out)?;
@@ -95,7 +94,7 @@ impl TlsStream {
 
     /// Opens records and copies their data as far as there is room.
     #[inline]
-    fn take(&mut self, tcp: &mut TcpStream, out: &mut [u8]) -> io::Result<usize> {
+    fn take(&mut self, tcp: &mut impl Write, out: &mut [u8]) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             let len = self.plain.len().min(out.len() - taken);
@@ -117,7 +116,7 @@ impl TlsStream {
 
     /// Answers a key update, if the peer asked for one.
     #[inline]
-    fn answer(&mut self, tcp: &mut TcpStream) -> io::Result<()> {
+    fn answer(&mut self, tcp: &mut impl Write) -> io::Result<()> {
         if let Some(len) = self.records.seal_owed(&mut self.out).map_err(io::Error::other)? {
             write_whole(tcp, &self.out[..len])?;
         }
@@ -125,7 +124,7 @@ impl TlsStream {
     }
 
     #[cold]
-    fn fail(&mut self, tcp: &mut TcpStream, error: TlsError) -> io::Error {
+    fn fail(&mut self, tcp: &mut impl Write, error: TlsError) -> io::Error {
         if let Some(len) = error.alert().and_then(|alert| self.records.seal_alert(Some(alert), &mut self.out))
         {
             // The connection is over either way.
@@ -140,7 +139,7 @@ impl TlsStream {
     ///
     /// The socket's error; `WriteZero` when it took a part; `InvalidInput` for more than a record carries.
     #[inline]
-    pub fn write(&mut self, tcp: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, tcp: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
         let sealed = self.records.seal(bytes, &mut self.out).map_err(io::Error::other)?;
         let len = sealed.ok_or(io::ErrorKind::InvalidInput)?;
         write_whole(tcp, &self.out[..len])?;
@@ -148,7 +147,7 @@ impl TlsStream {
     }
 }
 
-fn write_whole(tcp: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(tcp: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let written = tcp.write(bytes)?;
     if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
@@ -156,7 +155,7 @@ fn write_whole(tcp: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 /// Drives the handshake to its end; what was received beyond it stays in `incoming`.
 fn shake_hands(
     connection: &mut UnbufferedClientConnection,
-    tcp: &mut TcpStream,
+    tcp: &mut (impl Read + Write),
     incoming: &mut Vec<u8>,
 ) -> io::Result<()> {
     let mut outgoing = Vec::new();
@@ -206,7 +205,7 @@ fn encode(
     Ok(())
 }
 
-fn receive(tcp: &mut TcpStream, incoming: &mut Vec<u8>) -> io::Result<()> {
+fn receive(tcp: &mut impl Read, incoming: &mut Vec<u8>) -> io::Result<()> {
     if incoming.len() > FLIGHT_MAX {
         return Err(io::Error::other(Error::General(format!("handshake flight above {FLIGHT_MAX} bytes"))));
     }

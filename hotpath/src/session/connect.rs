@@ -4,6 +4,8 @@
 use crate::{
     net::{
         connection::{Connection, LinkError, Transport},
+        settings::Setting,
+        socket::Socket,
         tls::TlsStream,
     },
     wire::ws::Caps,
@@ -17,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
+use tickpath_shared::config::Host;
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -100,6 +103,11 @@ impl Roots {
         Ok(Self { tls: Arc::new(tls), rest })
     }
 
+    /// Configuration of a TLS 1.3 client whose keys the hot threads carry on with.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+
     /// The roots for REST.
     pub fn rest(&self) -> ureq::tls::RootCerts {
         self.rest.clone()
@@ -156,6 +164,14 @@ pub fn host_of(url: &str) -> &str {
 /// Request that logs a session on, and the judge of its answer.
 pub type Logon<'a> = (&'a str, fn(&[u8]) -> bool);
 
+/// A connection and what became of its socket's settings.
+pub struct Established {
+    /// The connection.
+    pub connection: Box<Connection>,
+    /// The settings.
+    pub settings: Vec<Setting>,
+}
+
 /// Connects and upgrades. `logon` is sent and its answer checked before the connection is handed on, so that
 /// no hot thread and no lane ever sees a key.
 ///
@@ -166,12 +182,14 @@ pub fn connect(
     url: &str,
     roots: &Roots,
     caps: Caps,
+    host: &Host,
     logon: Option<Logon<'_>>,
-) -> Result<Box<Connection>, ConnectError> {
+) -> Result<Established, ConnectError> {
     let url = Url::parse(url)?;
     let io = |source| ConnectError::Io { host: url.authority(), source };
     let tcp = open_tcp(&url).map_err(io)?;
-    let mut transport = open_transport(&url, tcp, roots).map_err(io)?;
+    let (socket, settings) = Socket::tuned(tcp, host);
+    let mut transport = open_transport(&url, socket, roots).map_err(io)?;
     let early = upgrade(&url, &mut transport)?;
     let seed = random_seed().map_err(io)?;
     let Some(tcp) = transport.tcp().map(TcpStream::try_clone) else { unreachable!("opened over TCP") };
@@ -183,7 +201,7 @@ pub fn connect(
     }
     tcp.set_read_timeout(None).map_err(io)?;
     tcp.set_nonblocking(true).map_err(io)?;
-    Ok(connection)
+    Ok(Established { connection, settings })
 }
 
 fn open_tcp(url: &Url) -> io::Result<TcpStream> {
@@ -191,7 +209,6 @@ fn open_tcp(url: &Url) -> io::Result<TcpStream> {
     for address in (url.host.as_str(), url.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(tcp) => {
-                tcp.set_nodelay(true)?;
                 tcp.set_read_timeout(Some(PATIENCE))?;
                 tcp.set_write_timeout(Some(PATIENCE))?;
                 return Ok(tcp);
@@ -203,13 +220,13 @@ fn open_tcp(url: &Url) -> io::Result<TcpStream> {
 }
 
 /// The transport of a URL after the TLS handshake, still blocking.
-fn open_transport(url: &Url, mut tcp: TcpStream, roots: &Roots) -> io::Result<Transport> {
+fn open_transport(url: &Url, mut socket: Socket, roots: &Roots) -> io::Result<Transport> {
     if !url.is_tls {
-        return Ok(Transport::Plain(tcp));
+        return Ok(Transport::Plain(socket));
     }
     let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
-    let tls = TlsStream::connect(&mut tcp, Arc::clone(&roots.tls), name)?;
-    Ok(Transport::Tls(Box::new(tls), tcp))
+    let tls = TlsStream::connect(&mut socket, roots.client(), name)?;
+    Ok(Transport::Tls(Box::new(tls), socket))
 }
 
 /// Sends the upgrade and checks the answer; returns bytes that came after it.

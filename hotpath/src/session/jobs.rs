@@ -1,9 +1,8 @@
 //! Blocking work of the session, done by worker threads so that the session thread never waits: REST calls
 //! and connecting.
 
-use super::connect::{ConnectError, Roots, connect};
+use super::connect::{ConnectError, Established, Roots, connect};
 use crate::{
-    net::connection::Connection,
     venue::{
         BOOK_STREAMS, Credentials, MARKET_STREAMS, Rest, RestError, is_logged_on, logon_request, streams,
     },
@@ -113,7 +112,7 @@ pub struct AccountRead {
 /// What a worker brings back.
 pub enum Done {
     /// A connection.
-    Connected(LinkKind, Box<Connection>),
+    Connected(LinkKind, Established),
     /// No connection.
     ConnectFailed(LinkKind, ConnectError),
     /// A book as received.
@@ -201,7 +200,7 @@ impl Workshop {
         let outcome = match &job {
             Job::Connect(kind) => {
                 return match self.connect(*kind) {
-                    Ok(connection) => Done::Connected(*kind, connection),
+                    Ok(established) => Done::Connected(*kind, established),
                     Err(e) => Done::ConnectFailed(*kind, e),
                 };
             }
@@ -216,8 +215,8 @@ impl Workshop {
         outcome.unwrap_or_else(|e| Done::Failed(job, e))
     }
 
-    fn connect(&self, kind: LinkKind) -> Result<Box<Connection>, ConnectError> {
-        let venue = &self.config.venue;
+    fn connect(&self, kind: LinkKind) -> Result<Established, ConnectError> {
+        let (venue, host) = (&self.config.venue, &self.config.host);
         let frame_bytes = venue.frame_bytes_max;
         let caps = Caps { frame_bytes, message_bytes: 4 * frame_bytes, utf8: Utf8::Checked };
         // The feed's decoder takes nothing but UTF-8 anyway.
@@ -225,23 +224,24 @@ impl Workshop {
         match kind {
             LinkKind::Books => {
                 let url = format!("{}/stream?streams={}", venue.public_url, self.book_streams());
-                connect(&url, &self.roots, feed_caps, None)
+                connect(&url, &self.roots, feed_caps, host, None)
             }
             LinkKind::Market => {
                 let names = streams(&self.definitions, MARKET_STREAMS);
-                connect(&format!("{}/stream?streams={names}", venue.market_url), &self.roots, feed_caps, None)
+                let url = format!("{}/stream?streams={names}", venue.market_url);
+                connect(&url, &self.roots, feed_caps, host, None)
             }
             LinkKind::Events => {
                 let key = self
                     .rest
                     .listen_key()
                     .map_err(|e| ConnectError::Logon { host: venue.rest_url.clone(), why: e.to_string() })?;
-                connect(&format!("{}/ws/{key}", venue.private_url), &self.roots, caps, None)
+                connect(&format!("{}/ws/{key}", venue.private_url), &self.roots, caps, host, None)
             }
             LinkKind::Orders => {
                 let request = logon_request(&self.credentials, self.venue_ms());
                 let logon = request.as_deref().map(|r| (r, is_logged_on as fn(&[u8]) -> bool));
-                connect(&venue.order_url, &self.roots, caps, logon)
+                connect(&venue.order_url, &self.roots, caps, host, logon)
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Which connections are wanted, being made or up, and when to try again.
 
+use super::connect::Established;
 use super::{
     AccountPhase, Session,
     jobs::{Job, LinkKind},
 };
-use crate::net::connection::Connection;
+use crate::net::settings;
 use crate::stage::{
     feed,
     feed::{DeadLink, NewLink},
@@ -96,11 +97,13 @@ impl Session {
         }
     }
 
-    pub(super) fn on_connected(&mut self, kind: LinkKind, connection: Box<Connection>) {
+    pub(super) fn on_connected(&mut self, kind: LinkKind, established: Established) {
+        let Established { connection, settings } = established;
         let link = self.links.get(kind);
         (link.is_out, link.is_up, link.backoff_ns) = (false, true, 0);
         link.made += 1;
-        if link.made > 1 {
+        let is_first = link.made == 1;
+        if !is_first {
             self.parts.status.add(Counter::Reconnects, 1);
         }
         let index = match kind {
@@ -116,6 +119,10 @@ impl Session {
         // Room for more connections than are ever made between two polls of a stage.
         let _ = ring.push(NewLink { index, connection });
         self.event(EventCode::Connected, Severity::Info, kind.label());
+        if is_first {
+            let text = format!("socket {}: {}", kind.label(), settings::line(&settings));
+            self.event(EventCode::Setting, settings::severity(&settings), &text);
+        }
     }
 
     pub(super) fn on_connect_failed(&mut self, kind: LinkKind, why: &dyn std::error::Error, now: Nanos) {

@@ -22,7 +22,7 @@ const RETRY_NS: Nanos = 500_000_000;
 impl Session {
     pub(super) fn on_done(&mut self, now: Nanos, done: Done) {
         match done {
-            Done::Connected(kind, connection) => self.on_connected(kind, connection),
+            Done::Connected(kind, established) => self.on_connected(kind, established),
             Done::ConnectFailed(kind, why) => self.on_connect_failed(kind, &why, now),
             Done::Snapshot { instrument, requested_ns, body } => {
                 self.on_snapshot(instrument, requested_ns, &body)

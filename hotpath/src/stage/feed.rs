@@ -173,6 +173,7 @@ impl FeedStage {
         sink: &mut impl EventSink,
     ) -> Result<usize, LinkError> {
         let read_ns = self.clock.now();
+        self.note_kernel(connection.stamp_unix_ns(), read_ns);
         let mut handled = 0;
         while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };
@@ -183,6 +184,15 @@ impl FeedStage {
         }
         self.has_backlog[index] = true;
         Ok(handled)
+    }
+
+    /// How long the bytes waited in the kernel; stamps are of the wall clock, which runs as fast as ours.
+    #[inline]
+    fn note_kernel(&self, stamp_unix_ns: u64, read_ns: Nanos) {
+        if stamp_unix_ns != 0 {
+            let read_unix_ns = self.clock.start_unix_ns() + read_ns;
+            self.status.histogram(Stage::Kernel).record(read_unix_ns.saturating_sub(stamp_unix_ns));
+        }
     }
 
     /// Decodes the frame, hands the event on and journals the frame: its place in the lane is reserved first, its

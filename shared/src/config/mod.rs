@@ -24,6 +24,8 @@ pub struct Config {
     pub instrument: Vec<Instrument>,
     /// Hot threads.
     pub thread: Vec<Thread>,
+    /// What is asked of the operating system.
+    pub host: Host,
     /// The pairs strategy.
     pub pairs: Pairs,
     /// The probe that latency is measured with; simulation only.
@@ -201,6 +203,10 @@ pub struct Thread {
     /// Wait strategy.
     #[serde(default)]
     pub wait: Wait,
+    /// Priority under SCHED_FIFO, 1..=49; absent: the system's usual scheduling. A spinning real-time thread needs
+    /// a core of its own and loses time to the kernel's real-time throttling unless that is raised.
+    #[serde(default)]
+    pub realtime_priority: Option<u8>,
 }
 
 /// The probe: answers every change of an instrument's best prices or book with one order, so that latency can be
@@ -214,6 +220,20 @@ pub struct Probe {
     pub symbol: String,
     /// Quantity of an order.
     pub qty: String,
+}
+
+/// What is asked of the operating system; the start report says what was taken and what was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Microseconds that a read may poll the network card's queue, 0..=1000; 0 asks for nothing.
+    pub busy_poll_us: u32,
+    /// The kernel's time of arrival beside every read; it costs a longer call.
+    pub receive_stamps: bool,
+    /// Lock all memory of the hot process, now and later.
+    pub lock_memory: bool,
+    /// Ask for huge pages below the lanes.
+    pub huge_pages: bool,
 }
 
 /// The pairs strategy: trades the z-score of the log price of one instrument against another's.
@@ -448,7 +468,11 @@ impl Config {
         use StageName::{Engine, Feed, Gateway};
         let allowed: [&[StageName]; 6] =
             [&[Feed], &[Engine], &[Gateway], &[Feed, Engine], &[Engine, Gateway], &[Feed, Engine, Gateway]];
+        in_range("host.busy_poll_us", self.host.busy_poll_us.into(), 0, 1000)?;
         for thread in &self.thread {
+            if let Some(priority) = thread.realtime_priority {
+                in_range("thread.realtime_priority", priority.into(), 1, 49)?;
+            }
             ensure(allowed.contains(&thread.stages.as_slice()), || {
                 format!(
                     "thread.stages: {:?} are not neighbours in the order feed, engine, gateway",

@@ -155,6 +155,19 @@ impl MappedFile {
         self.map.lock()
     }
 
+    /// Asks the system for huge pages below the mapping.
+    ///
+    /// # Errors
+    ///
+    /// What the system said, or that it never gives them to shared memory.
+    pub fn advise_huge_pages(&self) -> io::Result<()> {
+        let mode = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+        if mode.as_ref().is_ok_and(|mode| mode.contains("[never]") || mode.contains("[deny]")) {
+            return Err(io::Error::other("transparent_hugepage/shmem_enabled is never"));
+        }
+        self.map.advise(memmap2::Advice::HugePage)
+    }
+
     /// Checks that the path still names this file at its full length; the reason when it does not.
     pub fn tampering(&self) -> Option<String> {
         let path = self.path.display();

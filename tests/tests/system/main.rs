@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod faults;
 mod kill;
+mod latency;
 mod replay;
 
 /// The command line under test.

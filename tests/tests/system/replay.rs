@@ -97,6 +97,18 @@ fn a_session_in_original_pace_replays() {
 /// Rewrites the archive of a lane record by record; checksums and chain are made anew, so that only replay
 /// can tell.
 fn rewrite(dir: &Path, lane: &str, mut change: impl FnMut(&mut RecordHeader, &mut Vec<u8>)) {
+    rewrite_if(dir, lane, |header, payload| {
+        change(header, payload);
+        true
+    });
+}
+
+/// Keeps the first records of a lane.
+fn rewrite_while(dir: &Path, lane: &str, is_kept: impl Fn(&RecordHeader) -> bool) {
+    rewrite_if(dir, lane, |header, _| is_kept(header));
+}
+
+fn rewrite_if(dir: &Path, lane: &str, mut change: impl FnMut(&mut RecordHeader, &mut Vec<u8>) -> bool) {
     let path = lane_file(dir, lane);
     let mut reader = ArchiveReader::open(&path).unwrap();
     let next = path.with_extension("next");
@@ -105,7 +117,9 @@ fn rewrite(dir: &Path, lane: &str, mut change: impl FnMut(&mut RecordHeader, &mu
     let mut buf = RecordBuf::default();
     while reader.next_into(&mut buf).unwrap().is_some() {
         let (mut header, mut payload) = (buf.record().header, buf.record().payload.to_vec());
-        change(&mut header, &mut payload);
+        if !change(&mut header, &mut payload) {
+            break;
+        }
         header.length = (size_of::<RecordHeader>() + payload.len()) as u32;
         header.crc32c = header.checksum(&payload);
         if writer.push(&RecordBuf::from_bytes([header.as_bytes(), &payload].concat())) {
@@ -200,6 +214,58 @@ fn tampering_is_named() {
     }
     let report = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap();
     assert_eq!((report.orders_recorded, &report.orders), (0, &orders));
+}
+
+/// A process that was killed between an order and the copy of its frame: everything else is replayed and compared,
+/// and what cannot be is told. A session that ended in order has no such excuse.
+#[test]
+fn a_frame_lost_in_a_kill_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    if session(dir.path(), &["--speed", "max"]).is_none() {
+        return;
+    }
+    let lost = decisive_frames(dir.path())[20];
+    let (intent, order) = decided_on(dir.path(), lost);
+    let cut = |copy: &Path| {
+        rewrite_while(copy, "feed", |header| header.sequence < lost);
+        rewrite_while(copy, "engine", |header| header.sequence <= intent);
+        rewrite_while(copy, "gateway", |header| header.sequence <= order);
+    };
+    let copy = copy_of(dir.path());
+    cut(copy.path());
+    let error = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap_err();
+    assert!(format!("{error:#}").contains(&format!("feed lane has no record {lost}")), "{error:#}");
+    rewrite(copy.path(), "session", |header, payload| {
+        if header.kind == Kind::SessionEvent as u16 && payload.ends_with(b"stopped in order") {
+            payload.truncate(8);
+        }
+    });
+    let report = replay::replay(&open(copy.path()), &ReplayPlan::default()).unwrap();
+    assert_eq!((report.lost_frame, report.orders_on_lost_frame), (Some(lost), 1), "{report:?}");
+    assert!(report.is_identical() && report.orders_replayed + 1 == report.orders_recorded, "{report:?}");
+}
+
+/// Sequences of the intent that a frame led to and of its order.
+fn decided_on(dir: &Path, frame: u64) -> (u64, u64) {
+    let filter =
+        |lane: &str, kind: &str| Filter { lane: Some(lane.into()), kind: Some(kind.into()), session: None };
+    let mut intent = None;
+    journal::cat(&open(dir), &filter("engine", "intent"), |record| {
+        if record.cause().number() == frame && record.cause().lane() == 1 {
+            let number = record.body::<IntentRecord>().unwrap().number;
+            intent.get_or_insert((record.header.sequence, number));
+        }
+    })
+    .unwrap();
+    let (intent, number) = intent.unwrap();
+    let mut order = None;
+    journal::cat(&open(dir), &filter("gateway", "order"), |record| {
+        if record.body::<OrderRecord>().unwrap().intent == number {
+            order.get_or_insert(record.header.sequence);
+        }
+    })
+    .unwrap();
+    (intent, order.unwrap())
 }
 
 /// Changes the fourth digit of both prices of a ticker frame.

@@ -1,10 +1,15 @@
 //! `tickpath latency`.
 
 use super::{print, stop_flag};
-use crate::latency::{self, InProcessOptions};
-use anyhow::Result;
+use crate::latency::{self, InProcessOptions, LoopbackOptions};
+use anyhow::{Result, ensure};
 use clap::Args;
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+use tickpath_hotpath::net::affinity::{allowed_cores, check_core};
+use tickpath_shared::config::Wait;
+
+/// Offered loads when none are given, ticks a second.
+const RATES: [u64; 8] = [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000];
 
 /// Arguments of `latency`.
 #[derive(Debug, Args)]
@@ -12,28 +17,107 @@ pub(super) struct LatencyArguments {
     /// From frame bytes to order bytes on one thread, without sockets
     #[arg(long)]
     in_process: bool,
-    /// Recorded captures instead of the synthetic market
-    #[arg(long, num_args = 1..)]
+    /// With --in-process: recorded captures instead of the synthetic market
+    #[arg(long, num_args = 1.., requires = "in_process")]
     capture: Vec<PathBuf>,
-    /// Empty the caches between two frames
-    #[arg(long)]
+    /// With --in-process: empty the caches between two frames
+    #[arg(long, requires = "in_process")]
     cold: bool,
-    /// Beside the pipeline a user would otherwise write (needs the feature of this name)
+    /// With --in-process: passes over all frames for the throughput
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    passes: u16,
+    /// Beside the pipeline a user would otherwise write (a build with the feature of this name)
     #[arg(long)]
     baseline: bool,
-    /// Passes over all frames for the throughput
-    #[arg(long, default_value_t = 9)]
-    passes: usize,
+    /// TLS 1.3 on every connection
+    #[arg(long, conflicts_with = "in_process")]
+    tls: bool,
+    /// Offered loads, ticks a second
+    #[arg(long, value_delimiter = ',', conflicts_with = "in_process")]
+    rates: Vec<u64>,
+    /// Seconds a rate
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    duration: f64,
+    /// Rounds beside a raw echo of the same sizes, for every gap; 0 for none
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Gaps between two ticks of these rounds, microseconds
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 1000])]
+    gaps: Vec<u64>,
+    /// Cores of the generator and of the hot path; the first and the last allowed one otherwise
+    #[arg(long, value_delimiter = ',', num_args = 2)]
+    cores: Vec<usize>,
+    /// What the hot thread does when idle: spin, yield or park
+    #[arg(long, default_value = "spin", value_parser = wait)]
+    wait: Wait,
+    /// Directory for latency.json, latency.svg, latency.hlog and a .hgrm a rate
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+fn wait(text: &str) -> Result<Wait, String> {
+    match text {
+        "spin" => Ok(Wait::Spin),
+        "yield" => Ok(Wait::Yield),
+        "park" => Ok(Wait::Park),
+        other => Err(format!("{other:?} is none of spin, yield, park")),
+    }
 }
 
 pub(super) fn run(a: &LatencyArguments) -> Result<ExitCode> {
     let stop = stop_flag()?;
-    let options = InProcessOptions {
-        captures: a.capture.clone(),
-        is_cold: a.cold,
+    let cores = cores(a)?;
+    if a.in_process {
+        let options = InProcessOptions {
+            captures: a.capture.clone(),
+            is_cold: a.cold,
+            is_baseline: a.baseline,
+            passes: a.passes.into(),
+            core: cores[1],
+        };
+        print(&latency::in_process(&options, &stop)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    ensure!(
+        cores[0] != cores[1],
+        "generator and hot path need a core each, and this process may use only {cores:?}"
+    );
+    let rates = if a.rates.is_empty() { RATES.to_vec() } else { a.rates.clone() };
+    for rate in &rates {
+        ensure!((1..=5_000_000).contains(rate), "--rates: {rate} is outside 1..=5000000 ticks a second");
+    }
+    for gap in &a.gaps {
+        ensure!((1..=100_000).contains(gap), "--gaps: {gap} is outside 1..=100000 microseconds");
+    }
+    ensure!(
+        (0.1..=3_600.0).contains(&a.duration),
+        "--duration: {} is outside 0.1..=3600 seconds",
+        a.duration
+    );
+    let options = LoopbackOptions {
+        cores,
+        wait: a.wait,
+        is_tls: a.tls,
+        rates,
+        duration: Duration::from_secs_f64(a.duration),
+        rounds: a.rounds,
+        gaps: a.gaps.iter().map(|us| Duration::from_micros(*us)).collect(),
         is_baseline: a.baseline,
-        passes: a.passes,
+        out: a.out.clone(),
     };
-    print(&latency::in_process(&options, &stop)?);
+    latency::over_loopback(&options, &stop, print)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn cores(a: &LatencyArguments) -> Result<[usize; 2]> {
+    let allowed = allowed_cores();
+    for core in &a.cores {
+        check_core(*core, &allowed).map_err(|e| anyhow::anyhow!(e))?;
+    }
+    Ok(match (a.cores.as_slice(), allowed.as_slice()) {
+        ([generator, hot], _) => [*generator, *hot],
+        (_, [first, .., last]) => [*first, *last],
+        (_, [only]) => [*only, *only],
+        (_, []) => [0, 0],
+    })
 }

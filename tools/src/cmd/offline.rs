@@ -150,6 +150,12 @@ pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
         std::fs::write(path, report.orders.join("\n"))?;
     }
     print(&format!("{}\n", serde_json::to_string(&report)?));
+    if let Some(frame) = report.lost_frame {
+        eprintln!(
+            "the process was killed before frame {frame} was in its lane: {} orders decided on it cannot be made again",
+            report.orders_on_lost_frame
+        );
+    }
     if let Some(difference) = report.first_difference.as_ref().or(report.first_state_difference.as_ref()) {
         eprintln!("tickpath: {difference}");
     }

@@ -166,7 +166,7 @@ pub(super) fn run(
 }
 
 /// What the stages carried when nothing held the frames back.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Throughput {
     /// Frames a pass.
     pub(super) frames: u64,
@@ -180,6 +180,22 @@ pub(super) struct Throughput {
     pub(super) unaccounted: u64,
     /// Records of the journal that were skipped or dropped.
     pub(super) lost_records: u64,
+}
+
+impl Throughput {
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        format!(
+            "throughput, everything but the probe: {} frames a pass, {} passes, median {:.2} million frames/s, slowest \
+             {:.2}; {} frames unaccounted, {} journal records lost\n",
+            self.frames,
+            self.passes,
+            self.median_per_second / 1e6,
+            self.least_per_second / 1e6,
+            self.unaccounted,
+            self.lost_records
+        )
+    }
 }
 
 /// Sends all frames through feed, engine and gateway on one core, as fast as they are taken.

@@ -1,18 +1,31 @@
 //! The pipeline a user would otherwise write: tungstenite, serde_json into strings and floats, a `BTreeMap` a
-//! side, `format!` for the order.
+//! side, `format!` for the order; over sockets on tokio.
 
-use super::{frames::Frames, in_process::Contender};
-use anyhow::{Context, Result};
+use super::{
+    frames::Frames,
+    generator::{self, Link, Pace},
+    in_process::Contender,
+    loopback::Comparison,
+    report::Sample,
+    wire::{VenueEnd, pair},
+};
+use crate::venue::binance::script;
+use anyhow::{Context, Result, bail};
+use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    thread::JoinHandle,
 };
+use tickpath_hotpath::net::affinity::pin;
 use tickpath_shared::{Nanos, clock::Clock};
+use tokio_tungstenite::WebSocketStream;
 use tungstenite::{
     Message, WebSocket,
     protocol::{Role, WebSocketConfig},
@@ -214,4 +227,73 @@ pub(super) fn contenders(frames: &Arc<Frames>) -> Vec<Box<dyn Contender>> {
         Box::new(InMemory::new("(i) tungstenite, serde_json", frames, WebSocketConfig::default())),
         Box::new(InMemory::new("(i') the same, 4 KiB read buffer", frames, small)),
     ]
+}
+
+/// The user's pipeline on a tokio thread of its own, which ends when the venue closes.
+pub(super) struct Baseline {
+    link: Link,
+    _thread: JoinHandle<Result<()>>,
+}
+
+impl Baseline {
+    /// Connected and running on the hot path's core; `None` when it was not asked for.
+    ///
+    /// # Errors
+    ///
+    /// When loopback fails, or with TLS: what is compared over TLS is the cipher, see the benches.
+    pub(super) fn new(plan: &Comparison<'_>) -> Result<Option<Self>> {
+        if !plan.is_baseline {
+            return Ok(None);
+        }
+        if plan.tls.is_some() {
+            bail!("--baseline is without --tls: over TLS the comparison is with the bare cipher");
+        }
+        let (market_ours, market) = pair()?;
+        let (orders_ours, orders) = pair()?;
+        let core = plan.cores[1];
+        let thread = std::thread::spawn(move || {
+            pin(Some(core));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+            runtime.block_on(serve(market_ours, orders_ours))
+        });
+        let (market, orders) = (VenueEnd::plain(market)?, VenueEnd::plain(orders)?);
+        let link = Link { market, orders, is_answering: false, number: 0, order_bytes: 0 };
+        Ok(Some(Self { link, _thread: thread }))
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    ///
+    /// A connection that ends.
+    pub(super) fn round(&mut self, clock: &Clock, pace: Pace) -> Result<Sample> {
+        generator::run(clock, &mut self.link, Pace { gap_ns: 200_000, ticks: 50 })?;
+        let round = generator::run(clock, &mut self.link, pace)?;
+        if round.sample.histogram().is_empty() {
+            bail!("the user's pipeline answered no tick");
+        }
+        Ok(round.sample)
+    }
+}
+
+async fn serve(market: TcpStream, orders: TcpStream) -> Result<()> {
+    let mut pipeline = UserPipeline::default();
+    pipeline.snapshot(&script::snapshot(0))?;
+    let mut sockets = Vec::new();
+    for tcp in [market, orders] {
+        tcp.set_nonblocking(true)?;
+        let tcp = tokio::net::TcpStream::from_std(tcp)?;
+        sockets.push(WebSocketStream::from_raw_socket(tcp, Role::Client, None).await);
+    }
+    let (Some(mut orders), Some(mut market)) = (sockets.pop(), sockets.pop()) else {
+        unreachable!("two were made")
+    };
+    while let Some(message) = market.next().await {
+        if let Message::Text(text) = message?
+            && let Some(order) = pipeline.on_text(&text)
+        {
+            orders.send(Message::text(order)).await?;
+        }
+    }
+    Ok(())
 }

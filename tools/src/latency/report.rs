@@ -1,5 +1,6 @@
 //! What was measured: histograms, percentiles, ratios.
 
+use super::loopback::{Outlier, Point};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tickpath_shared::{Nanos, histogram::HistogramCopy};
@@ -20,6 +21,12 @@ impl Sample {
     /// Adds a latency.
     pub(super) fn record(&mut self, ns: Nanos) {
         self.0.saturating_record(ns.max(1));
+    }
+
+    /// Adds another sample's latencies.
+    pub(super) fn merge(&mut self, other: &Self) {
+        // Same bounds, so that nothing can be out of range.
+        let _ = self.0.add(&other.0);
     }
 
     /// The histogram.
@@ -75,8 +82,7 @@ impl Series {
             return;
         }
         self.rounds.push(Percentiles::of(&sample.0));
-        // Same bounds, so that nothing can be out of range.
-        let _ = self.all.0.add(&sample.0);
+        self.all.merge(&sample);
     }
 
     /// Percentiles over all rounds.
@@ -160,4 +166,62 @@ pub(super) fn stage_table(stages: &[(&str, HistogramCopy)]) -> String {
         );
     }
     out
+}
+
+/// Head of the table whose lines are [`curve_line`].
+pub(super) fn curve_title() -> String {
+    format!(
+        "{:>9} {:>11} {:>8} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}\n",
+        "ticks/s", "carried/s", "answered", "p50 ns", "p90", "p99", "p99.9", "p99.99", "max", "hop ns"
+    )
+}
+
+/// One rate of a curve.
+pub(super) fn curve_line(point: &Point) -> String {
+    let p = Percentiles::of(point.sample.histogram());
+    let mut out = format!(
+        "{:>9} {:>11.0} {:>8} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7.0}",
+        point.per_second,
+        point.carried_per_second,
+        p.count,
+        p.p50_ns,
+        p.p90_ns,
+        p.p99_ns,
+        p.p999_ns,
+        p.p9999_ns,
+        p.max_ns,
+        point.hop_ns
+    );
+    if point.unanswered > 0 {
+        out += &format!("  {} without an order", point.unanswered);
+    }
+    out + if point.is_saturated { "  saturated\n" } else { "\n" }
+}
+
+/// The worst ticks and what happened in their windows.
+pub(super) fn outlier_table(outliers: &[Outlier]) -> String {
+    let mut out = format!(
+        "{:<20} {:>10} {:>9} {:>7} {:>11} {:>10} {:>9} {:>13}\n",
+        "worst ticks",
+        "latency ns",
+        "switches",
+        "faults",
+        "interrupts",
+        "rollovers",
+        "ring max",
+        "generator gap"
+    );
+    for Outlier { latency_ns, at_ns, window: w } in outliers {
+        out += &format!(
+            "  at {:>13.3} ms {latency_ns:>10} {:>9} {:>7} {:>11} {:>10} {:>9} {:>10} ns\n",
+            *at_ns as f64 / 1e6,
+            w.context_switches,
+            w.page_faults,
+            w.interrupts,
+            w.journal_rollovers,
+            w.ring_occupied_max,
+            w.generator_gap_ns
+        );
+    }
+    out + "  (counts are of the tenth of a second around the tick; a gap of the generator delays the ticks it was to send)\n"
 }

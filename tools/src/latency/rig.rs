@@ -27,7 +27,7 @@ use tickpath_shared::{
     journal::LaneShared,
     paths::DataDir,
     record::{Cause, CommandRecord, Kind, PositionRecord, ReconciledRecord, TimeRecord},
-    status::{LaneWord, Status, StatusReader},
+    status::{LaneWord, StatusReader},
     types::{ClientOrderId, InstanceId, InstrumentDefinition},
 };
 use zerocopy::IntoBytes;
@@ -53,7 +53,6 @@ pub(super) struct Rig {
 
 /// What the session thread would hold.
 pub(super) struct Hands {
-    pub(super) status: Arc<Status>,
     pub(super) reader: StatusReader,
     pub(super) clock: Clock,
     rings: SessionRings,
@@ -108,6 +107,7 @@ fn config(strategy: Strategy) -> Config {
             core: None,
             stages: vec![StageName::Feed, StageName::Engine, StageName::Gateway],
             wait: Wait::Spin,
+            realtime_priority: None,
         }],
         // Wide, but all of them checked: nothing of a measured order's way is left out.
         risk: config::Risk {
@@ -157,7 +157,6 @@ impl Rig {
         let dir = Scratch { root, shared: assembly.dir.clone() };
         let reader = StatusReader::open(&assembly.dir.join("status"))?;
         let hands = Hands {
-            status: assembly.status,
             reader,
             clock,
             rings: assembly.rings,
@@ -252,12 +251,11 @@ impl Hands {
         while self.rings.engine_asks.pop().is_ok() || self.rings.gateway_asks.pop().is_ok() {}
     }
 
-    /// Records written so far, all lanes.
-    pub(super) fn records(&self) -> u64 {
-        self.lanes.iter().map(|lane| self.reader.lane(lane.spec().lane, LaneWord::Records)).sum()
-    }
-
     /// Id of the first order the session will send.
+    ///
+    /// # Errors
+    ///
+    /// Never with the default instance.
     pub(super) fn first_order_id(&self) -> Result<ClientOrderId> {
         Ok(ClientOrderId::new(InstanceId::new(&config::Instance::default().id)?, SESSION, 1))
     }

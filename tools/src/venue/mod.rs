@@ -13,7 +13,7 @@ mod tls;
 pub use faults::Faults;
 pub use pace::Speed;
 pub use server::{Server, ServerReport};
-pub use tls::{TlsFiles, generate_tls};
+pub use tls::{TlsFiles, generate_tls, server_config};
 
 use crate::capture::{CaptureError, CaptureReader, MarketSource, SyntheticMarket};
 use std::{net::SocketAddr, path::PathBuf};

@@ -49,7 +49,11 @@ pub fn generate_tls(dir: &Path) -> Result<TlsFiles> {
 }
 
 /// Server side of a generated authority.
-pub(super) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
+///
+/// # Errors
+///
+/// When a file cannot be read or does not fit the other.
+pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
     let certificate = CertificateDer::from_pem_file(&files.certificate).context("certificate")?;
     let key = PrivateKeyDer::from_pem_file(&files.key).context("key")?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

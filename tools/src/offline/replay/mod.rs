@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use tickpath_hotpath::{
     digest::STATE_VERSION,
+    hot::STOPPED_IN_ORDER,
     market::{MarketEvent, MarketHeader},
     message::{AccountMessage, Ask, EngineMessage, Outcome},
     pipeline::lane,
@@ -33,7 +34,7 @@ use tickpath_shared::{
     paths::DataDir,
     record::{
         Cause, Class, DigestRecord, FrameMeta, GapRecord, KillRecord, Kind, LinkRecord, OrderRecord,
-        PressureRecord, Record, SnapshotMeta, StateReason, TradingStateRecord,
+        PressureRecord, Record, SessionEventRecord, SnapshotMeta, StateReason, TradingStateRecord,
     },
     types::{InstanceId, InstrumentDefinition},
 };
@@ -56,6 +57,11 @@ pub struct ReplayReport {
     pub orders_recorded: u64,
     /// Orders and cancels made by the replay.
     pub orders_replayed: u64,
+    /// The session was killed after it had decided on the frame of this number and before the frame was in its
+    /// lane: what was decided on it cannot be made again.
+    pub lost_frame: Option<u64>,
+    /// Orders and cancels that were decided on the lost frame.
+    pub orders_on_lost_frame: u64,
     /// Digests compared.
     pub digests: u64,
     /// Digests that another version of the state made: they cannot be compared, orders can.
@@ -109,11 +115,13 @@ struct Cursor {
     stream: LaneStream,
     buf: RecordBuf,
     has_record: bool,
+    /// Of the last record that was ahead, also when none is any more.
+    last_sequence: u64,
 }
 
 impl Cursor {
     fn new(stream: LaneStream) -> Result<Self> {
-        let mut cursor = Self { stream, buf: RecordBuf::default(), has_record: false };
+        let mut cursor = Self { stream, buf: RecordBuf::default(), has_record: false, last_sequence: 0 };
         cursor.advance()?;
         Ok(cursor)
     }
@@ -124,6 +132,9 @@ impl Cursor {
 
     fn advance(&mut self) -> Result<()> {
         self.has_record = self.stream.next_into(&mut self.buf)?.is_some();
+        if self.has_record {
+            self.last_sequence = self.buf.record().header.sequence;
+        }
         Ok(())
     }
 
@@ -228,6 +239,9 @@ impl Replay {
 
     /// A stage that waits for a message that the other never made: the decision is missing.
     fn check_ends(&self) -> Result<()> {
+        if self.report.lost_frame.is_some() {
+            return Ok(());
+        }
         for (name, cursor) in [("engine", &self.engine_lane), ("gateway", &self.gateway_lane)] {
             if let Some(record) = cursor.peek() {
                 // The difference is reported as the first order that was not made.
@@ -238,7 +252,29 @@ impl Replay {
         Ok(())
     }
 
+    /// The frame's bytes follow the order it leads to, in the same turn of the feed: a process that was killed in
+    /// between has left everything but the frame. Only the very last one can be lost like that.
+    fn is_lost(&mut self, cause: Cause) -> Result<bool> {
+        self.feed.skip_to(cause.number())?;
+        let is_last = self.feed.peek().is_none() && self.feed.last_sequence + 1 == cause.number();
+        if is_last && !self.is_ended_in_order() {
+            self.report.lost_frame = Some(cause.number());
+        }
+        Ok(self.report.lost_frame.is_some())
+    }
+
+    fn is_ended_in_order(&self) -> bool {
+        self.session.values().any(|buf| {
+            let record = buf.record();
+            record.kind() == Some(Kind::SessionEvent)
+                && record.text_after::<SessionEventRecord>() == STOPPED_IN_ORDER.as_bytes()
+        })
+    }
+
     fn step_engine(&mut self) -> Result<bool> {
+        if self.report.lost_frame.is_some() {
+            return Ok(false);
+        }
         let Some(record) = self.engine_lane.peek() else { return Ok(false) };
         let (now, cause) = (record.header.time, record.cause());
         if record.kind() == Some(Kind::Consumed) {
@@ -270,6 +306,7 @@ impl Replay {
                 self.run_engine(now, cause, EngineEvent::Outcome(outcome));
             }
             lane::SESSION => self.consume_snapshot(now, cause)?,
+            _ if self.is_lost(cause)? => return Ok(false),
             _ => self.consume_frame(now, cause)?,
         }
         Ok(true)
@@ -294,7 +331,6 @@ impl Replay {
 
     fn consume_frame(&mut self, now: Nanos, cause: Cause) -> Result<()> {
         // Frames are consumed in their order, so one pass over the lane finds them all.
-        self.feed.skip_to(cause.number())?;
         let record =
             self.feed.peek().with_context(|| format!("feed lane has no record {}", cause.number()))?;
         let mut header = match record.kind() {
@@ -414,7 +450,12 @@ impl Replay {
         let mut report = self.report;
         report.orders_recorded = self.recorded.orders.len() as u64;
         report.orders_replayed = self.made.orders.len() as u64;
-        report.first_difference = first_order_difference(&self.recorded.orders, &self.made.orders);
+        let mut recorded = self.recorded.orders.as_slice();
+        if report.lost_frame.is_some() {
+            report.orders_on_lost_frame = recorded.len().saturating_sub(self.made.orders.len()) as u64;
+            recorded = &recorded[..recorded.len().min(self.made.orders.len())];
+        }
+        report.first_difference = first_order_difference(recorded, &self.made.orders);
         for core in 0..2 {
             let name = ["engine", "gateway"][core];
             let count = self.recorded.digests[core].len() as u64;

@@ -7,14 +7,19 @@ const BASE: i64 = 618_000;
 /// Asks move over so many ticks before they start over: an order's price tells its tick among so many.
 pub const DISTINCT: u64 = 64;
 
-/// Opening book of the script: a full snapshot whose update id is 0 less one.
-pub fn snapshot() -> String {
+/// Full book before the `number`-th diff.
+pub fn snapshot(number: u64) -> String {
     let levels = |first: i64, step: i64| {
         let level = |i: i64| format!("[\"{}\",\"1.500\"]", decimal::to_text(first + i * step, 1));
         (0..500).map(level).collect::<Vec<_>>().join(",")
     };
+    let best = match number {
+        0 => String::new(),
+        _ => format!("[\"{}\",\"0.010\"],", price_of(number - 1)),
+    };
     format!(
-        "{{\"lastUpdateId\":1000,\"E\":1,\"T\":1,\"bids\":[{}],\"asks\":[{}]}}",
+        "{{\"lastUpdateId\":{},\"E\":1,\"T\":1,\"bids\":[{}],\"asks\":[{best}{}]}}",
+        1000 + number,
         levels(BASE - 1, -1),
         levels(BASE + DISTINCT as i64, 1)
     )
@@ -57,7 +62,7 @@ pub fn diff(number: u64, ms: u64) -> String {
 }
 
 /// Best ask after the `number`-th diff, in tenths.
-fn price_units(number: u64) -> i64 {
+pub fn price_units(number: u64) -> i64 {
     BASE + (number % DISTINCT) as i64
 }
 
@@ -66,9 +71,9 @@ pub fn price_of(number: u64) -> String {
     decimal::to_text(price_units(number), 1)
 }
 
-/// Price of an order request, as written.
-pub fn order_price(request: &[u8]) -> Option<&[u8]> {
-    text_after(request, b"\"price\":\"")
+/// Price of an order request, in tenths.
+pub fn order_price(request: &[u8]) -> Option<i64> {
+    decimal::parse(text_after(request, b"\"price\":\"")?, 1).ok()
 }
 
 /// Client order id of an order request.
@@ -103,7 +108,7 @@ mod tests {
         let definitions = super::super::super::definitions();
         let mut decoder = MarketDecoder::new(&definitions, 1 << 16);
         let mut book = SyncedBook::new(definitions[0].tick, 65_536);
-        let header = decoder.decode_snapshot(snapshot().as_bytes(), 0).unwrap();
+        let header = decoder.decode_snapshot(snapshot(0).as_bytes(), 0).unwrap();
         book.on_snapshot(&MarketEvent { header, levels: decoder.levels() });
         for number in 0..300 {
             let text = diff(number, 1_700_000_000_000 + number);
@@ -120,8 +125,8 @@ mod tests {
 
     #[test]
     fn an_order_names_itself() {
-        let request = br#"{"params":{"newClientOrderId":"tp001","price":"61800.2"}}"#;
-        assert_eq!(order_price(request), Some(&b"61800.2"[..]));
+        let request = br#"{"params":{"newClientOrderId":"tp001","price":"61800.20"}}"#;
+        assert_eq!(order_price(request), Some(618_002));
         assert_eq!(order_id(request), Some(&b"tp001"[..]));
         assert_eq!(order_id(b"{}"), None);
     }
