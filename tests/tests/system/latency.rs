@@ -91,6 +91,19 @@ fn counts(log: &[u8]) -> Vec<u64> {
 }
 
 #[test]
+fn a_control_process_that_is_away_costs_no_record() {
+    for away in [&[][..], &["--kill"]] {
+        let arguments = ["isolation", "--pairs", "2", "--window", "1", "--speed", "4", "--json"];
+        let out = Command::new(PROGRAM).args(arguments).args(away).output().unwrap();
+        let text = String::from_utf8_lossy(&[&out.stdout[..], &out.stderr].concat()).into_owned();
+        assert!(out.status.success(), "{text}");
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&found["lost_records"], &found["pairs"]), (&0.into(), &2.into()), "{text}");
+        assert!(found["archived_records"].as_u64() > found["ticks"].as_u64(), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     let (is_ok, text) = latency(&["--rates", "0"]);
     assert!(!is_ok && text.contains("--rates: 0 is outside 1..=5000000"), "{text}");

@@ -1,11 +1,14 @@
 //! `tickpath latency`.
 
 use super::{print, stop_flag};
-use crate::latency::{self, InProcessOptions, LoopbackOptions};
+use crate::latency::{
+    self, InProcessOptions, LoopbackOptions,
+    isolation::{self, IsolationOptions},
+};
 use anyhow::{Result, ensure};
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
-use tickpath_hotpath::net::affinity::{allowed_cores, check_core};
+use tickpath_hotpath::net::affinity::allowed_cores;
 use tickpath_shared::config::Wait;
 
 /// Offered loads when none are given, ticks a second.
@@ -45,7 +48,7 @@ pub(super) struct LatencyArguments {
     #[arg(long, value_delimiter = ',', default_values_t = [20, 1000])]
     gaps: Vec<u64>,
     /// Cores of the generator and of the hot path; the first and the last allowed one otherwise
-    #[arg(long, value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_delimiter = ',', value_name = "GENERATOR,HOT")]
     cores: Vec<usize>,
     /// What the hot thread does when idle: spin, yield or park
     #[arg(long, default_value = "spin", value_parser = wait)]
@@ -53,6 +56,46 @@ pub(super) struct LatencyArguments {
     /// Directory for latency.json, latency.svg, latency.hlog and a .hgrm a rate
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+/// Arguments of `isolation`.
+#[derive(Debug, Args)]
+pub(super) struct IsolationArguments {
+    /// Pairs of windows: control running, control away
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pairs: u16,
+    /// Seconds a window
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    window: f64,
+    /// Kill the control process instead of stopping it
+    #[arg(long)]
+    kill: bool,
+    /// Pace of the synthetic market: N times faster
+    #[arg(long, default_value_t = 20.0)]
+    speed: f64,
+    /// One JSON object at the end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn isolation(a: &IsolationArguments) -> Result<ExitCode> {
+    ensure!((0.1..=600.0).contains(&a.window), "--window: {} is outside 0.1..=600 seconds", a.window);
+    ensure!((0.1..=1_000.0).contains(&a.speed), "--speed: {} is outside 0.1..=1000", a.speed);
+    let options = IsolationOptions {
+        pairs: a.pairs.into(),
+        window: Duration::from_secs_f64(a.window),
+        is_kill: a.kill,
+        speed: a.speed,
+    };
+    let tell = |text: &str| {
+        if !a.json {
+            print(text);
+        }
+    };
+    let stop = stop_flag()?;
+    let found = isolation::run(&std::env::current_exe()?, &options, &stop, tell)?;
+    print(&if a.json { format!("{}\n", serde_json::to_string(&found)?) } else { found.text() });
+    Ok(if found.lost_records == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn wait(text: &str) -> Result<Wait, String> {
@@ -111,8 +154,12 @@ pub(super) fn run(a: &LatencyArguments) -> Result<ExitCode> {
 
 fn cores(a: &LatencyArguments) -> Result<[usize; 2]> {
     let allowed = allowed_cores();
+    ensure!(matches!(a.cores.len(), 0 | 2), "--cores: {:?} must name two cores", a.cores);
     for core in &a.cores {
-        check_core(*core, &allowed).map_err(|e| anyhow::anyhow!(e))?;
+        ensure!(
+            allowed.contains(core),
+            "--cores: {core} is outside the cores this process may use, {allowed:?}"
+        );
     }
     Ok(match (a.cores.as_slice(), allowed.as_slice()) {
         ([generator, hot], _) => [*generator, *hot],

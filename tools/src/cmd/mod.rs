@@ -54,6 +54,8 @@ enum Command {
     Replay(offline::ReplayArguments),
     /// The hot path's latency: in the process, or over loopback against offered load
     Latency(latency::LatencyArguments),
+    /// Whether the hot path feels the control process, which is stopped and let go in turns
+    Isolation(latency::IsolationArguments),
     /// The host's checklist for low latency; changes nothing
     Doctor(host::DoctorArguments),
     /// Gaps that a thread which only reads the clock sees, a core each
@@ -84,6 +86,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Journal(a)) => offline::journal(&a),
         Some(Command::Replay(a)) => offline::replay(&a),
         Some(Command::Latency(a)) => latency::run(&a),
+        Some(Command::Isolation(a)) => latency::isolation(&a),
         Some(Command::Doctor(a)) => host::doctor(&a),
         Some(Command::Jitter(a)) => host::jitter(&a),
         Some(Command::Top(a)) => host::top(&a),

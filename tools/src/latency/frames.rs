@@ -2,7 +2,7 @@
 
 use crate::{
     capture::{CaptureReader, MarketLine, MarketSource, SyntheticMarket},
-    venue::binance::script,
+    venue::script,
 };
 use anyhow::Result;
 use std::path::PathBuf;

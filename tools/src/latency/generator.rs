@@ -6,7 +6,7 @@ use super::{
     report::Sample,
     wire::{VenueEnd, client_frame},
 };
-use crate::venue::binance::script;
+use crate::venue::script;
 use anyhow::Result;
 use std::collections::VecDeque;
 use tickpath_shared::{Nanos, clock::Clock};

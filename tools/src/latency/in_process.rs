@@ -109,7 +109,10 @@ impl Contender for Ours {
         }
         // Outside of the time: the venue answers, so that the next order finds a free slot.
         self.seen.may_answer.store(true, Ordering::Relaxed);
-        self.rig.poll();
+        let answered = orders + 1;
+        while self.seen.answered.load(Ordering::Relaxed) < answered {
+            self.rig.poll();
+        }
         self.seen.may_answer.store(false, Ordering::Relaxed);
         Some(written_ns.saturating_sub(start))
     }

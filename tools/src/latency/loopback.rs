@@ -10,7 +10,7 @@ use super::{
     rig::{Hands, Rig, Strategy},
     wire::{VenueEnd, connect, pair},
 };
-use crate::venue::{TlsFiles, binance::script};
+use crate::venue::{TlsFiles, script};
 use anyhow::{Result, bail, ensure};
 use std::{
     io::{self, Read, Write},

@@ -1,7 +1,7 @@
 //! Byte streams in memory, in the place of the sockets when only the program itself is measured.
 
 use super::frames::{Frames, server_frame};
-use crate::venue::binance::script;
+use crate::venue::script;
 use std::{
     io::{self, Read, Write},
     sync::{
@@ -56,6 +56,8 @@ pub(super) struct Seen {
     pub(super) orders: AtomicU64,
     /// Time of the last write.
     pub(super) written_ns: AtomicU64,
+    /// Orders answered.
+    pub(super) answered: AtomicU64,
     /// Orders are answered while this is set.
     pub(super) may_answer: AtomicBool,
 }
@@ -64,7 +66,6 @@ pub(super) struct Seen {
 pub(super) struct OrderStream {
     clock: Clock,
     seen: Arc<Seen>,
-    answered: u64,
     next_id: ClientOrderId,
 }
 
@@ -72,21 +73,22 @@ impl OrderStream {
     /// A stream whose first order carries `first_id`.
     pub(super) fn new(clock: Clock, first_id: ClientOrderId) -> (Self, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
-        (Self { clock, seen: Arc::clone(&seen), answered: 0, next_id: first_id }, seen)
+        (Self { clock, seen: Arc::clone(&seen), next_id: first_id }, seen)
     }
 }
 
 impl Read for OrderStream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let answered = self.seen.answered.load(Ordering::Relaxed);
         let is_due = self.seen.may_answer.load(Ordering::Relaxed)
-            && self.answered < self.seen.orders.load(Ordering::Relaxed);
+            && answered < self.seen.orders.load(Ordering::Relaxed);
         if !is_due {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let frame = server_frame(&script::refusal(self.next_id.as_str()));
         out[..frame.len()].copy_from_slice(&frame);
         self.next_id = self.next_id.successor();
-        self.answered += 1;
+        self.seen.answered.store(answered + 1, Ordering::Relaxed);
         Ok(frame.len())
     }
 }

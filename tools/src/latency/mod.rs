@@ -5,6 +5,7 @@ mod evidence;
 mod frames;
 mod generator;
 mod in_process;
+pub mod isolation;
 mod loopback;
 mod memory;
 #[cfg(feature = "baseline")]

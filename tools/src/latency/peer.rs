@@ -9,7 +9,7 @@ use super::{
     report::Sample,
     wire::{VenueEnd, pair},
 };
-use crate::venue::binance::script;
+use crate::venue::script;
 use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;

@@ -10,6 +10,7 @@ mod pace;
 mod server;
 mod tls;
 
+pub use binance::script;
 pub use faults::Faults;
 pub use pace::Speed;
 pub use server::{Server, ServerReport};

@@ -238,9 +238,9 @@ impl Replay {
     }
 
     /// A stage that waits for a message that the other never made: the decision is missing.
-    fn check_ends(&self) -> Result<()> {
+    fn check_ends(&mut self) -> Result<()> {
         if self.report.lost_frame.is_some() {
-            return Ok(());
+            return self.count_orders_on_lost_frame();
         }
         for (name, cursor) in [("engine", &self.engine_lane), ("gateway", &self.gateway_lane)] {
             if let Some(record) = cursor.peek() {
@@ -261,6 +261,16 @@ impl Replay {
             self.report.lost_frame = Some(cause.number());
         }
         Ok(self.report.lost_frame.is_some())
+    }
+
+    /// What is left in the gateway's lane follows from the lost frame.
+    fn count_orders_on_lost_frame(&mut self) -> Result<()> {
+        while let Some(record) = self.gateway_lane.peek() {
+            let is_order = matches!(record.kind(), Some(Kind::Order | Kind::Cancel));
+            self.report.orders_on_lost_frame += u64::from(is_order);
+            self.gateway_lane.advance()?;
+        }
+        Ok(())
     }
 
     fn is_ended_in_order(&self) -> bool {
@@ -448,14 +458,9 @@ impl Replay {
 
     fn finish(self) -> ReplayReport {
         let mut report = self.report;
-        report.orders_recorded = self.recorded.orders.len() as u64;
+        report.orders_recorded = self.recorded.orders.len() as u64 + report.orders_on_lost_frame;
         report.orders_replayed = self.made.orders.len() as u64;
-        let mut recorded = self.recorded.orders.as_slice();
-        if report.lost_frame.is_some() {
-            report.orders_on_lost_frame = recorded.len().saturating_sub(self.made.orders.len()) as u64;
-            recorded = &recorded[..recorded.len().min(self.made.orders.len())];
-        }
-        report.first_difference = first_order_difference(recorded, &self.made.orders);
+        report.first_difference = first_order_difference(&self.recorded.orders, &self.made.orders);
         for core in 0..2 {
             let name = ["engine", "gateway"][core];
             let count = self.recorded.digests[core].len() as u64;
