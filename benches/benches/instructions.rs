@@ -8,7 +8,8 @@
 
 use benches::capture::{AGG_TRADE, Frames, definition};
 use gungraun::{
-    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+    Callgrind, EntryPoint, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group,
+    main,
 };
 use std::hint::black_box;
 use tickpath_hotpath::{
@@ -21,14 +22,16 @@ use tickpath_hotpath::{
     },
 };
 use tickpath_shared::types::{ClientOrderId, InstanceId, Side, TimeInForce};
+use tickpath_tools::latency::Rehearsal;
 
 /// Instructions of a whole benchmark, by rustc 1.95.0; `.ci/run` compares with no other.
 mod baseline {
     pub(super) const TICKER: u64 = 328_709;
     pub(super) const AGG_TRADE: u64 = 381_709;
     pub(super) const DEPTH: u64 = 1_961_750;
-    pub(super) const BOOK: u64 = 76_179;
-    pub(super) const ORDER: u64 = 773_662;
+    pub(super) const BOOK: u64 = 76_037;
+    pub(super) const ORDER: u64 = 592_472;
+    pub(super) const TICK_TO_ORDER: u64 = 9_028_615;
 }
 
 /// Messages of a benchmark.
@@ -149,5 +152,35 @@ fn order((mut encoder, mut id, mut out): (OrderEncoder, ClientOrderId, Vec<u8>))
     out
 }
 
-library_benchmark_group!(name = hot_path, benchmarks = [decode, book, worst_update, order]);
+/// Where a tick enters the stages: only what happens below is counted, not the venue's answers in between.
+const RECEIVE: &str = "*Ours*receive*";
+
+fn way(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut tool = Callgrind::default();
+    tool.entry_point(EntryPoint::Custom(RECEIVE.to_owned()));
+    tool.hard_limits([(EventKind::Ir, instructions + instructions * 3 / 100)]);
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(tool);
+    config
+}
+
+fn archived() -> Option<Rehearsal> {
+    Rehearsal::new(true).ok()
+}
+
+fn unarchived() -> Option<Rehearsal> {
+    Rehearsal::new(false).ok()
+}
+
+// A tick's whole way in the process, with and without somebody who takes the journal: the hot path must not know.
+#[library_benchmark]
+#[bench::archived(setup = archived, config = way(baseline::TICK_TO_ORDER))]
+#[bench::unarchived(setup = unarchived, config = way(baseline::TICK_TO_ORDER))]
+fn tick_to_order(rehearsal: Option<Rehearsal>) -> Option<Rehearsal> {
+    let mut rehearsal = rehearsal?;
+    assert!(rehearsal.run() == MESSAGES);
+    Some(rehearsal)
+}
+
+library_benchmark_group!(name = hot_path, benchmarks = [decode, book, worst_update, order, tick_to_order]);
 main!(library_benchmark_groups = hot_path);

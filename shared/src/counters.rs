@@ -63,8 +63,8 @@ crate::labelled_enum! {
     pub enum Stage: u16 {
         Decode = 0, "decode", "Read returned to frame decoded.";
         Hop = 1, "hop", "Frame decoded to frame taken by the engine.";
-        Book = 2, "book", "Frame taken by the engine to book updated.";
-        Decide = 3, "decide", "Book updated to strategy decided.";
+        Book = 2, "book", "Diff or snapshot taken by the engine to book updated.";
+        Decide = 3, "decide", "Book updated, or best prices taken, to strategy decided.";
         TickToDecision = 4, "tick_to_decision", "Read returned to strategy decided, every tick.";
         Risk = 5, "risk", "Strategy decided to all limits passed.";
         Encode = 6, "encode", "Limits passed to order encoded and journalled.";

@@ -54,8 +54,9 @@ const WORDS: usize = crate::record::HEADER_BYTES / 8;
 #[cfg(target_arch = "x86_64")]
 mod folded {
     use core::arch::x86_64::{
-        __m128i, _mm_clmulepi64_si128, _mm_crc32_u8, _mm_crc32_u64, _mm_cvtsi32_si128, _mm_cvtsi128_si64,
-        _mm_extract_epi64, _mm_loadu_si128, _mm_setr_epi32, _mm_xor_si128,
+        __m128i, _mm_clmulepi64_si128, _mm_crc32_u8, _mm_crc32_u16, _mm_crc32_u32, _mm_crc32_u64,
+        _mm_cvtsi32_si128, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_loadu_si128, _mm_setr_epi32,
+        _mm_xor_si128,
     };
 
     const STEP: usize = 64;
@@ -71,7 +72,16 @@ mod folded {
         for word in words {
             state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
         }
-        tail.iter().fold(!(state as u32), |crc, &byte| !_mm_crc32_u8(!crc, byte))
+        let mut state = state as u32;
+        let (halves, tail) = tail.as_chunks::<4>();
+        for half in halves {
+            state = _mm_crc32_u32(state, u32::from_le_bytes(*half));
+        }
+        let (pairs, tail) = tail.as_chunks::<2>();
+        for pair in pairs {
+            state = _mm_crc32_u16(state, u16::from_le_bytes(*pair));
+        }
+        !tail.iter().fold(state, |state, &byte| _mm_crc32_u8(state, byte))
     }
 
     #[target_feature(enable = "pclmulqdq,sse4.2")]

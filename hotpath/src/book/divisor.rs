@@ -22,8 +22,13 @@ impl Divisor {
     /// How often it goes into a non-negative value, or something above [`Self::quotient_max`] when it does
     /// not go without a rest.
     #[inline(always)]
-    fn rotated(self, value: i64) -> u64 {
+    pub fn rotated(self, value: i64) -> u64 {
         (value as u64).wrapping_mul(self.inverse).rotate_right(self.shift)
+    }
+
+    /// [`Self::rotated`] is below this exactly for multiples of which the quotient is below `bound`.
+    pub fn rotations_bound(self, bound: u64) -> u64 {
+        bound.min(self.quotient_max.saturating_add(1))
     }
 
     /// True when a non-negative value is a multiple.

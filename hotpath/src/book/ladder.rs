@@ -47,8 +47,8 @@ impl Book {
     /// Applies absolute quantities; zero removes, removing an unknown level is normal.
     #[inline]
     pub fn apply(&mut self, bids: &[Level], asks: &[Level]) {
-        bids.iter().for_each(|&level| self.bids.set(level));
-        asks.iter().for_each(|&level| self.asks.set(level));
+        self.bids.apply(bids);
+        self.asks.apply(asks);
     }
 
     /// Replaces everything by a snapshot, whose levels come best first: what lies beyond its last ones is not

@@ -47,14 +47,16 @@ impl Page {
 pub(super) struct Side {
     tick: Divisor,
     tick_units: i64,
+    /// Prices with this many ticks or more, or between two ticks, are not on a page.
+    ticks_bound: u64,
     /// Mirrors the ticks of asks.
     flip: u32,
     /// Slot of every page number; 0 for those outside the pool.
-    slots: Box<[u8]>,
+    slots: Box<[u8; BitSet::BOUND]>,
     /// Page number of every slot.
     numbers: [u32; POOL],
     used: usize,
-    pool: Box<[Page]>,
+    pool: Box<[Page; POOL]>,
     /// Lowest page number of the pool while it is full.
     farthest: u32,
     /// Page numbers with a level, in the pool or not.
@@ -78,14 +80,16 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn new(is_bid: bool, tick_units: i64, far_max: usize) -> Self {
+        let tick = Divisor::new(tick_units);
         Self {
-            tick: Divisor::new(tick_units),
+            tick,
             tick_units: tick_units.max(1),
+            ticks_bound: tick.rotations_bound(KEYS),
             flip: if is_bid { 0 } else { (KEYS - 1) as u32 },
-            slots: pages::zeros(BitSet::BOUND).into_boxed_slice(),
+            slots: boxed(),
             numbers: [0; POOL],
             used: 1,
-            pool: pages::zeros(POOL).into_boxed_slice(),
+            pool: boxed(),
             farthest: 0,
             pages: BitSet::new(),
             far: FarLevels::new(),
@@ -105,41 +109,62 @@ impl Side {
         self.flip == 0
     }
 
-    /// Sets the quantity at a price; 0 removes.
-    #[inline(always)]
-    pub(super) fn set(&mut self, level: Level) {
+    /// Sets quantities at prices; 0 removes. What changes in the digest is summed up apart: it lies in a register
+    /// while the levels go by.
+    #[inline]
+    pub(super) fn apply(&mut self, levels: &[Level]) {
+        let mut change = 0_u64;
+        for level in levels {
+            let ticks = self.tick.rotated(level.price);
+            if ticks >= self.ticks_bound {
+                self.set_elsewhere(*level);
+                continue;
+            }
+            let key = ticks as u32 ^ self.flip;
+            let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize % BitSet::BOUND]);
+            if slot == 0 {
+                self.set_outside(key, level.qty);
+                continue;
+            }
+            change = change.wrapping_add(self.set_in(slot, key, level.qty));
+        }
+        self.digest = self.digest.wrapping_add(change);
+    }
+
+    /// A price that no page has room for.
+    #[cold]
+    #[inline(never)]
+    fn set_elsewhere(&mut self, level: Level) {
         match self.tick.quotient(level.price) {
-            Some(ticks) if ticks < KEYS => self.set_key(ticks as u32 ^ self.flip, level.qty),
             Some(_) => self.overflows += u64::from(level.qty != 0),
             None => self.set_off_tick(level),
         }
     }
 
+    /// Sets a quantity on a page of the pool; returns what that changes in the digest.
     #[inline(always)]
-    fn set_key(&mut self, key: u32, qty: i64) {
-        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
-        if slot == 0 {
-            return self.set_outside(key, qty);
-        }
+    fn set_in(&mut self, slot: usize, key: u32, qty: i64) -> u64 {
         let within = key as usize % PAGE;
-        let page = &mut self.pool[slot];
+        let page = &mut self.pool[slot % POOL];
         let before = std::mem::replace(&mut page.cells[within], qty);
         let word = &mut page.bits[within / 64];
         let was_empty = *word == 0;
         *word = *word & !(1 << (within % 64)) | u64::from(qty != 0) << (within % 64);
         let changes_page = was_empty | (*word == 0);
-        self.note(key, before, qty);
         if changes_page {
             self.mark_slot(slot, key >> PAGE_BITS);
         }
         if key + 1 >= self.best {
             self.touch_best(key, qty);
         }
+        change_of(key, before, qty)
     }
 
-    /// As [`Self::set_key`], where it is not to be inlined.
+    /// Sets a quantity on a page that has just come into the pool.
     fn set_near(&mut self, key: u32, qty: i64) {
-        self.set_key(key, qty);
+        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
+        let change = self.set_in(slot, key, qty);
+        self.digest = self.digest.wrapping_add(change);
     }
 
     /// Keeps the set of pages with a level in step with a page of the pool.
@@ -174,11 +199,10 @@ impl Side {
         };
     }
 
-    /// Keeps the digest: linear in the quantity, so that a change costs two multiplications.
+    /// Keeps the digest.
     #[inline(always)]
     fn note(&mut self, key: u32, before: i64, qty: i64) {
-        let weight = (u64::from(key) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.digest = self.digest.wrapping_add(weight.wrapping_mul(qty.wrapping_sub(before) as u64));
+        self.digest = self.digest.wrapping_add(change_of(key, before, qty));
     }
 
     fn mark_page(&mut self, number: u32, has_levels: bool) {
@@ -448,6 +472,21 @@ impl Iterator for Keys<'_> {
 impl Keys<'_> {
     fn page_below(&self, page: usize) -> Option<u32> {
         self.side.pages.below(page).map(|page| ((page + 1) * PAGE) as u32)
+    }
+}
+
+/// What a quantity's change adds to the digest: linear in the quantity, so that it takes two multiplications.
+#[inline(always)]
+fn change_of(key: u32, before: i64, qty: i64) -> u64 {
+    let weight = (u64::from(key) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    weight.wrapping_mul(qty.wrapping_sub(before) as u64)
+}
+
+/// So many default values whose pages are there.
+fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
+    match pages::zeros(N).into_boxed_slice().try_into() {
+        Ok(values) => values,
+        Err(_) => unreachable!("made with the length of the array"),
     }
 }
 

@@ -435,6 +435,10 @@ impl GatewayPort for Io {
         }
     }
 
+    fn on_open_orders(&mut self, instrument: u32, open: usize) {
+        self.status.set_instrument(instrument, InstrumentWord::OpenOrders, open as i64);
+    }
+
     fn on_order_event(&mut self, placed_ns: Nanos, is_fill: bool, now: Nanos) {
         let stage = if is_fill { Stage::OrderToFill } else { Stage::OrderToAck };
         self.status.histogram(stage).record(now.saturating_sub(placed_ns));

@@ -6,10 +6,12 @@ use tickpath_shared::types::Refusal;
 /// The order can only bring the position towards zero, even if every order in flight fills.
 pub(super) fn is_reducing(context: &Context<'_>) -> bool {
     let intent = context.intent;
+    if intent.is_reduce_only != 1 {
+        return false;
+    }
     let position = context.positions.qty(intent.instrument);
     let in_flight = context.orders.remaining(intent.instrument, context.side);
-    let closable = -context.side.sign() * position;
-    intent.is_reduce_only == 1 && in_flight + intent.qty <= closable
+    in_flight + intent.qty <= -context.side.sign() * position
 }
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {

@@ -43,9 +43,9 @@ pub trait EnginePort: Port {
     fn send(&mut self, message: EngineMessage);
     /// Asks the session thread for a snapshot.
     fn ask_snapshot(&mut self, instrument: u32);
-    /// The book of the event is updated: a latency stamp, nothing more.
+    /// The event was of the book and has been applied to it: a latency stamp, nothing more.
     fn on_book_updated(&mut self) {}
-    /// The strategies have decided: a latency stamp, nothing more.
+    /// The strategies have decided on a tick, a change of a book or of best prices: a latency stamp, nothing more.
     fn on_decided(&mut self) {}
     /// The best prices of an instrument changed: a gauge, nothing more.
     fn on_top(&mut self, _instrument: u32, _top: Top, _is_valid: bool, _now: Nanos) {}
@@ -166,12 +166,14 @@ impl Engine {
                 }
             }
         }
-        port.on_book_updated();
+        if matches!(kind, MarketKind::Depth | MarketKind::Snapshot) {
+            port.on_book_updated();
+        }
         self.decide(now, cause, index, event.header.read_ns, port);
         if matches!(kind, MarketKind::Depth | MarketKind::Ticker) {
             self.answer_tick(now, cause, index, event.header.read_ns, port);
+            port.on_decided();
         }
-        port.on_decided();
     }
 
     fn on_depth(&mut self, now: Nanos, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {

@@ -82,6 +82,8 @@ pub trait GatewayPort: Port {
     fn on_risk_passed(&mut self) {}
     /// A position or the trading state changed: gauges, nothing more.
     fn on_gauges(&mut self, _gateway: &Gateway) {}
+    /// An order more is open: a gauge, nothing more.
+    fn on_open_orders(&mut self, _instrument: u32, _open: usize) {}
     /// An order was answered or filled: a latency stamp, nothing more.
     fn on_order_event(&mut self, _placed_ns: Nanos, _is_fill: bool, _now: Nanos) {}
 }

@@ -105,20 +105,30 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
         let outcome = watched.join();
         (outcome, view.status)
     });
-    let lines = log.lock().map(|lines| lines.clone()).unwrap_or_default();
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(Ended { code: 0, .. })) => {}
-        Ok(Err(Ended { process, code })) => {
-            bail!("{process} ended with code {code}: {}", last_line(&data, &process))
-        }
-        Err(_) => bail!("the supervisor panicked: {}", lines.join("; ")),
-    }
+    judge(outcome, &data, &log)?;
     let summary = Summary::collect(&data, &config, view.as_ref(), started.elapsed(), &setup.notes)?;
     if is_temporary {
         let _ = std::fs::remove_dir_all(&dir);
     }
     Ok(summary)
+}
+
+/// How the supervised processes ended, as an error unless in order.
+fn judge(
+    outcome: std::thread::Result<Result<(), Ended>>,
+    data: &DataDir,
+    log: &Mutex<Vec<String>>,
+) -> Result<()> {
+    match outcome {
+        Ok(Ok(()) | Err(Ended { code: 0, .. })) => Ok(()),
+        Ok(Err(Ended { process, code })) => {
+            bail!("{process} ended with code {code}: {}", last_line(data, &process))
+        }
+        Err(_) => {
+            let lines = log.lock().map(|lines| lines.clone()).unwrap_or_default();
+            bail!("the supervisor panicked: {}", lines.join("; "))
+        }
+    }
 }
 
 /// A log that cannot be written does not stop what it tells of.

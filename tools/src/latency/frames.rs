@@ -46,6 +46,19 @@ impl Frames {
         Self::read(&mut CaptureReader::open(captures)?, symbol, usize::MAX, names.join(", "))
     }
 
+    /// The scripted market, whose every frame is answered.
+    pub(super) fn scripted(count: u64) -> Self {
+        let mut frames = Self {
+            wire: Vec::new(),
+            ends: Vec::new(),
+            snapshots: vec![(MARKED.to_owned(), script::snapshot(0), 0)],
+            mark: Some(script::mark(&script::price_of(0), 1)),
+            source: "scripted market".to_owned(),
+        };
+        (0..count).for_each(|number| frames.push(&script::diff(number, number)));
+        frames
+    }
+
     fn read(source: &mut dyn MarketSource, symbol: &str, frames_max: usize, name: String) -> Result<Self> {
         let mut frames =
             Self { wire: Vec::new(), ends: Vec::new(), snapshots: Vec::new(), mark: None, source: name };

@@ -11,6 +11,9 @@ use std::{
 };
 use tickpath_shared::{clock::Clock, types::ClientOrderId};
 
+/// Most bytes of one read, as a socket's buffer would give them.
+const READ_MAX: usize = 64 << 10;
+
 /// The market's side: frames become readable when the measurement says so.
 pub(super) struct MarketStream {
     frames: Arc<Frames>,
@@ -32,7 +35,7 @@ impl Read for MarketStream {
         if bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let len = bytes.len().min(out.len());
+        let len = bytes.len().min(out.len()).min(READ_MAX);
         out[..len].copy_from_slice(&bytes[..len]);
         self.at += len;
         Ok(len)

@@ -20,6 +20,7 @@ use crate::venue::{TlsFiles, generate_tls};
 use anyhow::Result;
 use frames::{Frames, MARKED};
 use generator::Pace;
+pub use in_process::Rehearsal;
 use in_process::{Contender, Ours};
 use loopback::{Comparison, Point};
 use std::{

@@ -117,7 +117,7 @@ impl Gateway {
         let outgoing = Stamps { read_ns: intent.read_ns, decided_ns };
         self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
         port.count(Counter::OrdersSent, 1);
-        port.on_gauges(self);
+        port.on_open_orders(intent.instrument, self.orders.open_of(intent.instrument));
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]

@@ -1,10 +1,5 @@
 //! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
 
-#![expect(
-    clippy::undocumented_unsafe_blocks,
-    reason = "every block rests on the contract of `Kernel` and on nothing else"
-)]
-
 use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;
@@ -14,6 +9,7 @@ pub(crate) struct Avx2;
 
 #[inline(always)]
 unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
+    // SAFETY: the caller has enabled the features; sixteen bytes are readable at both.
     unsafe {
         let (low, high) = (_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast()));
         _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
@@ -23,6 +19,7 @@ unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
 /// Mask of the bytes of 32 that are the same in both.
 #[inline(always)]
 unsafe fn equal32(text: *const u8, wanted: *const u8) -> u32 {
+    // SAFETY: the caller has enabled the features; 32 bytes are readable at both.
     unsafe {
         let (text, wanted) = (_mm256_loadu_si256(text.cast()), _mm256_loadu_si256(wanted.cast()));
         _mm256_movemask_epi8(_mm256_cmpeq_epi8(text, wanted)) as u32
@@ -32,6 +29,7 @@ unsafe fn equal32(text: *const u8, wanted: *const u8) -> u32 {
 /// Mask of the bytes of 64 that equal a byte.
 #[inline(always)]
 unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
+    // SAFETY: the caller has enabled the features; 64 bytes are readable.
     unsafe {
         let low = _mm256_cmpeq_epi8(_mm256_loadu_si256(at.cast()), byte);
         let high = _mm256_cmpeq_epi8(_mm256_loadu_si256(at.add(32).cast()), byte);
@@ -42,6 +40,7 @@ unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
 /// Converts two numbers into the first and third word; the second result is what was no digit.
 #[inline(always)]
 unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
+    // SAFETY: the caller has enabled the features; the constant is aligned and as long as a vector.
     unsafe {
         let digits = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
         let proven = _mm256_xor_si256(_mm256_shuffle_epi8(digits, rows), proof);
@@ -58,6 +57,7 @@ unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m
 /// Writes the positions of the lowest eight bits and returns the others.
 #[inline(always)]
 unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
+    // SAFETY: the caller has enabled the features; there is room for eight positions.
     unsafe {
         let mut left = mask;
         let mut i = 0;
@@ -75,6 +75,7 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe {
             let both = _mm256_or_si256(bad[0], bad[1]);
             _mm256_testz_si256(both, both) == 1
@@ -83,16 +84,19 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { [_mm256_or_si256(bad[0], step[0]), _mm256_or_si256(bad[1], step[1])] }
     }
 
     #[inline(always)]
     unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { [_mm256_or_si256(bad[0], step[0]), bad[1]] }
     }
 
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
+        // SAFETY: the caller has enabled the features; the text is readable as far as the literal is long, and 64 more.
         unsafe {
             let bytes = literal.bytes.as_ptr();
             if literal.len <= 32 {
@@ -112,6 +116,7 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+        // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
         unsafe {
             let quote = _mm256_set1_epi8(b'"' as i8);
             let mut count = 0;
@@ -144,11 +149,13 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     unsafe fn quote_mask(at: *const u8) -> u64 {
+        // SAFETY: the caller has enabled the features; 64 bytes are readable.
         unsafe { equal64(at, _mm256_set1_epi8(b'"' as i8)) }
     }
 
     #[inline(always)]
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
+        // SAFETY: the caller has enabled the features; the text is readable as far as the pattern's blocks go, which are aligned.
         unsafe {
             let mut differs = _mm256_setzero_si256();
             let mut offset = 0;
@@ -166,6 +173,7 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and a row has four lanes.
         unsafe {
             let rows = row.0.as_ptr();
             let low = _mm256_load_si256(rows.cast());
@@ -180,6 +188,7 @@ impl Kernel for Avx2 {
         proof: &Proof,
         out: *mut [i64; 4],
     ) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number and each row is readable for sixteen bytes.
         unsafe { convert_four(at, two(rows[0], rows[1]), two(rows[2], rows[3]), proof, out) }
     }
 }
@@ -193,6 +202,7 @@ unsafe fn convert_four(
     proof: &Proof,
     out: *mut [i64; 4],
 ) -> [__m256i; 2] {
+    // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and `out` may be written.
     unsafe {
         let proofs = proof.0.as_ptr();
         let proof_low = _mm256_load_si256(proofs.cast());

@@ -1,10 +1,5 @@
 //! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
 
-#![expect(
-    clippy::undocumented_unsafe_blocks,
-    reason = "every block rests on the contract of `Kernel` and on nothing else"
-)]
-
 use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
 use crate::wire::text::Text;
 use std::arch::x86_64::*;
@@ -14,6 +9,7 @@ pub(crate) struct Avx512;
 
 #[inline(always)]
 unsafe fn four(at: [*const u8; 4]) -> __m512i {
+    // SAFETY: the caller has enabled the features; sixteen bytes are readable at each.
     unsafe {
         let [a, b, c, d] = at;
         let (a, b) = (_mm_loadu_si128(a.cast()), _mm_loadu_si128(b.cast()));
@@ -27,12 +23,14 @@ unsafe fn four(at: [*const u8; 4]) -> __m512i {
 /// Stores sixteen positions.
 #[inline(always)]
 unsafe fn store(to: *mut u32, within: __m128i, base: __m512i) {
+    // SAFETY: the caller has enabled the features; there is room for sixteen positions.
     unsafe { _mm512_storeu_si512(to.cast(), _mm512_add_epi32(_mm512_cvtepu8_epi32(within), base)) }
 }
 
 /// Compares 1 to 64 bytes.
 #[inline(always)]
 unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
+    // SAFETY: the caller has enabled the features; the mask keeps the load of the text within its length; the literal is padded to 64 bytes.
     unsafe {
         let mask = u64::MAX >> (64 - len);
         let text = _mm512_maskz_loadu_epi8(mask, text.cast());
@@ -45,21 +43,25 @@ impl Kernel for Avx512 {
 
     #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_test_epi64_mask(bad, bad) == 0 }
     }
 
     #[inline(always)]
     unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_or_si512(bad, step) }
     }
 
     #[inline(always)]
     unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_mask_or_epi64(bad, 0b1111, bad, step) }
     }
 
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
+        // SAFETY: the caller has enabled the features; the text is readable as far as the literal is long, and 64 more.
         unsafe {
             let bytes = literal.bytes.as_ptr();
             if literal.len <= 64 {
@@ -71,6 +73,7 @@ impl Kernel for Avx512 {
 
     #[inline(always)]
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+        // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
         unsafe {
             let quote = _mm512_set1_epi8(b'"' as i8);
             let iota = _mm512_loadu_si512(IOTA.as_ptr().cast());
@@ -103,11 +106,13 @@ impl Kernel for Avx512 {
 
     #[inline(always)]
     unsafe fn quote_mask(at: *const u8) -> u64 {
+        // SAFETY: the caller has enabled the features; 64 bytes are readable.
         unsafe { _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(at.cast()), _mm512_set1_epi8(b'"' as i8)) }
     }
 
     #[inline(always)]
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
+        // SAFETY: the caller has enabled the features; the text is readable as far as the pattern's blocks go, which are aligned.
         unsafe {
             let mut differs = 0;
             let mut block = 0;
@@ -123,6 +128,7 @@ impl Kernel for Avx512 {
 
     #[inline(always)]
     unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and a row has four lanes.
         unsafe { convert(four(at), _mm512_load_si512(row.0.as_ptr().cast()), proof, out) }
     }
 
@@ -133,6 +139,7 @@ impl Kernel for Avx512 {
         proof: &Proof,
         out: *mut [i64; 4],
     ) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number and each row is readable for sixteen bytes.
         unsafe { convert(four(at), four(rows), proof, out) }
     }
 }
@@ -140,6 +147,7 @@ impl Kernel for Avx512 {
 /// Converts and stores four numbers; the result is what was no digit.
 #[inline(always)]
 unsafe fn convert(text: __m512i, rows: __m512i, proof: &Proof, out: *mut [i64; 4]) -> __m512i {
+    // SAFETY: the caller has enabled the features; `out` may be written, constants are aligned and as long as a vector.
     unsafe {
         let digits = _mm512_sub_epi8(text, _mm512_set1_epi8(b'0' as i8));
         let aligned = _mm512_shuffle_epi8(digits, rows);

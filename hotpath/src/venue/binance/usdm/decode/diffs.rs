@@ -4,10 +4,6 @@
 //! A frame that differs in any byte of its structure is left to the walk; nothing is guessed.
 
 #![expect(unsafe_code, reason = "the kernels need the processor's features, which their callers enable")]
-#![expect(
-    clippy::undocumented_unsafe_blocks,
-    reason = "positions are those of quotes, checked where they are taken; see `Frame::quote` and `Text::at`"
-)]
 
 use super::{Event, units::Units};
 use crate::{
@@ -95,6 +91,7 @@ impl Diffs {
     /// The caller enables the kernel's features.
     #[inline(always)]
     pub(super) unsafe fn decode<K: Kernel>(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
+        // SAFETY: the caller has enabled the features; positions are those of quotes, all within the text.
         unsafe {
             let stream = &self.streams[self.find(text, |prefix| K::matches(text.at(0), prefix))?];
             let count = K::quotes(text, stream.prefix.len(), &mut self.quotes);
@@ -241,6 +238,12 @@ struct SideEnd {
     position: usize,
 }
 
+/// What stands between two levels.
+const NEXT: u32 = u32::from_ne_bytes(*b"],[\"");
+/// What stands between price and quantity, three bytes.
+const BETWEEN: u32 = u32::from_ne_bytes(*b"\",\"\0");
+const BETWEEN_MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+
 impl Frame<'_> {
     /// Position of a quote. All of them lie within the text; those ahead of the last are its end.
     #[inline(always)]
@@ -267,6 +270,7 @@ impl Frame<'_> {
     /// The position is that of a quote or right behind it.
     #[inline(always)]
     unsafe fn word(&self, at: usize) -> u32 {
+        // SAFETY: as the caller promises, the position is within the text, which is readable beyond its end.
         unsafe { self.text.at(at).cast::<u32>().read_unaligned() }
     }
 
@@ -340,6 +344,7 @@ impl Frame<'_> {
             & self.has(self.quote(8 + M) - 1, b",\"u\":")
             & self.has(self.quote(10 + M) - 1, b",\"pu\":")
             & self.has(self.quote(12 + M) - 1, b",\"b\":[");
+        // SAFETY: sixteen quotes are there, as the caller checked, and positions follow from them.
         unsafe {
             if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
                 return None;
@@ -358,6 +363,7 @@ impl Frame<'_> {
     #[inline(always)]
     unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
         let mut long = 0;
+        // SAFETY: positions are those of quotes; levels are written within the capacity that `decode` checked.
         unsafe {
             let (ids, mut bad) = self.ids::<K, M>(&mut long)?;
             let mut off_tick = 0;
@@ -416,15 +422,13 @@ impl Frame<'_> {
         long: &mut usize,
         off_tick: &mut u32,
     ) -> Option<SideEnd> {
-        const NEXT: u32 = u32::from_ne_bytes(*b"],[\"");
-        const BETWEEN: u32 = u32::from_ne_bytes(*b"\",\"\0");
-        const BETWEEN_MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
         if self.quote(first.min(self.count)) != start + 1 || !self.has(start, b"[\"") {
             return Some(SideEnd { levels: 0, next_quote: first, position: start });
         }
         let units = self.units;
         let rows = [&units.price, &units.qty, &units.price, &units.qty];
         let (mut i, mut count, mut between) = (first, 0, 0);
+        // SAFETY: quotes ahead of the last are the text's end; levels stay within the capacity, see `count`.
         unsafe {
             loop {
                 if i > self.count || count > LEVELS_MAX {
