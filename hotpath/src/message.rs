@@ -57,6 +57,17 @@ pub enum OutcomeBody {
     },
 }
 
+/// A message of a gateway, numbered from 1 without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Running number.
+    pub number: u64,
+    /// Instrument index.
+    pub instrument: u32,
+    /// What it says.
+    pub body: OutcomeBody,
+}
+
 impl Default for Outcome {
     fn default() -> Self {
         Self { number: 0, instrument: 0, body: OutcomeBody::Position { qty: 0 } }
@@ -67,17 +78,6 @@ impl Default for EngineMessage {
     fn default() -> Self {
         Self { number: 0, decided_ns: 0, body: EngineBody::Mark { instrument: 0, price_e8: 0 } }
     }
-}
-
-/// A message of a gateway, numbered from 1 without gaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Running number.
-    pub number: u64,
-    /// Instrument index.
-    pub instrument: u32,
-    /// What it says.
-    pub body: OutcomeBody,
 }
 
 /// What the session thread tells a gateway: a record of its lane, as stored there.

@@ -177,13 +177,18 @@ impl Connection {
                     let _ = self.send(ClientFrame::Close, &[]);
                     return Err(LinkError::Closed(status));
                 }
-                Err(e) => {
-                    let _ = self.send(ClientFrame::Close, &e.close_code().to_be_bytes());
-                    return Err(e.into());
-                }
+                Err(e) => return Err(self.refuse(e)),
             };
             self.send(ClientFrame::Pong, &control[..len])?;
         }
+    }
+
+    /// Closes with the status of an error in what the peer sent; the connection is over.
+    #[cold]
+    pub fn refuse(&mut self, error: FrameError) -> LinkError {
+        // The reason stands in the error either way.
+        let _ = self.send(ClientFrame::Close, &error.close_code().to_be_bytes());
+        error.into()
     }
 
     /// Sends one text message.

@@ -49,9 +49,43 @@ impl Waiter {
         match (self.strategy, &mut self.park) {
             (Wait::Park, Some((poll, events))) if self.idle > SPINS => {
                 let _ = poll.poll(events, Some(PARK));
+                if !events.is_empty() {
+                    // Told once only: every socket gets its look before the next sleep.
+                    self.idle = 0;
+                }
             }
             (Wait::Yield, _) if self.idle > SPINS => std::thread::yield_now(),
             _ => std::hint::spin_loop(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::Write,
+        net::{TcpListener, TcpStream},
+        os::fd::AsRawFd,
+    };
+
+    #[test]
+    fn a_woken_thread_looks_around_before_it_sleeps_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut waiter = Waiter::new(Wait::Park).unwrap();
+        waiter.watch(Some(socket.as_raw_fd()));
+        (0..=SPINS).for_each(|_| waiter.after(0));
+        // Sleeps that nothing ends leave the thread asleep.
+        waiter.after(0);
+        assert!(waiter.idle > SPINS);
+        peer.write_all(b"tick").unwrap();
+        let woken = (0..100).any(|_| {
+            waiter.after(0);
+            waiter.idle == 0
+        });
+        assert!(woken);
     }
 }

@@ -179,7 +179,7 @@ impl FeedStage {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };
             handled += 1;
             if !self.on_frame(index, read_ns, frame, sink) {
-                return Err(FrameError::Utf8.into());
+                return Err(connection.refuse(FrameError::Utf8));
             }
         }
         self.has_backlog[index] = true;

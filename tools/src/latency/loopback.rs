@@ -379,8 +379,8 @@ fn rate(product: &mut Product, per_second: u64, duration: Duration, stop: &Atomi
         let Observed { round, window, stages } = product.round(pace)?;
         elapsed_ns += round.elapsed_ns;
         point.take(&round, window, &stages);
-        // What takes half as long again as it should will never keep up.
-        point.is_saturated |= round.elapsed_ns > pace.ticks * gap_ns * 3 / 2 + 10_000_000;
+        // What takes a tenth longer than it should, and a pause of the host besides, will never keep up.
+        point.is_saturated |= round.elapsed_ns > pace.ticks * gap_ns * 11 / 10 + 10_000_000;
     }
     let answered = point.sample.histogram().len() as f64;
     point.carried_per_second = answered / (elapsed_ns as f64 / 1e9);
