@@ -4,6 +4,8 @@ use tickpath_shared::types::decimal;
 
 /// Below this the sixteen digits of two steps are enough; others take the general writer.
 const VALUE_MAX: i64 = 10_000_000_000_000_000;
+/// Below this the eight digits of one step are enough.
+const SMALL_MAX: u64 = 100_000_000;
 /// Most decimals that leave a digit before the point.
 const PLACES_MAX: u8 = 15;
 
@@ -29,6 +31,9 @@ pub fn write(value: i64, places: u8, out: &mut [u8; ROOM]) -> usize {
         return decimal::write(value, places, out);
     }
     let (value, places) = (value as u64, usize::from(places));
+    if value < SMALL_MAX && places < 8 {
+        return write_small(value, places, out);
+    }
     let mut digits = [b'0'; 16];
     digits[..8].copy_from_slice(&eight(value / 100_000_000 % 100_000_000));
     digits[8..].copy_from_slice(&eight(value % 100_000_000));
@@ -49,6 +54,23 @@ pub fn write(value: i64, places: u8, out: &mut [u8; ROOM]) -> usize {
     let behind = &mut out[whole + 1..];
     let len = behind.len().min(16);
     behind[..len].copy_from_slice(&fraction[..len]);
+    whole + 1 + places
+}
+
+/// As [`write`] for at most eight digits, all of them in one word.
+#[inline(always)]
+fn write_small(value: u64, places: usize, out: &mut [u8; ROOM]) -> usize {
+    let digits = u64::from_le_bytes(eight(value));
+    let zeros = (digits ^ u64::from_le_bytes([b'0'; 8])).trailing_zeros() as usize / 8;
+    let start = zeros.min(7 - places);
+    let whole = 8 - start - places;
+    // Eight bytes are copied whatever the length: what is behind the number is overwritten or cut off.
+    out[..8].copy_from_slice(&(digits >> (8 * start)).to_le_bytes());
+    if places == 0 {
+        return whole;
+    }
+    out[whole] = b'.';
+    out[whole + 1..whole + 9].copy_from_slice(&(digits >> (64 - 8 * places)).to_le_bytes());
     whole + 1 + places
 }
 
@@ -73,7 +95,8 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_at_the_edges() {
-        for value in [0, 1, 9, VALUE_MAX - 1, VALUE_MAX, VALUE_MAX + 1, i64::MAX, -1] {
+        for value in [0, 1, 9, 99_999_999, 100_000_000, VALUE_MAX - 1, VALUE_MAX, VALUE_MAX + 1, i64::MAX, -1]
+        {
             (0..=18).for_each(|places| assert_same(value, places));
         }
     }

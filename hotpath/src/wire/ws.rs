@@ -3,6 +3,7 @@
 //! The buffer owns the bytes between two reads of the socket; a message is handed out as a slice of it.
 //! Only a fragmented message is moved, to join its parts.
 
+use super::simd;
 use super::text::{PADDING, Text};
 use crate::pages;
 use std::ops::Range;
@@ -375,36 +376,8 @@ pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mu
     }
     out[header_bytes - 4..header_bytes].copy_from_slice(&mask);
     let body = &mut out[header_bytes..];
-    mask_into(body, payload, mask);
+    simd::mask(body, payload, mask);
     Some(header_bytes + payload.len())
-}
-
-/// Masks a payload, thirty-two bytes a step. The last step overlaps the one before it: what it writes again is the
-/// same, and no byte is left for a loop of its own.
-#[inline(always)]
-fn mask_into(out: &mut [u8], payload: &[u8], mask: [u8; 4]) {
-    const STEP: usize = 32;
-    let key = |first: usize| -> [u8; STEP] { std::array::from_fn(|i| mask[(first + i) % 4]) };
-    let xor = |to: &mut [u8; STEP], from: &[u8; STEP], key: &[u8; STEP]| {
-        for i in 0..STEP {
-            to[i] = from[i] ^ key[i];
-        }
-    };
-    let whole = key(0);
-    let (to, from) = (out.as_chunks_mut::<STEP>().0, payload.as_chunks::<STEP>().0);
-    for (to, from) in to.iter_mut().zip(from) {
-        xor(to, from, &whole);
-    }
-    let rest = payload.len() % STEP;
-    match (out.last_chunk_mut::<STEP>(), payload.last_chunk::<STEP>()) {
-        (Some(to), Some(from)) if rest > 0 => xor(to, from, &key(payload.len() - STEP)),
-        (Some(_), Some(_)) => {}
-        _ => {
-            for ((to, from), key) in out.iter_mut().zip(payload).zip(whole) {
-                *to = from ^ key;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -29,9 +29,10 @@ fn in_the_process_every_tick_is_answered_and_nothing_is_lost() {
     // Those before the first diff that joins the snapshot have no order.
     assert!(ours[0] > 59_000, "{text}");
     assert!(ours[1..].is_sorted() && ours[1] > 0, "{text}");
-    for stage in ["decode", "book", "decide", "risk", "encode", "write", "tick_to_trade"] {
+    for stage in ["decode", "decide", "risk", "encode", "write", "tick_to_trade"] {
         assert!(numbers(&text, stage)[0] > 59_000, "{stage}: {text}");
     }
+    assert!(numbers(&text, "book")[0] > 5_000, "every diff: {text}");
     assert!(text.contains("0 frames unaccounted, 0 journal records lost"), "{text}");
 }
 

@@ -47,7 +47,7 @@ pub struct OrderEncoder {
 const TAILS: usize = 2 * 4 * 2;
 
 /// Width of a prepared piece: it is copied whole, which takes fewer steps than to look at its length.
-const TAIL_BYTES: usize = 256;
+const TAIL_BYTES: usize = 192;
 
 /// A prepared piece and how much of it counts.
 #[derive(Clone, Copy)]
