@@ -30,8 +30,8 @@ mod baseline {
     pub(super) const AGG_TRADE: u64 = 381_709;
     pub(super) const DEPTH: u64 = 1_961_750;
     pub(super) const BOOK: u64 = 76_037;
-    pub(super) const ORDER: u64 = 600_797;
-    pub(super) const TICK_TO_ORDER: u64 = 8_996_875;
+    pub(super) const ORDER: u64 = 605_953;
+    pub(super) const TICK_TO_ORDER: u64 = 8_922_820;
 }
 
 /// Messages of a benchmark.

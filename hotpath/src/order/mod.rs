@@ -12,6 +12,15 @@ pub const ORDERS_MAX: usize = 256;
 
 const WORDS: usize = ORDERS_MAX / 64;
 
+/// Orders of an instrument that are on their way or working.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Quantity that those of one side may still fill, unknown outcomes included.
+    pub remaining: i64,
+    /// Those of either side whose outcome is unknown.
+    pub unknown: usize,
+}
+
 /// Orders not yet at their end. A bit a slot says which are taken: limits walk the open orders before every new
 /// one, and the empty slots must not cost them anything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,14 +116,15 @@ impl OrderTable {
         self.occupied_slots().filter_map(|slot| self.slots[slot].as_ref())
     }
 
-    /// Quantity that orders of an instrument and side may still fill, unknown outcomes included.
-    pub fn remaining(&self, instrument: u32, side: Side) -> i64 {
-        self.iter().filter(|o| o.instrument == instrument && o.side == side).map(Order::remaining).sum()
-    }
-
-    /// Orders of an instrument whose outcome is unknown.
-    pub fn unknown(&self, instrument: u32) -> usize {
-        self.iter().filter(|o| o.instrument == instrument && o.is_unknown()).count()
+    /// What orders of an instrument may still do on one side.
+    #[inline]
+    pub fn in_flight(&self, instrument: u32, side: Side) -> InFlight {
+        let mut found = InFlight::default();
+        for order in self.iter().filter(|order| order.instrument == instrument) {
+            found.unknown += usize::from(order.is_unknown());
+            found.remaining += if order.side == side { order.remaining() } else { 0 };
+        }
+        found
     }
 
     /// Orders of an instrument not yet at their end.
@@ -152,7 +162,8 @@ mod tests {
         assert_eq!(table.occupied(ORDERS_MAX), None);
         assert!(table.insert(order(1000)));
         assert_eq!(table.find(&order(1000).client_order_id), Some(0));
-        assert_eq!(table.remaining(0, Side::Buy), 5 * (walked.len() as i64 + 1));
+        assert_eq!(table.in_flight(0, Side::Buy).remaining, 5 * (walked.len() as i64 + 1));
+        assert_eq!(table.in_flight(0, Side::Sell), InFlight::default());
     }
 
     #[test]

@@ -10,13 +10,12 @@ pub(super) fn is_reducing(context: &Context<'_>) -> bool {
         return false;
     }
     let position = context.positions.qty(intent.instrument);
-    let in_flight = context.orders.remaining(intent.instrument, context.side);
-    in_flight + intent.qty <= -context.side.sign() * position
+    context.in_flight.remaining + intent.qty <= -context.side.sign() * position
 }
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
-    let (intent, limits, orders) = (context.intent, context.limits, context.orders);
-    let unknown = orders.unknown(intent.instrument) as i64;
+    let (limits, orders) = (context.limits, context.orders);
+    let unknown = context.in_flight.unknown as i64;
     // What is proven may be closed; nothing may be opened on what is not.
     require(unknown == 0 || is_reducing, Refusal::OutcomeUnknown, unknown, 0)?;
     let (open, bound) = (orders.open() as i64, limits.open_orders_max as i64);
@@ -36,9 +35,8 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
 /// limit price, and as a fraction the scale to the mark where that is the dearer.
 fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
     let intent = context.intent;
-    let in_flight = context.orders.remaining(intent.instrument, context.side);
     let position = context.positions.qty(intent.instrument);
-    let worst = position + context.side.sign() * (in_flight + intent.qty);
+    let worst = position + context.side.sign() * (context.in_flight.remaining + intent.qty);
     let at_limit = context.definition.notional_e8(intent.price, worst.abs());
     let one_e8 = context.definition.price_to_e8(intent.price);
     let mark = i128::from(context.mark.price_e8);

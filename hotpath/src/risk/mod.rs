@@ -11,7 +11,10 @@ mod size;
 
 pub use rate::RateWindow;
 
-use crate::{account::Positions, order::OrderTable};
+use crate::{
+    account::Positions,
+    order::{InFlight, OrderTable},
+};
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos, config,
@@ -58,6 +61,8 @@ pub struct Context<'a> {
     pub positions: &'a Positions,
     /// Orders not yet at their end.
     pub orders: &'a OrderTable,
+    /// What orders of the instrument may still do on the intent's side.
+    pub in_flight: InFlight,
     /// Orders in the rate window.
     pub rate: &'a RateWindow,
     /// Standing of the session.

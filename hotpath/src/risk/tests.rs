@@ -79,6 +79,9 @@ impl Bench {
             mark: self.mark,
             positions: &self.positions,
             orders: &self.orders,
+            in_flight: self
+                .orders
+                .in_flight(self.intent.instrument, Side::from_repr(self.intent.side).unwrap()),
             rate: &self.rate,
             standing: self.standing,
         };

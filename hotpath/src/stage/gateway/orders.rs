@@ -43,6 +43,7 @@ impl Gateway {
             mark: self.marks[intent.instrument as usize],
             positions: &self.positions,
             orders: &self.orders,
+            in_flight: self.orders.in_flight(intent.instrument, side),
             rate: &self.rate,
             standing: self.standing(),
         };

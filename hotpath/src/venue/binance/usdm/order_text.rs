@@ -41,6 +41,40 @@ pub struct OrderEncoder {
     /// What follows an order's quantity up to its time stamp, by instrument and [`tail_index`].
     #[serde(skip)]
     tails: Vec<Tail>,
+    #[serde(skip)]
+    clock: ClockText,
+}
+
+/// The venue's time as text, of which only the last three digits change within a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct ClockText {
+    second: u64,
+    text: [u8; 16],
+    len: usize,
+}
+
+impl ClockText {
+    /// The text of `ms` milliseconds, at least a second, and how much of it counts.
+    #[inline(always)]
+    fn at(&mut self, ms: u64) -> (&[u8; 16], usize) {
+        let (second, rest) = (ms / 1000, ms % 1000);
+        if second != self.second {
+            self.renew(second);
+        }
+        let (hundreds, tens) = (rest / 100, rest / 10 % 10);
+        let digits = [hundreds, tens, rest % 10].map(|digit| b'0' + digit as u8);
+        self.text[self.len..self.len + 3].copy_from_slice(&digits);
+        (&self.text, self.len + 3)
+    }
+
+    #[cold]
+    fn renew(&mut self, second: u64) {
+        let mut room = [0; digits::ROOM];
+        // Seconds of the years until 33,658 have at most twelve digits.
+        self.len = digits::write(second.min(999_999_999_999) as i64, 0, &mut room);
+        self.text[..self.len].copy_from_slice(&room[..self.len]);
+        self.second = second;
+    }
 }
 
 /// Prepared pieces of an instrument: side, time in force, reduce-only.
@@ -76,7 +110,8 @@ struct Draft<'e> {
 impl OrderEncoder {
     /// An encoder; `recv_window_ms` is how long a request may travel.
     pub fn new(recv_window_ms: u64, definitions: &[InstrumentDefinition]) -> Self {
-        let mut encoder = Self { recv_window_ms, bytes: Vec::new(), tails: Vec::new() };
+        let mut encoder =
+            Self { recv_window_ms, bytes: Vec::new(), tails: Vec::new(), clock: ClockText::default() };
         definitions.iter().for_each(|definition| encoder.prepare(definition));
         encoder
     }
@@ -148,7 +183,12 @@ impl OrderEncoder {
                 draft.put(b"\",\"quantity\":\"");
                 draft.amount(qty, definition.qty_scale, definition.qty_places);
                 draft.tail(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
-                draft.number(venue_ms as i64, 0);
+                if venue_ms < 1000 {
+                    draft.number(venue_ms as i64, 0);
+                } else {
+                    let (time, len) = self.clock.at(venue_ms);
+                    draft.wide(time, len);
+                }
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
             Request::Cancel => {
@@ -307,6 +347,19 @@ mod tests {
             json["id"].as_str().unwrap(),
             format!("p{}", json["params"]["newClientOrderId"].as_str().unwrap())
         );
+    }
+
+    #[test]
+    fn time_is_written_as_a_number_whatever_came_before() {
+        let mut encoder = OrderEncoder::new(2000, &[definition()]);
+        let id = ClientOrderId::new(InstanceId::new("001").unwrap(), 1_700_000_000, 1);
+        let times =
+            [0, 999, 1_000, 1_001, 1_009_999, 1_702_555_533_821, 1_702_555_533_007, 1_702_555_534_000, 5];
+        for ms in times {
+            let text = encoder.encode(&PLACE, &definition(), &id, ms).to_vec();
+            let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(json["params"]["timestamp"], ms);
+        }
     }
 
     #[test]
