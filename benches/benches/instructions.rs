@@ -31,7 +31,7 @@ mod baseline {
     pub(super) const DEPTH: u64 = 1_961_750;
     pub(super) const BOOK: u64 = 76_037;
     pub(super) const ORDER: u64 = 605_953;
-    pub(super) const TICK_TO_ORDER: u64 = 8_922_820;
+    pub(super) const TICK_TO_ORDER: u64 = 8_954_595;
 }
 
 /// Messages of a benchmark.

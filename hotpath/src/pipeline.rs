@@ -11,7 +11,11 @@
 use crate::{
     live::{EngineStage, EventRing, EventSender, FusedEngine, GatewayStage},
     message::EngineMessage,
-    net::{affinity, cores, wait::Waiter},
+    net::{
+        affinity::{self, Pinning},
+        cores,
+        wait::Waiter,
+    },
     pages,
     stage::feed::FeedStage,
 };
@@ -28,6 +32,7 @@ use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::{StageName, Thread},
+    record::Severity,
 };
 
 /// Lane numbers. A lane belongs to a stage, fused or not.
@@ -85,7 +90,8 @@ pub struct Fused {
 
 impl Fused {
     /// The stages fused.
-    pub fn new(stages: Stages) -> Self {
+    pub fn new(mut stages: Stages) -> Self {
+        stages.gateway.share_thread_with_feed();
         Self { stages }
     }
 
@@ -121,8 +127,8 @@ impl Body {
 pub struct HotThreads {
     handles: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    /// How each thread was pinned, for the start report.
-    pub report: Vec<String>,
+    /// How each thread was pinned and scheduled, for the start report.
+    pub report: Vec<(Severity, String)>,
 }
 
 impl HotThreads {
@@ -158,7 +164,9 @@ impl HotThreads {
         self.handles.push(handle);
         if let Ok((pinning, schedule)) = pinned.recv() {
             let facts = core.map_or(String::new(), |core| format!(" ({})", cores::describe(core)));
-            self.report.push(format!("thread {name}: {pinning}{facts}, wait {:?}, {schedule}", config.wait));
+            let text = format!("thread {name}: {pinning}{facts}, wait {:?}, {schedule}", config.wait);
+            let is_refused = schedule.is_refused() || matches!(pinning, Pinning::Refused(_));
+            self.report.push((if is_refused { Severity::Warning } else { Severity::Info }, text));
         }
         Ok(())
     }

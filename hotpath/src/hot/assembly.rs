@@ -81,6 +81,9 @@ impl Assembly {
     ///
     /// Shared memory that cannot be had, or a configuration that does not fit the instruments.
     pub fn create(plan: &Plan<'_>, signer: Option<OrderSigner>) -> Result<Self, HotError> {
+        // Before any memory is taken: what does not fit the instruments leaves nothing behind.
+        let engine_core = Engine::new(plan.config, plan.definitions).map_err(HotError::Config)?;
+        let ids = plan.order_ids()?;
         let files = SharedFiles::create(plan.data, plan.config, plan.session, plan.clock, plan.definitions)?;
         let FileParts { lanes, status, command } = files.parts;
         let shared: Vec<_> = lanes.iter().map(LaneWriter::shared).collect();
@@ -102,8 +105,8 @@ impl Assembly {
         };
         let stages = Stages {
             feed: plan.feed_stage(feed_lane, &status, feed),
-            engine: plan.engine_stage(engine_lane, &status, engine)?,
-            gateway: GatewayStage::new(plan.gateway_core(&command)?, gateway_parts, gateway),
+            engine: plan.engine_stage(engine_core, engine_lane, &status, engine),
+            gateway: GatewayStage::new(plan.gateway_core(ids, &command), gateway_parts, gateway),
         };
         Ok(Self {
             dir: files.dir,
@@ -129,21 +132,24 @@ impl Plan<'_> {
 
     fn engine_stage(
         &self,
+        core: Engine,
         lane: LaneWriter,
         status: &Arc<Status>,
         rings: EngineRings,
-    ) -> Result<EngineStage, HotError> {
-        let core = Engine::new(self.config, self.definitions).map_err(HotError::Config)?;
+    ) -> EngineStage {
         let (status, clock) = (Arc::clone(status), self.clock.clone());
-        Ok(EngineStage::new(core, lane, status, clock, rings.snapshots, rings.outcomes, rings.asks))
+        EngineStage::new(core, lane, status, clock, rings.snapshots, rings.outcomes, rings.asks)
     }
 
-    fn gateway_core(&self, command: &CommandFile) -> Result<Gateway, HotError> {
+    fn order_ids(&self) -> Result<OrderIds, HotError> {
         let instance =
             InstanceId::new(&self.config.instance.id).map_err(|e| HotError::Config(e.to_string()))?;
-        let ids = OrderIds { instance, epoch: self.session };
+        Ok(OrderIds { instance, epoch: self.session })
+    }
+
+    fn gateway_core(&self, ids: OrderIds, command: &CommandFile) -> Gateway {
         let is_killed = command.kill_word() != 0;
-        Ok(Gateway::new(self.config, self.definitions, ids, self.is_unclean, is_killed))
+        Gateway::new(self.config, self.definitions, ids, self.is_unclean, is_killed)
     }
 }
 

@@ -123,7 +123,7 @@ fn lane_note(config: &Config, writer: &LaneWriter) -> (Severity, String) {
     let file = shared.file();
     let settings = [
         Setting::ask("lock in memory", config.journal.lock, || file.lock()),
-        Setting::ask("huge pages", config.host.huge_pages, || file.advise_huge_pages()),
+        Setting::ask("huge pages", config.host.huge_pages, || file.has_huge_pages()),
     ];
     (settings::severity(&settings), format!("lane {name}: {mib} MiB, {}", settings::line(&settings)))
 }

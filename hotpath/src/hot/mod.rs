@@ -24,7 +24,10 @@ use crate::{
     venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
-use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::{
+    mm::{MlockAllFlags, mlockall},
+    process::{Resource, getrlimit},
+};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -241,8 +244,8 @@ impl Hot<'_> {
         let memory = [lock_memory(&self.config.host)];
         session.event(EventCode::Setting, settings::severity(&memory), &settings::line(&memory));
         let threads = HotThreads::start(&self.config.thread, assembly.stages, &self.clock)?;
-        for line in &threads.report {
-            session.event(EventCode::Setting, Severity::Info, line);
+        for (severity, line) in &threads.report {
+            session.event(EventCode::Setting, *severity, line);
         }
         session.event(EventCode::Started, Severity::Info, &build_text());
         let outcome = session.run(is_stop);
@@ -276,9 +279,14 @@ impl Hot<'_> {
     }
 }
 
-/// Keeps every page of the process, also those it gets later.
+/// Keeps every page of the process in memory; what it gets later only where no limit can refuse it then.
 fn lock_memory(host: &Host) -> Setting {
-    Setting::ask("mlockall", host.lock_memory, || mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE))
+    let is_unlimited = getrlimit(Resource::Memlock).current.is_none();
+    let (name, flags) = match is_unlimited {
+        true => ("mlockall, now and later", MlockAllFlags::CURRENT | MlockAllFlags::FUTURE),
+        false => ("mlockall, now (later pages need an unlimited memlock)", MlockAllFlags::CURRENT),
+    };
+    Setting::ask(name, host.lock_memory, || mlockall(flags))
 }
 
 /// Keys that cannot log a session on sign every request.

@@ -34,7 +34,7 @@ use tickpath_shared::{
 };
 use zerocopy::IntoBytes;
 
-/// Turns in which every private socket is looked at once.
+/// Turns of a thread that receives market data too in which every private socket is looked at once.
 const TURNS: usize = 4;
 
 const _: () = assert!(TURNS >= connection::COUNT);
@@ -95,6 +95,8 @@ pub struct GatewayStage {
     is_halted_for_tampering: bool,
     has_backlog: bool,
     turn: usize,
+    /// Turns in which every private socket is looked at once.
+    turns: usize,
     /// The last turn found something on a private socket: more of it may be there.
     is_busy: bool,
     /// The frame in hand, copied out of its connection.
@@ -153,9 +155,15 @@ impl GatewayStage {
             is_halted_for_tampering: false,
             has_backlog: false,
             turn: 0,
+            turns: 1,
             is_busy: false,
             frame: Vec::with_capacity(parts.frame_bytes_max),
         }
+    }
+
+    /// The thread receives market data too, whose reads are not to wait for looks at private sockets.
+    pub(crate) fn share_thread_with_feed(&mut self) {
+        self.turns = TURNS;
     }
 
     /// One turn at about `now` over everything but a fused engine's messages; returns how much was handled.
@@ -187,15 +195,15 @@ impl GatewayStage {
         handled
     }
 
-    /// Looks at the private sockets. A thread that has other sockets too looks at each of them in its turn, until one
-    /// has something: an empty look is a system call that a tick would have to wait for.
+    /// Looks at the private sockets: all of them, or on a thread that receives market data too each in its turn, until
+    /// one has something. An empty look is a system call that a tick would have to wait for.
     fn poll_connections(&mut self) -> usize {
         let was_backlog = std::mem::take(&mut self.has_backlog);
         self.turn = self.turn.wrapping_add(1);
-        let due = self.turn % TURNS;
+        let due = self.turn % self.turns;
         let mut handled = 0;
         for index in 0..connection::COUNT {
-            if was_backlog || self.is_busy || due == index {
+            if was_backlog || self.is_busy || due == index % self.turns {
                 handled += self.poll_connection(index, was_backlog);
             }
         }

@@ -58,11 +58,18 @@ impl Transport {
         self.socket().map(Socket::tcp)
     }
 
-    #[inline]
     fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(socket) | Self::Tls(_, socket) => Some(socket),
             Self::Local(_) => None,
+        }
+    }
+
+    #[inline]
+    fn take_stamp(&mut self) -> u64 {
+        match self {
+            Self::Plain(socket) | Self::Tls(_, socket) => socket.take_stamp(),
+            Self::Local(_) => 0,
         }
     }
 
@@ -123,10 +130,10 @@ impl Connection {
         self.transport.tcp().map(AsRawFd::as_raw_fd)
     }
 
-    /// Unix nanoseconds at which the kernel got what was received last; 0 when it does not say.
+    /// Unix nanoseconds at which the kernel got what was received since the last call; 0 when it does not say.
     #[inline]
-    pub fn stamp_unix_ns(&self) -> u64 {
-        self.transport.socket().map_or(0, Socket::stamp_unix_ns)
+    pub fn take_stamp(&mut self) -> u64 {
+        self.transport.take_stamp()
     }
 
     /// One receive; true when bytes arrived.

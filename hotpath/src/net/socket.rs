@@ -51,10 +51,11 @@ impl Socket {
         &self.tcp
     }
 
-    /// Unix nanoseconds at which the kernel got the last packet of what was read last; 0 without a stamp.
+    /// Unix nanoseconds at which the kernel got the last packet of what was read since the last call; 0 without a
+    /// stamp.
     #[inline]
-    pub fn stamp_unix_ns(&self) -> u64 {
-        self.stamp_unix_ns
+    pub fn take_stamp(&mut self) -> u64 {
+        std::mem::take(&mut self.stamp_unix_ns)
     }
 
     /// As `read`, and keeps the stamp that comes beside the bytes.
@@ -154,8 +155,9 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let mut out = [0; 16];
         assert_eq!(socket.read(&mut out).unwrap(), 4);
-        let (stamp, after) = (socket.stamp_unix_ns(), unix_ns_now());
+        let (stamp, after) = (socket.take_stamp(), unix_ns_now());
         assert!(stamp >= before && after - stamp >= 15_000_000, "{before} {stamp} {after}");
+        assert_eq!(socket.take_stamp(), 0, "each stamp counts once");
         socket.tcp().set_nonblocking(true).unwrap();
         assert_eq!(socket.read(&mut out).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
@@ -167,6 +169,6 @@ mod tests {
         assert!(text.contains("SO_BUSY_POLL 0 us not asked for"), "{text}");
         assert!(text.contains("TCP_NODELAY taken"), "{text}");
         peer.write_all(b"x").unwrap();
-        assert_eq!((socket.read(&mut [0; 4]).unwrap(), socket.stamp_unix_ns()), (1, 0));
+        assert_eq!((socket.read(&mut [0; 4]).unwrap(), socket.take_stamp()), (1, 0));
     }
 }

@@ -173,7 +173,7 @@ impl FeedStage {
         sink: &mut impl EventSink,
     ) -> Result<usize, LinkError> {
         let read_ns = self.clock.now();
-        self.note_kernel(connection.stamp_unix_ns(), read_ns);
+        self.note_kernel(connection.take_stamp(), read_ns);
         let mut handled = 0;
         while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };

@@ -228,11 +228,14 @@ pub struct Probe {
 pub struct Host {
     /// Microseconds that a read may poll the network card's queue, 0..=1000; 0 asks for nothing.
     pub busy_poll_us: u32,
+    /// Start connections with delayed acknowledgements, so that a read does not send one: sooner here, later for a
+    /// peer that waits for them. The kernel may leave this mode by itself.
+    pub delay_acks: bool,
     /// The kernel's time of arrival beside every read; it costs a longer call.
     pub receive_stamps: bool,
     /// Lock all memory of the hot process, now and later.
     pub lock_memory: bool,
-    /// Ask for huge pages below the lanes.
+    /// Huge pages below the lanes are wanted: the mount option of /dev/shm gives them, the start report says whether.
     pub huge_pages: bool,
 }
 

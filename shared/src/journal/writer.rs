@@ -272,6 +272,7 @@ impl LaneWriter {
     #[inline(always)]
     fn fetch_ahead(&mut self) {
         let until = (self.offset + AHEAD_BYTES).min(self.segment_bytes);
+        self.fetched = self.fetched.max(self.offset & !63);
         while self.fetched < until {
             self.shared.file.prefetch_for_write(self.base + self.fetched);
             self.fetched += 64;
@@ -298,6 +299,7 @@ impl LaneWriter {
         self.base = shared.spec.segment_at(next);
         self.offset = SEGMENT_HEAD_BYTES;
         self.fetched = SEGMENT_HEAD_BYTES;
+        self.fetch_ahead();
         shared.file.u64_at(self.base + 8).store(self.sequence + 1, Ordering::Relaxed);
         Ok(())
     }

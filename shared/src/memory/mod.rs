@@ -155,17 +155,27 @@ impl MappedFile {
         self.map.lock()
     }
 
-    /// Asks the system for huge pages below the mapping.
+    /// Whether the file's pages are huge. The file system decides when they are allocated, by its mount option, so
+    /// that this is asked of it and found out afterwards.
     ///
     /// # Errors
     ///
-    /// What the system said, or that it never gives them to shared memory.
-    pub fn advise_huge_pages(&self) -> io::Result<()> {
-        let mode = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-        if mode.as_ref().is_ok_and(|mode| mode.contains("[never]") || mode.contains("[deny]")) {
-            return Err(io::Error::other("transparent_hugepage/shmem_enabled is never"));
+    /// Why they are not.
+    pub fn has_huge_pages(&self) -> io::Result<()> {
+        let address = format!("{:x}-", self.map.as_ptr() as usize);
+        let maps = std::fs::read_to_string("/proc/self/smaps")?;
+        let lines = maps.lines().skip_while(|line| !line.starts_with(&address));
+        let huge_kib = lines.filter_map(|line| line.strip_prefix("ShmemPmdMapped:")).next();
+        let huge_kib = huge_kib.and_then(|text| text.trim().trim_end_matches(" kB").parse::<usize>().ok());
+        match huge_kib {
+            Some(kib) if kib * 1024 * 10 >= self.len() * 9 => Ok(()),
+            Some(kib) => Err(io::Error::other(format!(
+                "{} of {} MiB: mount /dev/shm with huge=within_size",
+                kib >> 10,
+                self.len() >> 20
+            ))),
+            None => Err(io::Error::other("the system does not tell")),
         }
-        self.map.advise(memmap2::Advice::HugePage)
     }
 
     /// Checks that the path still names this file at its full length; the reason when it does not.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tickpath_hotpath::net::affinity::allowed_cores;
-use tickpath_shared::config::Wait;
+use tickpath_shared::config::{Host, Wait};
 
 /// Offered loads when none are given, ticks a second.
 const RATES: [u64; 8] = [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000];
@@ -23,7 +23,7 @@ pub(super) struct LatencyArguments {
     /// With --in-process: recorded captures instead of the synthetic market
     #[arg(long, num_args = 1.., requires = "in_process")]
     capture: Vec<PathBuf>,
-    /// With --in-process: empty the caches between two frames
+    /// With --in-process: empty the L1 and L2 caches between two frames
     #[arg(long, requires = "in_process")]
     cold: bool,
     /// With --in-process: passes over all frames for the throughput
@@ -35,6 +35,9 @@ pub(super) struct LatencyArguments {
     /// TLS 1.3 on every connection
     #[arg(long, conflicts_with = "in_process")]
     tls: bool,
+    /// Sockets start with delayed acknowledgements, as `host.delay_acks` asks for
+    #[arg(long, conflicts_with = "in_process")]
+    delay_acks: bool,
     /// Offered loads, ticks a second
     #[arg(long, value_delimiter = ',', conflicts_with = "in_process")]
     rates: Vec<u64>,
@@ -141,6 +144,7 @@ pub(super) fn run(a: &LatencyArguments) -> Result<ExitCode> {
         cores,
         wait: a.wait,
         is_tls: a.tls,
+        host: Host { delay_acks: a.delay_acks, ..Host::default() },
         rates,
         duration: Duration::from_secs_f64(a.duration),
         rounds: a.rounds,

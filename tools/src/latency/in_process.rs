@@ -40,10 +40,14 @@ pub(super) trait Contender {
     ///
     /// A body that is no snapshot.
     fn snapshot(&mut self, symbol: &str, body: &str) -> Result<()>;
-    /// Takes a frame; returns how long it took to the last byte of its order, if it made one.
+    /// Takes a frame; returns how long it took to its order's bytes, if it made one.
     fn tick(&mut self, frame: usize) -> Option<Nanos>;
     /// Between two rounds.
     fn rest(&mut self) {}
+    /// Of the ticks since the last call: until everything that follows the order was done too, where it tells.
+    fn turns(&mut self) -> Option<Sample> {
+        None
+    }
     /// What each of its stages took, where it tells.
     fn stages(&self) -> Vec<(&'static str, HistogramCopy)> {
         Vec::new()
@@ -57,6 +61,8 @@ pub(super) struct Ours {
     frames: Arc<Frames>,
     readable: Arc<AtomicUsize>,
     seen: Arc<Seen>,
+    /// Whole turns: the frame's copy into the journal and the stamps of the write come after the order.
+    turns: Sample,
 }
 
 impl Ours {
@@ -75,7 +81,7 @@ impl Ours {
         rig.poll();
         rig.hands.mark(frames.mark().context("no best prices among the frames")?)?;
         rig.poll();
-        Ok(Self { rig, clock, frames: Arc::clone(frames), readable, seen })
+        Ok(Self { rig, clock, frames: Arc::clone(frames), readable, seen, turns: Sample::new() })
     }
 }
 
@@ -103,10 +109,12 @@ impl Contender for Ours {
         let orders = self.seen.orders.load(Ordering::Relaxed);
         let start = self.clock.now();
         self.receive(frame, start);
+        let end = self.clock.now();
         let written_ns = self.seen.written_ns.load(Ordering::Relaxed);
         if self.seen.orders.load(Ordering::Relaxed) == orders {
             return None;
         }
+        self.turns.record(end - start);
         // Outside of the time: the venue answers, so that the next order finds a free slot.
         self.seen.may_answer.store(true, Ordering::Relaxed);
         let answered = orders + 1;
@@ -119,6 +127,10 @@ impl Contender for Ours {
 
     fn rest(&mut self) {
         self.rig.hands.reclaim();
+    }
+
+    fn turns(&mut self) -> Option<Sample> {
+        Some(std::mem::replace(&mut self.turns, Sample::new()))
     }
 
     fn stages(&self) -> Vec<(&'static str, HistogramCopy)> {

@@ -120,7 +120,8 @@ pub fn run(
 }
 
 fn lost(status: &StatusReader) -> u64 {
-    (0..NAMES.len() as u16).map(|lane| status.lane(lane, LaneWord::Skipped)).sum()
+    let words = [LaneWord::Skipped, LaneWord::Dropped];
+    (0..NAMES.len() as u16).flat_map(|lane| words.map(|word| status.lane(lane, word))).sum()
 }
 
 /// The median of ratios, and the 95th percentile of the medians of resamples.

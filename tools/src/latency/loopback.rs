@@ -100,12 +100,12 @@ impl Product {
     /// # Errors
     ///
     /// When loopback, the handshake or shared memory fails.
-    pub(super) fn new(cores: [usize; 2], wait: Wait, tls: Option<&TlsFiles>) -> Result<Self> {
-        let [generator_core, core] = cores;
+    pub(super) fn new(desk: &Desk<'_>) -> Result<Self> {
+        let Desk { cores: [generator_core, core], wait, tls, host } = *desk;
         let mut rig = Rig::new(Strategy::Probe, wait)?;
-        let (market_ours, market) = connect(tls)?;
-        let (orders_ours, orders) = connect(tls)?;
-        let (events_ours, events) = connect(tls)?;
+        let (market_ours, market) = connect(tls, host)?;
+        let (orders_ours, orders) = connect(tls, host)?;
+        let (events_ours, events) = connect(tls, host)?;
         rig.hands.open(market_ours, orders_ours, events_ours)?;
         let Rig { fused, waiter, hands } = rig;
         let hot = Hot { fused, waiter, clock: hands.clock.clone() };
@@ -184,9 +184,9 @@ struct Echo {
 }
 
 impl Echo {
-    fn new(core: usize, frame_bytes: usize, answer_bytes: usize) -> Result<Self> {
+    fn new(core: usize, host: &Host, frame_bytes: usize, answer_bytes: usize) -> Result<Self> {
         let ((market_ours, market), (orders_ours, orders)) = (pair()?, pair()?);
-        let ours = [market_ours, orders_ours].map(|tcp| Socket::tuned(tcp, &Host::default()).0);
+        let ours = [market_ours, orders_ours].map(|tcp| Socket::tuned(tcp, host).0);
         for socket in &ours {
             socket.tcp().set_nonblocking(true)?;
         }
@@ -228,11 +228,19 @@ impl Echo {
     }
 }
 
-/// What a comparison over sockets was asked for.
-pub(super) struct Comparison<'a> {
+/// Cores, waiting and sockets of a measurement.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    /// Of the generator and of the hot path.
     pub(super) cores: [usize; 2],
     pub(super) wait: Wait,
     pub(super) tls: Option<&'a TlsFiles>,
+    pub(super) host: &'a Host,
+}
+
+/// What a comparison over sockets was asked for.
+pub(super) struct Comparison<'a> {
+    pub(super) desk: Desk<'a>,
     pub(super) rounds: usize,
     pub(super) pace: Pace,
     pub(super) is_baseline: bool,
@@ -251,12 +259,12 @@ pub(super) struct Compared {
 ///
 /// What keeps a contender from answering.
 pub(super) fn compare(plan: &Comparison<'_>, stop: &AtomicBool) -> Result<[Compared; 2]> {
-    let mut product = Product::new(plan.cores, plan.wait, plan.tls)?;
+    let mut product = Product::new(&plan.desk)?;
     let clock = product.clock();
     let frame_bytes = super::frames::server_frame(&script::diff(1, 1_000_000)).len();
     // The first round tells how long an order is, and warms up.
     product.round(plan.pace)?;
-    let mut echo = Echo::new(plan.cores[1], frame_bytes, product.link.order_bytes)?;
+    let mut echo = Echo::new(plan.desk.cores[1], plan.desk.host, frame_bytes, product.link.order_bytes)?;
     let mut user = Baseline::new(plan)?;
     let names: Vec<String> = ["tickpath".to_owned(), "raw TCP, same sizes and sockets".to_owned()]
         .into_iter()
@@ -268,11 +276,11 @@ pub(super) fn compare(plan: &Comparison<'_>, stop: &AtomicBool) -> Result<[Compa
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let hop = placement::hop_ns(plan.cores[1]);
+        let hop = placement::hop_ns(plan.desk.cores[1]);
         let ours = product.round(plan.pace)?.round.sample;
         let raw = echo.round(&clock, plan.pace)?;
         let theirs = user.as_mut().map(|user| user.round(&clock, plan.pace)).transpose()?;
-        let hop_after = placement::hop_ns(plan.cores[1]);
+        let hop_after = placement::hop_ns(plan.desk.cores[1]);
         // Near only if it was so before and after.
         let compared = &mut found[usize::from(hop.max(hop_after) >= placement::NEAR_NS)];
         compared.hops_ns.push(hop.max(hop_after));
@@ -338,15 +346,13 @@ const OUTLIERS: usize = 8;
 ///
 /// What keeps the product from answering.
 pub(super) fn curve(
-    cores: [usize; 2],
-    wait: Wait,
-    tls: Option<&TlsFiles>,
+    desk: &Desk<'_>,
     rates: &[u64],
     duration: Duration,
     stop: &AtomicBool,
     mut tell: impl FnMut(&Point),
 ) -> Result<Vec<Point>> {
-    let mut product = Product::new(cores, wait, tls)?;
+    let mut product = Product::new(desk)?;
     let mut points = Vec::new();
     for &per_second in rates {
         let point = rate(&mut product, per_second, duration, stop)?;
@@ -384,6 +390,8 @@ fn rate(product: &mut Product, per_second: u64, duration: Duration, stop: &Atomi
     }
     let answered = point.sample.histogram().len() as f64;
     point.carried_per_second = answered / (elapsed_ns as f64 / 1e9);
+    // Over the whole rate the ends of the windows count little, and ticks that were never answered count.
+    point.is_saturated |= point.carried_per_second < 0.95 * per_second as f64;
     Ok(point)
 }
 

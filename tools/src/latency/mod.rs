@@ -16,19 +16,19 @@ mod rig;
 mod save;
 mod wire;
 
-use crate::venue::{TlsFiles, generate_tls};
+use crate::venue::generate_tls;
 use anyhow::Result;
 use frames::{Frames, MARKED};
 use generator::Pace;
 pub use in_process::Rehearsal;
 use in_process::{Contender, Ours};
-use loopback::{Comparison, Point};
+use loopback::{Comparison, Desk, Point};
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
-use tickpath_shared::config::Wait;
+use tickpath_shared::config::{Host, Wait};
 
 /// Why a comparison is not there.
 #[cfg(not(feature = "baseline"))]
@@ -63,13 +63,16 @@ pub fn in_process(options: &InProcessOptions, stop: &AtomicBool) -> Result<Strin
         contenders.extend(baselines(&frames)?);
     }
     let series = in_process::run(&frames, &mut contenders, options.is_cold, stop)?;
-    let caches = if options.is_cold { "emptied between frames" } else { "as they are" };
+    let caches = if options.is_cold { "L1 and L2 emptied between frames" } else { "as they are" };
     let mut out = format!(
         "frame's bytes in to order's bytes out, one thread, {pinning}; {} frames of {}; caches {caches}\n",
         frames.len(),
         frames.source
     );
     out += &report::table(&series);
+    if let Some(turns) = contenders[0].turns() {
+        out += &report::turns_line(&turns);
+    }
     out += &report::stage_table(&contenders[0].stages());
     drop(contenders);
     if !options.is_cold {
@@ -98,6 +101,8 @@ pub struct LoopbackOptions {
     pub wait: Wait,
     /// TLS on every connection.
     pub is_tls: bool,
+    /// Settings of the sockets.
+    pub host: Host,
     /// Offered loads of the curve, ticks a second; empty for none.
     pub rates: Vec<u64>,
     /// Time of a rate.
@@ -131,13 +136,14 @@ pub fn over_loopback(options: &LoopbackOptions, stop: &AtomicBool, tell: impl Fn
     ));
     let scratch = Scratch::new()?;
     let files = options.is_tls.then(|| generate_tls(&scratch.0)).transpose()?;
+    let desk = Desk { cores: options.cores, wait: options.wait, tls: files.as_ref(), host: &options.host };
     for gap in &options.gaps {
         if options.rounds > 0 {
-            tell(&compare(options, files.as_ref(), *gap, stop)?);
+            tell(&compare(options, desk, *gap, stop)?);
         }
     }
     if !options.rates.is_empty() {
-        sweep(options, files.as_ref(), stop, &tell)?;
+        sweep(options, &desk, stop, &tell)?;
     }
     Ok(())
 }
@@ -159,17 +165,10 @@ impl Drop for Scratch {
     }
 }
 
-fn compare(
-    options: &LoopbackOptions,
-    tls: Option<&TlsFiles>,
-    gap: Duration,
-    stop: &AtomicBool,
-) -> Result<String> {
+fn compare(options: &LoopbackOptions, desk: Desk<'_>, gap: Duration, stop: &AtomicBool) -> Result<String> {
     let gap_ns = (gap.as_nanos() as u64).max(1);
     let plan = Comparison {
-        cores: options.cores,
-        wait: options.wait,
-        tls,
+        desk,
         rounds: options.rounds,
         pace: Pace { gap_ns, ticks: (ROUND.as_nanos() as u64 / gap_ns).max(200) },
         is_baseline: options.is_baseline,
@@ -189,22 +188,11 @@ fn compare(
     Ok(out)
 }
 
-fn sweep(
-    options: &LoopbackOptions,
-    tls: Option<&TlsFiles>,
-    stop: &AtomicBool,
-    tell: &impl Fn(&str),
-) -> Result<()> {
+fn sweep(options: &LoopbackOptions, desk: &Desk<'_>, stop: &AtomicBool, tell: &impl Fn(&str)) -> Result<()> {
     tell(&format!("\n{}", report::curve_title()));
-    let points = loopback::curve(
-        options.cores,
-        options.wait,
-        tls,
-        &options.rates,
-        options.duration,
-        stop,
-        |point: &Point| tell(&report::curve_line(point)),
-    )?;
+    let points = loopback::curve(desk, &options.rates, options.duration, stop, |point: &Point| {
+        tell(&report::curve_line(point))
+    })?;
     if let Some(point) = points.iter().rfind(|p| !p.is_saturated) {
         tell(&format!("\nat {} ticks a second, each stage:\n", point.per_second));
         tell(&report::stage_table(&point.stages));

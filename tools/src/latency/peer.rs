@@ -245,12 +245,12 @@ impl Baseline {
         if !plan.is_baseline {
             return Ok(None);
         }
-        if plan.tls.is_some() {
+        if plan.desk.tls.is_some() {
             bail!("--baseline is without --tls: over TLS the comparison is with the bare cipher");
         }
         let (market_ours, market) = pair()?;
         let (orders_ours, orders) = pair()?;
-        let core = plan.cores[1];
+        let core = plan.desk.cores[1];
         let thread = std::thread::spawn(move || {
             pin(Some(core));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

@@ -146,6 +146,22 @@ pub(super) fn table(series: &[Series]) -> String {
     out
 }
 
+/// What whole turns took, under a table of contenders.
+pub(super) fn turns_line(turns: &Sample) -> String {
+    let p = Percentiles::of(&turns.0);
+    format!(
+        "{:<34} {:>9} {:>8} {:>8} {:>9} {:>10} {:>10} {:>10}\n",
+        "tickpath, whole turn: also journal",
+        p.count,
+        p.p50_ns,
+        p.p90_ns,
+        p.p99_ns,
+        p.p999_ns,
+        p.p9999_ns,
+        p.max_ns
+    )
+}
+
 /// A table of what each stage took; stages that never ran are left out.
 pub(super) fn stage_table(stages: &[(&str, HistogramCopy)]) -> String {
     let mut out = format!(

@@ -41,9 +41,9 @@ pub(super) fn pair() -> Result<(TcpStream, TcpStream)> {
 /// # Errors
 ///
 /// When loopback or the handshake fails.
-pub(super) fn connect(tls: Option<&TlsFiles>) -> Result<(Transport, VenueEnd)> {
+pub(super) fn connect(tls: Option<&TlsFiles>, host: &Host) -> Result<(Transport, VenueEnd)> {
     let (ours, mut theirs) = pair()?;
-    let (mut ours, _) = Socket::tuned(ours, &Host::default());
+    let (mut ours, _) = Socket::tuned(ours, host);
     let Some(files) = tls else {
         ours.tcp().set_nonblocking(true)?;
         return Ok((Transport::Plain(ours), VenueEnd::new(theirs, None)?));

@@ -54,7 +54,9 @@ impl Checkpoint {
         })?;
         let named = || format!("checkpoint {}", path.display());
         let text = fs::read_to_string(&path).with_context(named)?;
-        let checkpoint: Self = serde_json::from_str(&text).with_context(named)?;
+        // A state of another build may not even have the shape of ours.
+        let checkpoint: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{}: of another build? delete it and write it again", named()))?;
         let is_ours =
             checkpoint.state_version == STATE_VERSION && checkpoint.version == env!("CARGO_PKG_VERSION");
         ensure!(

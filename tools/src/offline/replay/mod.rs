@@ -8,7 +8,7 @@
 mod checkpoint;
 
 use super::journal::choose_session;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use checkpoint::{Checkpoint, Keeper};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -33,8 +33,9 @@ use tickpath_shared::{
     journal::{LaneStream, Pressure, RecordBuf, open_session},
     paths::DataDir,
     record::{
-        Cause, Class, DigestRecord, FrameMeta, GapRecord, KillRecord, Kind, LinkRecord, OrderRecord,
-        PressureRecord, Record, SessionEventRecord, SnapshotMeta, StateReason, TradingStateRecord,
+        Cause, Class, DigestRecord, FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord,
+        OrderRecord, PressureRecord, Record, SessionEventRecord, SnapshotMeta, StateReason,
+        TradingStateRecord,
     },
     types::{InstanceId, InstrumentDefinition},
 };
@@ -60,7 +61,7 @@ pub struct ReplayReport {
     /// The session was killed after it had decided on the frame of this number and before the frame was in its
     /// lane: what was decided on it cannot be made again.
     pub lost_frame: Option<u64>,
-    /// Orders and cancels that were decided on the lost frame.
+    /// Orders that were decided on the lost frame.
     pub orders_on_lost_frame: u64,
     /// Digests compared.
     pub digests: u64,
@@ -263,11 +264,36 @@ impl Replay {
         Ok(self.report.lost_frame.is_some())
     }
 
-    /// What is left in the gateway's lane follows from the lost frame.
+    /// What is left in the lanes must follow from the lost frame and from nothing else: a lane that was cut is not one
+    /// that a kill left a frame short.
     fn count_orders_on_lost_frame(&mut self) -> Result<()> {
+        let lost = self.report.lost_frame.context("called for a lost frame")?;
+        let mut intents = Vec::new();
+        while let Some(record) = self.engine_lane.peek() {
+            let cause = record.cause();
+            if record.kind() == Some(Kind::Consumed) && cause.lane() == lane::FEED && cause.number() > lost {
+                bail!(
+                    "feed lane ends before record {lost}, and record {} of it was consumed too: it is cut",
+                    cause.number()
+                );
+            }
+            if let Some(intent) =
+                record.body::<IntentRecord>().filter(|_| record.kind() == Some(Kind::Intent))
+            {
+                intents.push(intent.number);
+            }
+            self.engine_lane.advance()?;
+        }
         while let Some(record) = self.gateway_lane.peek() {
-            let is_order = matches!(record.kind(), Some(Kind::Order | Kind::Cancel));
-            self.report.orders_on_lost_frame += u64::from(is_order);
+            if let Some(order) = record.body::<OrderRecord>().filter(|_| record.kind() == Some(Kind::Order)) {
+                let id = order.client_order_id;
+                ensure!(
+                    intents.contains(&order.intent),
+                    "order {} is not of lost frame {lost} and was not made again: the feed lane is cut",
+                    id.as_str()
+                );
+                self.report.orders_on_lost_frame += 1;
+            }
             self.gateway_lane.advance()?;
         }
         Ok(())
