@@ -48,6 +48,14 @@ pub(super) struct Percentiles {
 }
 
 impl Percentiles {
+    /// Count and percentiles in the columns that every table has.
+    fn columns(&self) -> String {
+        format!(
+            "{:>9} {:>8} {:>8} {:>9} {:>10} {:>10} {:>10}",
+            self.count, self.p50_ns, self.p90_ns, self.p99_ns, self.p999_ns, self.p9999_ns, self.max_ns
+        )
+    }
+
     /// Of a histogram.
     pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
@@ -126,11 +134,7 @@ pub(super) fn table(series: &[Series]) -> String {
         "nanoseconds", "orders", "p50", "p90", "p99", "p99.9", "p99.99", "max"
     );
     for (index, one) in series.iter().enumerate() {
-        let p = one.percentiles();
-        out += &format!(
-            "{:<34} {:>9} {:>8} {:>8} {:>9} {:>10} {:>10} {:>10}",
-            one.name, p.count, p.p50_ns, p.p90_ns, p.p99_ns, p.p999_ns, p.p9999_ns, p.max_ns
-        );
+        out += &format!("{:<34} {}", one.name, one.percentiles().columns());
         if index > 0 {
             let ratio = one.ratio_to(&series[0]);
             out += &format!(
@@ -148,18 +152,7 @@ pub(super) fn table(series: &[Series]) -> String {
 
 /// What whole turns took, under a table of contenders.
 pub(super) fn turns_line(turns: &Sample) -> String {
-    let p = Percentiles::of(&turns.0);
-    format!(
-        "{:<34} {:>9} {:>8} {:>8} {:>9} {:>10} {:>10} {:>10}\n",
-        "tickpath, whole turn: also journal",
-        p.count,
-        p.p50_ns,
-        p.p90_ns,
-        p.p99_ns,
-        p.p999_ns,
-        p.p9999_ns,
-        p.max_ns
-    )
+    format!("{:<34} {}\n", "tickpath, whole turn: also journal", Percentiles::of(&turns.0).columns())
 }
 
 /// A table of what each stage took; stages that never ran are left out.
@@ -187,27 +180,16 @@ pub(super) fn stage_table(stages: &[(&str, HistogramCopy)]) -> String {
 /// Head of the table whose lines are [`curve_line`].
 pub(super) fn curve_title() -> String {
     format!(
-        "{:>9} {:>11} {:>8} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}\n",
+        "{:>9} {:>11} {:>9} {:>8} {:>8} {:>9} {:>10} {:>10} {:>10} {:>7}\n",
         "ticks/s", "carried/s", "answered", "p50 ns", "p90", "p99", "p99.9", "p99.99", "max", "hop ns"
     )
 }
 
 /// One rate of a curve.
 pub(super) fn curve_line(point: &Point) -> String {
-    let p = Percentiles::of(point.sample.histogram());
-    let mut out = format!(
-        "{:>9} {:>11.0} {:>8} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7.0}",
-        point.per_second,
-        point.carried_per_second,
-        p.count,
-        p.p50_ns,
-        p.p90_ns,
-        p.p99_ns,
-        p.p999_ns,
-        p.p9999_ns,
-        p.max_ns,
-        point.hop_ns
-    );
+    let columns = Percentiles::of(point.sample.histogram()).columns();
+    let mut out =
+        format!("{:>9} {:>11.0} {columns} {:>7.0}", point.per_second, point.carried_per_second, point.hop_ns);
     if point.unanswered > 0 {
         out += &format!("  {} without an order", point.unanswered);
     }
