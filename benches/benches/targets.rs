@@ -42,6 +42,7 @@ use tickpath_shared::{
     record::{Cause, Class, Kind},
     types::{ClientOrderId, InstanceId, Side, TimeInForce},
 };
+use tickpath_tools::latency::server_frame;
 use tungstenite::protocol::{
     Role, WebSocket, WebSocketConfig,
     frame::{
@@ -256,23 +257,7 @@ fn journal(mode: Mode) {
 
 /// Frames as a server sends them, one after the other.
 fn wire(frames: &Frames) -> Vec<Vec<u8>> {
-    let frame = |text: &str| {
-        let mut bytes = vec![0x81];
-        match text.len() {
-            len @ 0..=125 => bytes.push(len as u8),
-            len @ 126..=0xffff => {
-                bytes.push(126);
-                bytes.extend((len as u16).to_be_bytes());
-            }
-            len => {
-                bytes.push(127);
-                bytes.extend((len as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(text.as_bytes());
-        bytes
-    };
-    frames.iter().map(frame).collect()
+    frames.iter().map(server_frame).collect()
 }
 
 /// A socket that has one frame at a time.

@@ -120,7 +120,7 @@ impl Frames {
 }
 
 /// A text frame as a server sends it: not masked.
-pub(super) fn server_frame(text: &str) -> Vec<u8> {
+pub fn server_frame(text: &str) -> Vec<u8> {
     let mut bytes = vec![0x81];
     match text.len() {
         len @ 0..=125 => bytes.push(len as u8),

@@ -18,6 +18,7 @@ mod wire;
 
 use crate::venue::generate_tls;
 use anyhow::Result;
+pub use frames::server_frame;
 use frames::{Frames, MARKED};
 use generator::Pace;
 pub use in_process::Rehearsal;

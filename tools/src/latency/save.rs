@@ -143,25 +143,7 @@ fn svg(title: &str, points: &[Point]) -> String {
         HEIGHT / 2.0,
         HEIGHT / 2.0
     );
-    for (tick, at) in y.ticks() {
-        let _ = writeln!(
-            out,
-            "<path d=\"M{MARGIN} {at:.1}H{:.1}\" stroke=\"#e5e7eb\"/><text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            WIDTH - MARGIN,
-            MARGIN - 6.0,
-            at + 4.0,
-            short(tick)
-        );
-    }
-    for (tick, at) in x.ticks() {
-        let _ = writeln!(
-            out,
-            "<path d=\"M{at:.1} {MARGIN}V{:.1}\" stroke=\"#e5e7eb\"/><text x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
-            HEIGHT - MARGIN,
-            HEIGHT - MARGIN + 18.0,
-            short(tick)
-        );
-    }
+    out += &grid(&x, &y);
     for (index, (label, colour, quantile)) in LINES.into_iter().enumerate() {
         let at = |p: &Point| format!("{:.1},{:.1}", x.at(p.per_second as f64), y.at(value(p, quantile)));
         let line: Vec<String> = points.iter().map(at).collect();
@@ -182,6 +164,31 @@ fn svg(title: &str, points: &[Point]) -> String {
         );
     }
     out + "</svg>\n"
+}
+
+/// The lines of whole decades and their numbers.
+fn grid(x: &Axis, y: &Axis) -> String {
+    let mut out = String::new();
+    for (tick, at) in y.ticks() {
+        let _ = writeln!(
+            out,
+            "<path d=\"M{MARGIN} {at:.1}H{:.1}\" stroke=\"#e5e7eb\"/><text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            WIDTH - MARGIN,
+            MARGIN - 6.0,
+            at + 4.0,
+            short(tick)
+        );
+    }
+    for (tick, at) in x.ticks() {
+        let _ = writeln!(
+            out,
+            "<path d=\"M{at:.1} {MARGIN}V{:.1}\" stroke=\"#e5e7eb\"/><text x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
+            HEIGHT - MARGIN,
+            HEIGHT - MARGIN + 18.0,
+            short(tick)
+        );
+    }
+    out
 }
 
 /// A logarithmic axis from whole decade to whole decade.
