@@ -5,17 +5,17 @@ use crate::{
     market::Level,
 };
 use std::collections::BTreeMap;
-use tickpath_shared::types::{ClientOrderId, OrderState, Side, TimeInForce};
+use tickpath_shared::types::{OrderState, PositionSide, SelfTrade, Side, TimeInForce};
 
 /// An order as submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submit {
     /// Venue order id.
     pub id: u64,
-    /// Client order id.
-    pub client_order_id: ClientOrderId,
     /// Side.
     pub side: Side,
+    /// Position that its executions change.
+    pub position: PositionSide,
     /// Time in force.
     pub time_in_force: TimeInForce,
     /// Limit price; `None` for a market order.
@@ -24,12 +24,14 @@ pub struct Submit {
     pub qty: i64,
     /// May only reduce the position.
     pub is_reduce_only: bool,
+    /// What happens when it meets a resting order of the same account.
+    pub self_trade: SelfTrade,
 }
 
 /// An order the venue holds or held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SimOrder {
-    /// As submitted.
+    /// As submitted, or as amended since.
     pub submit: Submit,
     /// Quantity filled.
     pub filled: i64,
@@ -61,17 +63,53 @@ pub struct Execution {
     pub is_maker: bool,
 }
 
+/// Why an order ended without being filled completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Asked for, or a rule of amending.
+    Canceled,
+    /// What an immediate or market order could not fill.
+    Remainder,
+    /// It met an order of the same account.
+    SelfTrade,
+    /// It would have done more than reduce the position.
+    ReduceOnly,
+    /// Its time was over.
+    GoodTill,
+}
+
+impl End {
+    /// State of an order that ended so.
+    pub const fn state(self) -> OrderState {
+        match self {
+            Self::Canceled | Self::GoodTill => OrderState::Canceled,
+            Self::Remainder | Self::SelfTrade | Self::ReduceOnly => OrderState::Expired,
+        }
+    }
+}
+
 /// What happened to an order, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimOutcome {
     /// Accepted into the book or about to execute.
     Accepted(SimOrder),
+    /// Price or quantity changed.
+    Amended(SimOrder),
     /// Executed.
     Executed(SimOrder, Execution),
     /// Ended without being filled completely.
-    Ended(SimOrder),
+    Ended(SimOrder, End),
     /// Refused: post-only that would take, or fill-or-kill that cannot.
-    Refused(Submit, TimeInForce),
+    Refused(Submit),
+}
+
+/// Why an order was not amended; it stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmendRefusal {
+    /// No order of that id rests.
+    NotResting,
+    /// Price and quantity are what they were.
+    Unchanged,
 }
 
 /// One instrument: replayed book, our orders.
@@ -174,45 +212,104 @@ impl Matcher {
 
     /// Takes an order: executes what crosses, then rests, expires or refuses the remainder.
     pub fn submit(&mut self, submit: Submit, out: &mut Vec<SimOutcome>) {
-        let takeable = self.takeable(&submit);
-        let displayed: i64 = takeable.iter().map(|l| l.qty).sum();
         let is_impossible = match submit.time_in_force {
-            TimeInForce::Gtx => displayed > 0,
-            TimeInForce::Fok => displayed < submit.qty,
+            TimeInForce::Gtx => self.would_take(&submit),
+            TimeInForce::Fok => {
+                self.takeable(&submit, submit.qty).iter().map(|l| l.qty).sum::<i64>() < submit.qty
+            }
             TimeInForce::Gtc | TimeInForce::Ioc => false,
         };
         if is_impossible {
-            out.push(SimOutcome::Refused(submit, submit.time_in_force));
+            out.push(SimOutcome::Refused(submit));
             return;
         }
-        let mut order = SimOrder { submit, filled: 0, state: OrderState::Working, queue_ahead: 0 };
+        let order = SimOrder { submit, filled: 0, state: OrderState::Working, queue_ahead: 0 };
         out.push(SimOutcome::Accepted(order));
-        for level in takeable {
-            let qty = level.qty.min(order.remaining());
-            if qty == 0 {
-                break;
-            }
-            *self.taken[usize::from(submit.side == Side::Buy)].entry(level.price).or_default() += qty;
-            execute(&mut order, Execution { price: level.price, qty, is_maker: false }, out);
-        }
+        self.work(order, out);
+    }
+
+    /// Executes what crosses, then rests or ends the remainder.
+    fn work(&mut self, mut order: SimOrder, out: &mut Vec<SimOutcome>) {
+        self.take(&mut order, out);
+        let submit = order.submit;
         match (order.state.is_terminal(), submit.time_in_force, submit.price) {
             (true, ..) => {}
             (false, TimeInForce::Gtc | TimeInForce::Gtx, Some(price)) => {
                 order.queue_ahead = self.book.qty_at(submit.side == Side::Buy, price);
                 self.resting.push(order);
             }
-            (false, ..) => end(&mut order, OrderState::Expired, out),
+            (false, ..) => end(&mut order, End::Remainder, out),
         }
     }
 
-    /// Displayed quantity that the order may take, best first, less what we took before.
-    fn takeable(&self, submit: &Submit) -> Vec<Level> {
+    /// Meets our own orders on the other side, best first, and the market in front of each.
+    fn take(&mut self, order: &mut SimOrder, out: &mut Vec<SimOutcome>) {
+        for id in self.own_opposite(&order.submit) {
+            let Some(at) = self.resting.iter().position(|o| o.submit.id == id) else { continue };
+            let mut own = self.resting[at];
+            self.take_market(order, own.submit.price, out);
+            if order.state.is_terminal() {
+                return;
+            }
+            match order.submit.self_trade {
+                SelfTrade::Allow => {
+                    let (price, qty) =
+                        (own.submit.price.unwrap_or(0), own.remaining().min(order.remaining()));
+                    execute(&mut own, Execution { price, qty, is_maker: true }, out);
+                    execute(order, Execution { price, qty, is_maker: false }, out);
+                }
+                SelfTrade::ExpireMaker => end(&mut own, End::SelfTrade, out),
+                SelfTrade::ExpireTaker => end(order, End::SelfTrade, out),
+                SelfTrade::ExpireBoth => {
+                    end(&mut own, End::SelfTrade, out);
+                    end(order, End::SelfTrade, out);
+                }
+            }
+            self.resting[at] = own;
+            self.resting.retain(SimOrder::is_resting);
+            if order.state.is_terminal() {
+                return;
+            }
+        }
+        self.take_market(order, order.submit.price, out);
+    }
+
+    /// Takes displayed quantity up to `limit`, any price without one.
+    fn take_market(&mut self, order: &mut SimOrder, limit: Option<i64>, out: &mut Vec<SimOutcome>) {
+        let side = order.submit.side;
+        for level in self.takeable(&Submit { price: limit, ..order.submit }, order.remaining()) {
+            let qty = level.qty.min(order.remaining());
+            if qty == 0 {
+                break;
+            }
+            *self.taken[usize::from(side == Side::Buy)].entry(level.price).or_default() += qty;
+            execute(order, Execution { price: level.price, qty, is_maker: false }, out);
+        }
+    }
+
+    /// Ids of our resting orders that an order would meet, best for it first.
+    fn own_opposite(&self, submit: &Submit) -> Vec<u64> {
+        let is_met = |o: &&SimOrder| {
+            let Some(price) = o.submit.price else { return false };
+            o.submit.side != submit.side
+                && submit.price.is_none_or(|p| p == price || is_better(submit.side, p, price))
+        };
+        let mut met: Vec<&SimOrder> = self.resting.iter().filter(is_met).collect();
+        met.sort_by_key(|o| o.submit.price.map(|price| price * submit.side.sign()));
+        met.iter().map(|o| o.submit.id).collect()
+    }
+
+    fn would_take(&self, submit: &Submit) -> bool {
+        !self.takeable(submit, 1).is_empty() || !self.own_opposite(submit).is_empty()
+    }
+
+    /// Displayed quantity that the order may take of `wanted`, best first, less what we took before.
+    fn takeable(&self, submit: &Submit, mut wanted: i64) -> Vec<Level> {
         let opposite: Box<dyn Iterator<Item = Level>> = match submit.side {
             Side::Buy => Box::new(self.book.asks()),
             Side::Sell => Box::new(self.book.bids()),
         };
         let taken = &self.taken[usize::from(submit.side == Side::Buy)];
-        let mut wanted = submit.qty;
         opposite
             .take_while(|l| submit.price.is_none_or(|p| p == l.price || is_better(submit.side, p, l.price)))
             .map(|l| Level { qty: (l.qty - taken.get(&l.price).copied().unwrap_or(0)).max(0), ..l })
@@ -225,12 +322,53 @@ impl Matcher {
             .collect()
     }
 
-    /// Cancels a resting order; `None` when there is none of that id.
-    pub fn cancel(&mut self, id: u64, out: &mut Vec<SimOutcome>) -> Option<SimOrder> {
-        let at = self.resting.iter().position(|o| o.submit.id == id)?;
+    /// Changes price and total quantity of a resting order, which goes to the end of the queue. It is canceled
+    /// instead when it has filled that much already, or when it is post-only and would take now. An amended order
+    /// does not prevent self-trades any more.
+    ///
+    /// # Errors
+    ///
+    /// [`AmendRefusal`]; the order is as it was.
+    pub fn amend(
+        &mut self,
+        id: u64,
+        price: i64,
+        qty: i64,
+        out: &mut Vec<SimOutcome>,
+    ) -> Result<(), AmendRefusal> {
+        let at = self.resting.iter().position(|o| o.submit.id == id).ok_or(AmendRefusal::NotResting)?;
+        let before = self.resting[at].submit;
+        if before.price == Some(price) && before.qty == qty {
+            return Err(AmendRefusal::Unchanged);
+        }
+        let submit = Submit { price: Some(price), qty, self_trade: SelfTrade::Allow, ..before };
         let mut order = self.resting.remove(at);
-        end(&mut order, OrderState::Canceled, out);
-        Some(order)
+        if qty <= order.filled || (submit.time_in_force == TimeInForce::Gtx && self.would_take(&submit)) {
+            end(&mut order, End::Canceled, out);
+            return Ok(());
+        }
+        order.submit = submit;
+        out.push(SimOutcome::Amended(order));
+        self.work(order, out);
+        Ok(())
+    }
+
+    /// Ends a resting order for a reason of the venue; `false` when there is none of that id.
+    pub fn end(&mut self, id: u64, why: End, out: &mut Vec<SimOutcome>) -> bool {
+        let Some(at) = self.resting.iter().position(|o| o.submit.id == id) else { return false };
+        let mut order = self.resting.remove(at);
+        end(&mut order, why, out);
+        true
+    }
+
+    /// Cuts the quantity of a resting order that may only reduce a position that has become smaller.
+    pub fn cut(&mut self, id: u64, remaining: i64, out: &mut Vec<SimOutcome>) {
+        if remaining == 0 {
+            self.end(id, End::ReduceOnly, out);
+        } else if let Some(order) = self.resting.iter_mut().find(|o| o.submit.id == id) {
+            order.submit.qty = order.filled + remaining;
+            out.push(SimOutcome::Amended(*order));
+        }
     }
 }
 
@@ -248,80 +386,10 @@ fn execute(order: &mut SimOrder, execution: Execution, out: &mut Vec<SimOutcome>
     out.push(SimOutcome::Executed(*order, execution));
 }
 
-fn end(order: &mut SimOrder, state: OrderState, out: &mut Vec<SimOutcome>) {
-    order.state = state;
-    out.push(SimOutcome::Ended(*order));
+fn end(order: &mut SimOrder, why: End, out: &mut Vec<SimOutcome>) {
+    order.state = why.state();
+    out.push(SimOutcome::Ended(*order, why));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn market() -> Matcher {
-        let mut matcher = Matcher::new(1, 100);
-        let level = |price, qty| Level { price, qty };
-        matcher.on_snapshot(&[level(100, 5), level(99, 7)], &[level(101, 4), level(102, 6)], &mut Vec::new());
-        matcher
-    }
-
-    fn order(side: Side, time_in_force: TimeInForce, price: i64, qty: i64) -> Submit {
-        let client_order_id = ClientOrderId::from_venue(b"x");
-        Submit { id: 1, client_order_id, side, time_in_force, price: Some(price), qty, is_reduce_only: false }
-    }
-
-    fn executed(out: &[SimOutcome]) -> Vec<(i64, i64)> {
-        out.iter()
-            .filter_map(|o| match o {
-                SimOutcome::Executed(_, e) => Some((e.price, e.qty)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn an_ioc_takes_what_is_displayed_once_and_expires() {
-        let (mut matcher, mut out) = (market(), Vec::new());
-        matcher.submit(order(Side::Buy, TimeInForce::Ioc, 102, 8), &mut out);
-        assert_eq!(executed(&out), [(101, 4), (102, 4)]);
-        out.clear();
-        matcher.submit(order(Side::Buy, TimeInForce::Ioc, 102, 8), &mut out);
-        assert_eq!(executed(&out), [(102, 2)]);
-        assert!(matches!(out.last(), Some(SimOutcome::Ended(o)) if o.state == OrderState::Expired));
-        out.clear();
-        matcher.on_depth(&[], &[Level { price: 101, qty: 3 }], &mut out);
-        matcher.submit(order(Side::Buy, TimeInForce::Ioc, 101, 8), &mut out);
-        assert_eq!(executed(&out), [(101, 3)]);
-    }
-
-    #[test]
-    fn a_resting_order_waits_behind_the_queue() {
-        let (mut matcher, mut out) = (market(), Vec::new());
-        matcher.submit(order(Side::Buy, TimeInForce::Gtc, 100, 3), &mut out);
-        out.clear();
-        matcher.on_trade(Side::Sell, Level { price: 100, qty: 4 }, &mut out);
-        assert_eq!(executed(&out), []);
-        matcher.on_trade(Side::Sell, Level { price: 100, qty: 2 }, &mut out);
-        assert_eq!(executed(&out), [(100, 1)]);
-        matcher.on_depth(&[Level { price: 100, qty: 0 }], &[Level { price: 100, qty: 9 }], &mut out);
-        assert_eq!(executed(&out), [(100, 1), (100, 2)]);
-        assert!(matcher.resting().is_empty());
-    }
-
-    #[test]
-    fn post_only_and_fill_or_kill_are_refused_when_impossible() {
-        let (mut matcher, mut out) = (market(), Vec::new());
-        matcher.submit(order(Side::Buy, TimeInForce::Gtx, 101, 1), &mut out);
-        matcher.submit(order(Side::Buy, TimeInForce::Fok, 101, 5), &mut out);
-        assert!(out.iter().all(|o| matches!(o, SimOutcome::Refused(..))) && out.len() == 2);
-        matcher.submit(order(Side::Buy, TimeInForce::Fok, 102, 5), &mut out);
-        assert_eq!(executed(&out), [(101, 4), (102, 1)]);
-    }
-
-    #[test]
-    fn a_cancel_ends_a_resting_order_once() {
-        let (mut matcher, mut out) = (market(), Vec::new());
-        matcher.submit(order(Side::Sell, TimeInForce::Gtc, 105, 3), &mut out);
-        assert!(matcher.cancel(1, &mut out).is_some());
-        assert!(matcher.cancel(1, &mut out).is_none());
-    }
-}
+mod tests;

@@ -7,5 +7,5 @@
 mod ledger;
 mod matching;
 
-pub use ledger::{Account, LedgerTrade};
-pub use matching::{Execution, Matcher, SimOrder, SimOutcome, Submit};
+pub use ledger::{Account, FeeRates, LedgerTrade, SimPosition};
+pub use matching::{AmendRefusal, End, Execution, Matcher, SimOrder, SimOutcome, Submit};

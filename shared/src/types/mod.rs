@@ -7,4 +7,4 @@ mod order;
 
 pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
-pub use order::{OrderState, OrderType, Refusal, Side, TimeInForce, TradingState};
+pub use order::{OrderState, OrderType, PositionSide, Refusal, SelfTrade, Side, TimeInForce, TradingState};

@@ -45,6 +45,25 @@ crate::labelled_enum! {
 }
 
 crate::labelled_enum! {
+    /// Which of an instrument's positions an order changes.
+    pub enum PositionSide: u8 {
+        Both = 1, "both", "The one position of an account that nets (one-way mode).";
+        Long = 2, "long", "The long position of an account that hedges.";
+        Short = 3, "short", "The short position of an account that hedges.";
+    }
+}
+
+crate::labelled_enum! {
+    /// What happens when an order meets a resting one of the same account.
+    pub enum SelfTrade: u8 {
+        Allow = 1, "allow", "They trade with each other.";
+        ExpireTaker = 2, "expire_taker", "The incoming order ends.";
+        ExpireMaker = 3, "expire_maker", "The resting order ends.";
+        ExpireBoth = 4, "expire_both", "Both end.";
+    }
+}
+
+crate::labelled_enum! {
     /// Life cycle of one of our orders.
     ///
     /// `Unknown` is a state of its own: the venue may or may not have accepted the order, so it counts
