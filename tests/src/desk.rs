@@ -19,7 +19,7 @@ use tickpath_shared::{
 };
 use tickpath_tools::{
     template::{self, Simulation},
-    venue::TlsFiles,
+    venue::{Limits, TlsFiles},
 };
 
 /// A loopback address whose port was free a moment ago.
@@ -209,7 +209,11 @@ impl Desk {
     /// When it does not listen within ten seconds.
     pub fn start_venue(&mut self, arguments: &[&str]) -> Result<()> {
         let (listen, keys) = (self.venue.to_string(), self.keys.display().to_string());
+        // Tests order faster than an account may; those of the limits set their own, and later ones win.
+        let many = Limits::NONE.orders_1m.to_string();
         let mut all = vec!["venue", "--listen", &listen, "--keys", &keys];
+        all.extend(["--weight-1m", &many, "--orders-10s", &many, "--orders-1m", &many]);
+        all.extend(["--balance", "10000000"]);
         all.extend_from_slice(arguments);
         let log = self.data.root().join("venue.log");
         self.venue_process = Some(Process::start(&self.program, &all, &self.environment, &log)?);

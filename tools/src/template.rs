@@ -2,7 +2,10 @@
 
 use crate::venue::AccountKey;
 use anyhow::{Context, Result};
-use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use ed25519_dalek::{
+    SigningKey,
+    pkcs8::{EncodePrivateKey, KeypairBytes},
+};
 use serde::{Deserialize, Serialize};
 use std::{io::Read, net::SocketAddr, path::Path};
 use tickpath_hotpath::guard::SIMULATION_KEY_PREFIX;
@@ -137,7 +140,9 @@ pub fn generate_keys(data: &DataDir, kind: KeyKind) -> Result<std::path::PathBuf
         }
         KeyKind::Ed25519 => {
             let key = SigningKey::from_bytes(&random::<32>()?);
-            let pem = key.to_pkcs8_pem(Default::default()).map_err(|e| anyhow::anyhow!("PKCS#8: {e}"))?;
+            // Without the public half: the form that every client reads.
+            let private = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+            let pem = private.to_pkcs8_pem(Default::default()).map_err(|e| anyhow::anyhow!("PKCS#8: {e}"))?;
             replace_file(&dir.join(secret_file(kind)), pem.as_bytes())?;
             public.ed25519_public = Some(hex(key.verifying_key().as_bytes()));
         }

@@ -23,7 +23,7 @@ use tickpath_tests::{
 };
 use tickpath_tools::{
     template::KeyFile,
-    venue::{Faults, Market, Server, Speed, VenueOptions, generate_tls},
+    venue::{Faults, Limits, Market, Server, Speed, VenueOptions, generate_tls},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
@@ -85,6 +85,8 @@ fn run(is_tls: bool) {
         tls,
         faults,
         is_looped: false,
+        limits: Limits::NONE,
+        balance_e8: 1_000_000_000_000_000,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let (venue_stop, hot_stop) = (Arc::clone(&stop), Arc::clone(&stop));

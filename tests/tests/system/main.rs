@@ -12,6 +12,7 @@
 mod api;
 mod autobahn;
 mod calls;
+mod clients;
 mod crash;
 mod demo;
 mod faults;

@@ -3,11 +3,12 @@
 use super::{print, stop_flag};
 use crate::{
     template::KeyFile,
-    venue::{Faults, Market, Server, Speed, TlsFiles, VenueOptions},
+    venue::{Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
 };
 use anyhow::{Result, bail};
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+use tickpath_shared::types::decimal;
 
 /// Damage to the market data on its way to the clients.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -63,8 +64,29 @@ pub(super) struct VenueArguments {
     /// Key (PEM) of the certificate
     #[arg(long, requires = "certificate")]
     key: Option<PathBuf>,
+    /// Request weight of an address in a minute
+    #[arg(long, default_value_t = Limits::default().weight_1m, overrides_with = "weight_1m")]
+    weight_1m: u64,
+    /// Orders in ten seconds
+    #[arg(long, default_value_t = Limits::default().orders_10s, overrides_with = "orders_10s")]
+    orders_10s: u64,
+    /// Orders in a minute
+    #[arg(long, default_value_t = Limits::default().orders_1m, overrides_with = "orders_1m")]
+    orders_1m: u64,
+    /// Wallet balance at the start, USDT
+    #[arg(long, default_value = "100000", overrides_with = "balance")]
+    balance: String,
     #[command(flatten)]
     faults: FaultArguments,
+}
+
+/// A wallet balance x 10^8.
+fn balance_e8(text: &str) -> Result<i128> {
+    match decimal::parse(text.as_bytes(), 8) {
+        Ok(balance) if balance >= 0 => Ok(balance.into()),
+        Ok(_) => bail!("--balance: {text} is negative"),
+        Err(e) => bail!("--balance: {text:?}: {e}"),
+    }
 }
 
 pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
@@ -90,6 +112,8 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         tls,
         faults: a.faults.with_seed(a.seed),
         is_looped: a.is_looped,
+        limits: Limits { weight_1m: a.weight_1m, orders_10s: a.orders_10s, orders_1m: a.orders_1m },
+        balance_e8: balance_e8(&a.balance)?,
     })?;
     print(&format!("venue simulator on {}\n", server.address()));
     let stop = stop_flag()?;

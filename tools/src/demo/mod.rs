@@ -9,7 +9,7 @@ pub use summary::Summary;
 use crate::{
     supervisor::{ChildSpec, Ended, Supervisor, standard_specs},
     template::{self, Simulation},
-    venue::{self, Faults},
+    venue::{self, Faults, Limits},
 };
 use anyhow::{Context, Result, bail};
 use screen::Screen;
@@ -206,6 +206,11 @@ impl Setup {
         add("--speed", options.speed.clone());
         add("--seed", options.seed.to_string());
         add("--done-file", done_file(data).display().to_string());
+        // A market that runs faster than time brings as many orders in less of it.
+        let limits = Limits::at(options.speed.parse().unwrap_or(venue::Speed::Max));
+        add("--weight-1m", limits.weight_1m.to_string());
+        add("--orders-10s", limits.orders_10s.to_string());
+        add("--orders-1m", limits.orders_1m.to_string());
         let faults = &options.faults;
         let odds = [
             ("--drop", faults.drop),

@@ -1,5 +1,6 @@
 //! One client of the simulator: an HTTP request that is answered, or a WebSocket once it is upgraded.
 
+use super::binance::{ApiSession, HttpAnswer};
 use mio::net::TcpStream;
 use rustls::{ServerConnection, StreamOwned};
 use std::{
@@ -112,6 +113,12 @@ pub(super) fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// A query with its values as clients percent-encode them.
+pub(super) fn encode_query(query: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~=&".contains(&b);
+    query.bytes().map(|b| if is_plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 /// What a client wants after its bytes were read.
 pub(super) enum Incoming {
     /// Nothing yet.
@@ -161,12 +168,13 @@ pub(super) enum ClientRole {
     Account {
         /// Frames carry the stream's name.
         is_combined: bool,
+        /// Listen keys subscribed to.
+        keys: Vec<String>,
+        /// Names of the events wanted, none for all.
+        events: Vec<String>,
     },
     /// Order entry.
-    Api {
-        /// Key of a logged-on session.
-        logged_on: Option<String>,
-    },
+    Api(ApiSession),
 }
 
 impl Client {
@@ -201,12 +209,15 @@ impl Client {
     }
 
     /// Answers an HTTP request and closes.
-    pub(super) fn respond(&mut self, status: u16, body: &str) {
+    pub(super) fn respond(&mut self, answer: &HttpAnswer) {
+        let headers: String =
+            answer.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
+            "HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}Connection: close\r\n\r\n",
+            answer.status,
+            answer.body.len()
         );
-        self.unsent = [head.as_bytes(), body.as_bytes()].concat();
+        self.unsent = [head.as_bytes(), answer.body.as_bytes()].concat();
         self.is_closing = true;
     }
 

@@ -6,18 +6,20 @@
 pub mod binance;
 mod connection;
 mod faults;
+mod options;
 mod pace;
 mod server;
 mod tls;
 
 pub use binance::script;
 pub use faults::Faults;
+pub use options::{AccountKey, Limits, VenueOptions};
 pub use pace::Speed;
 pub use server::{Server, ServerReport};
 pub use tls::{TlsFiles, generate_tls, server_config};
 
 use crate::capture::{CaptureError, CaptureReader, MarketSource, SyntheticMarket};
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 use tickpath_shared::types::{Grid, InstrumentDefinition, Symbol, decimal};
 
 /// An instrument of the simulator.
@@ -46,7 +48,8 @@ pub fn definitions() -> Vec<InstrumentDefinition> {
         decimal::parse(text.as_bytes(), scale).unwrap_or_else(|e| unreachable!("constant {text}: {e}"))
     };
     let define = |(index, i): (usize, &SimInstrument)| InstrumentDefinition {
-        price_max: 10_000_000_000,
+        // A million.
+        price_max: 100_000_000,
         qty_max: scaled("1000", 4),
         notional_min_e8: scaled(NOTIONAL_MIN, 8),
         ..InstrumentDefinition::on_grids(
@@ -83,42 +86,4 @@ impl Market {
             Self::Captures(paths) => Box::new(CaptureReader::open(paths)?),
         })
     }
-}
-
-/// A key the simulator accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountKey {
-    /// Shared secret.
-    Hmac {
-        /// API key.
-        api_key: String,
-        /// Secret.
-        secret: String,
-    },
-    /// Public key.
-    Ed25519 {
-        /// API key.
-        api_key: String,
-        /// Public key.
-        public: [u8; 32],
-    },
-}
-
-/// What a simulator is made of.
-#[derive(Clone, Debug)]
-pub struct VenueOptions {
-    /// Address to listen on.
-    pub listen: SocketAddr,
-    /// Market data.
-    pub market: Market,
-    /// Pace of the market data.
-    pub speed: Speed,
-    /// Keys of the one account.
-    pub keys: Vec<AccountKey>,
-    /// Certificate and key; `None` for plain TCP.
-    pub tls: Option<TlsFiles>,
-    /// Damage done to the market data on its way to the clients.
-    pub faults: Faults,
-    /// Start the capture over at its end, as a new stretch of the same market.
-    pub is_looped: bool,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Speed, VenueOptions,
-    binance::{Exchange, Reply},
+    binance::{Exchange, HttpAnswer, Reply},
     connection::{Client, ClientRole, Incoming, Stream},
     faults::{FaultCounts, FaultInjector},
     pace::Pace,
@@ -68,7 +68,7 @@ impl Server {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let tls = options.tls.as_ref().map(server_config).transpose()?;
-        let mut source = options.market.open(unix_ns_now() / 1_000_000)?;
+        let mut source = options.market.open(now_ms())?;
         let next = source.next_line()?;
         Ok(Self {
             poll,
@@ -77,7 +77,7 @@ impl Server {
             tls,
             clients: BTreeMap::new(),
             next_token: 1,
-            exchange: Exchange::new(&options.keys),
+            exchange: Exchange::new(&options.keys, options.limits, options.balance_e8, now_ms()),
             pace: Pace::new(options.speed),
             injector: FaultInjector::new(options.faults),
             options,
@@ -101,6 +101,10 @@ impl Server {
     pub fn run_with(&mut self, mut is_stop: impl FnMut(bool) -> bool) -> Result<ServerReport> {
         let mut events = Events::with_capacity(256);
         while !is_stop(self.report.is_finished && self.is_drained()) {
+            self.exchange.advance(now_ms());
+            if self.exchange.has_output() {
+                self.deliver();
+            }
             let wait = self.send_market()?;
             self.flush_all();
             match self.poll.poll(&mut events, Some(wait.min(TICK))) {
@@ -142,7 +146,7 @@ impl Server {
                 Incoming::Gone => self.drop_client(token),
                 Incoming::Http(request) => {
                     match self.exchange.on_http(&request, token) {
-                        Some((status, body)) => client.respond(status, &body),
+                        Some(answer) => client.respond(&answer),
                         // Answered later, when its snapshot comes by.
                         None => break,
                     }
@@ -166,10 +170,20 @@ impl Server {
                 }
             }
             None => {
-                client.respond(404, "{\"code\":-1,\"msg\":\"no such endpoint\"}");
+                client.respond(&HttpAnswer { status: 404, headers: Vec::new(), body: "{}".into() });
                 self.flush(token);
             }
         }
+        self.note_wanted();
+    }
+
+    /// Tells the exchange which streams have subscribers.
+    fn note_wanted(&mut self) {
+        let streams = self.clients.values().filter_map(|client| match &client.role {
+            ClientRole::Streams { streams, .. } => Some(streams),
+            _ => None,
+        });
+        self.exchange.set_wanted(streams.flatten().cloned().collect());
     }
 
     fn on_text(&mut self, token: usize, text: &str) {
@@ -185,6 +199,7 @@ impl Server {
                 self.drop_client(token);
             }
         }
+        self.note_wanted();
         self.deliver();
     }
 
@@ -192,23 +207,23 @@ impl Server {
     fn deliver(&mut self) {
         for event in self.exchange.take_events() {
             for client in self.clients.values_mut() {
-                if let ClientRole::Account { is_combined } = &client.role {
-                    let text = if *is_combined { self.exchange.wrap_event(&event) } else { event.clone() };
+                if let Some(text) = self.exchange.event_for(&client.role, &event) {
                     client.send(&text);
                 }
             }
         }
         for (token, body) in self.exchange.take_answers() {
             if let Some(client) = self.clients.get_mut(&token) {
-                client.respond(200, &body);
+                client.respond(&HttpAnswer { status: 200, headers: Vec::new(), body });
             }
         }
         self.flush_all();
     }
 
-    /// Sends the lines that are due, unless a client has not drained; returns how long to wait.
+    /// Sends the lines that are due, unless a client has not drained; returns how long to wait. The market starts
+    /// with the first client that wants something of it, so that none misses its beginning.
     fn send_market(&mut self) -> Result<Duration> {
-        self.has_started |= self.is_subscribed();
+        self.has_started |= self.is_subscribed() || self.exchange.is_awaited();
         if !self.has_started {
             return Ok(TICK);
         }
@@ -255,7 +270,7 @@ impl Server {
 
     fn on_market_end(&mut self) -> Result<()> {
         if self.options.is_looped {
-            self.source = self.options.market.open(unix_ns_now() / 1_000_000)?;
+            self.source = self.options.market.open(now_ms())?;
             self.next = self.source.next_line()?;
             self.pace = Pace::new(self.options.speed);
         } else {
@@ -293,6 +308,10 @@ impl Server {
             let _ = self.poll.registry().deregister(stream.tcp_mut());
         }
     }
+}
+
+fn now_ms() -> u64 {
+    unix_ns_now() / 1_000_000
 }
 
 /// Sends a frame to every client subscribed to its stream on the right route.

@@ -1,20 +1,35 @@
-//! The simulated account: orders by id, trades, positions, and the events that tell of them.
+//! The simulated account: settings, orders by id, and what the ledger makes of their executions.
 
-use super::text;
-use tickpath_hotpath::sim::{Account, SimOrder, SimOutcome};
-use tickpath_shared::types::{InstrumentDefinition, OrderState, OrderType};
+use super::filters::Filters;
+use std::collections::{BTreeSet, HashMap};
+use tickpath_hotpath::sim::{Account, End, FeeRates, SimOrder};
+use tickpath_shared::types::{InstrumentDefinition, OrderType, SelfTrade};
 
-/// Commission of the simulator, fractions x 10^8: 0.02 % maker, 0.05 % taker.
-const MAKER_E8: i64 = 20_000;
-const TAKER_E8: i64 = 50_000;
+/// Commission of the simulator: 0.02 % maker, 0.05 % taker.
+const FEES: FeeRates = FeeRates { maker_e8: 20_000, taker_e8: 50_000 };
+
+/// What an order is besides what the matching knows.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) client_order_id: String,
+    pub(super) kind: OrderType,
+    /// Unix milliseconds at which a good-till-date order ends, 0 for any other.
+    pub(super) good_till_ms: u64,
+    /// `NONE`, or how the price was found.
+    pub(super) price_match: String,
+}
 
 /// An order in the venue's books.
 #[derive(Clone, Debug)]
 pub(super) struct OrderRow {
     pub(super) instrument: usize,
-    pub(super) client_order_id: String,
-    pub(super) kind: OrderType,
+    pub(super) ticket: Ticket,
     pub(super) order: SimOrder,
+    pub(super) end: Option<End>,
+    /// Notional of its executions x 10^8.
+    pub(super) quote_e8: i128,
+    pub(super) amendments: u32,
+    pub(super) modify_id: Option<u64>,
     pub(super) placed_ms: u64,
     pub(super) updated_ms: u64,
 }
@@ -23,22 +38,47 @@ impl OrderRow {
     pub(super) fn is_open(&self) -> bool {
         !self.order.state.is_terminal()
     }
+
+    /// Self-trade prevention as the venue shows it.
+    pub(super) fn self_trade(&self) -> &'static str {
+        self_trade_text(self.order.submit.self_trade)
+    }
+}
+
+pub(super) fn self_trade_text(mode: SelfTrade) -> &'static str {
+    match mode {
+        SelfTrade::Allow => "NONE",
+        SelfTrade::ExpireTaker => "EXPIRE_TAKER",
+        SelfTrade::ExpireMaker => "EXPIRE_MAKER",
+        SelfTrade::ExpireBoth => "EXPIRE_BOTH",
+    }
 }
 
 /// The account.
 pub(super) struct SimAccount {
     pub(super) ledger: Account,
+    /// Positions of both sides are held apart.
+    pub(super) is_hedge: bool,
+    /// Instruments whose margin is isolated; the setting is shown, the margin itself is always the wallet's.
+    pub(super) isolated: BTreeSet<usize>,
     /// Every order ever accepted, by venue id.
     orders: Vec<OrderRow>,
     first_id: u64,
-    /// Client order id and type of the order being placed.
-    placing: Option<(String, OrderType)>,
+    by_client: HashMap<(usize, String), u64>,
+    open: BTreeSet<u64>,
 }
 
 impl SimAccount {
-    pub(super) fn new(definitions: &[InstrumentDefinition]) -> Self {
-        let ledger = Account::new(definitions, MAKER_E8, TAKER_E8);
-        Self { ledger, orders: Vec::new(), first_id: 1_000_001, placing: None }
+    pub(super) fn new(definitions: &[InstrumentDefinition], balance_e8: i128) -> Self {
+        Self {
+            ledger: Account::new(definitions, FEES, balance_e8),
+            is_hedge: false,
+            isolated: BTreeSet::new(),
+            orders: Vec::new(),
+            first_id: 1_000_001,
+            by_client: HashMap::new(),
+            open: BTreeSet::new(),
+        }
     }
 
     /// Id of the next order.
@@ -46,17 +86,30 @@ impl SimAccount {
         self.first_id + self.orders.len() as u64
     }
 
-    /// Announces the order whose outcomes come next.
-    pub(super) fn begin(&mut self, client_order_id: String, kind: OrderType) {
-        self.placing = Some((client_order_id, kind));
+    pub(super) fn add(&mut self, row: OrderRow) {
+        let id = row.order.submit.id;
+        self.by_client.insert((row.instrument, row.ticket.client_order_id.clone()), id);
+        self.open.insert(id);
+        self.orders.push(row);
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&OrderRow> {
         self.orders.get(usize::try_from(id.checked_sub(self.first_id)?).ok()?)
     }
 
-    fn get_mut(&mut self, id: u64) -> Option<&mut OrderRow> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut OrderRow> {
         self.orders.get_mut(usize::try_from(id.checked_sub(self.first_id)?).ok()?)
+    }
+
+    /// Takes over what matching made of an order.
+    pub(super) fn update(&mut self, order: &SimOrder, end: Option<End>, ms: u64) -> Option<&mut OrderRow> {
+        let id = order.submit.id;
+        if order.state.is_terminal() {
+            self.open.remove(&id);
+        }
+        let row = self.get_mut(id)?;
+        (row.order, row.end, row.updated_ms) = (*order, end, ms);
+        Some(row)
     }
 
     /// Orders of an instrument with ids from `from` on, oldest first.
@@ -67,60 +120,31 @@ impl SimAccount {
 
     /// The newest order with this client order id.
     pub(super) fn by_client_id(&self, instrument: usize, id: &str) -> Option<&OrderRow> {
-        self.orders.iter().rev().find(|row| row.instrument == instrument && row.client_order_id == id)
+        self.get(*self.by_client.get(&(instrument, id.to_owned()))?)
     }
 
+    /// Open orders, oldest first.
     pub(super) fn open(&self) -> impl Iterator<Item = &OrderRow> {
-        self.orders.iter().filter(|row| row.is_open())
+        self.open.iter().filter_map(|id| self.get(*id))
     }
 
-    /// Books an outcome; returns the events that tell of it.
-    pub(super) fn book(
-        &mut self,
-        definition: &InstrumentDefinition,
-        outcome: &SimOutcome,
-        ms: u64,
-    ) -> Vec<String> {
-        let instrument = definition.instrument as usize;
-        match outcome {
-            SimOutcome::Accepted(order) => {
-                let (client_order_id, kind) =
-                    self.placing.take().unwrap_or((String::new(), OrderType::Limit));
-                let row = OrderRow {
-                    instrument,
-                    client_order_id,
-                    kind,
-                    order: *order,
-                    placed_ms: ms,
-                    updated_ms: ms,
-                };
-                let event = text::order_update(definition, &row, "NEW", None, ms);
-                self.orders.push(row);
-                vec![event]
-            }
-            SimOutcome::Executed(order, execution) => {
-                let trade = self.ledger.book(instrument, *order, *execution, ms);
-                let update = self
-                    .update(order, ms)
-                    .map(|row| text::order_update(definition, row, "TRADE", Some(&trade), ms));
-                let position = self.ledger.position(instrument);
-                let entry = self.ledger.entry_price_e8(instrument);
-                update.into_iter().chain([text::account_update(definition, position, entry, ms)]).collect()
-            }
-            SimOutcome::Ended(order) => {
-                let kind = if order.state == OrderState::Canceled { "CANCELED" } else { "EXPIRED" };
-                let update =
-                    self.update(order, ms).map(|row| text::order_update(definition, row, kind, None, ms));
-                update.into_iter().collect()
-            }
-            // Synchronous refusals: no event, not in the history.
-            SimOutcome::Refused(..) => Vec::new(),
-        }
+    /// Ids of the open orders of an instrument.
+    pub(super) fn open_of(&self, instrument: usize) -> Vec<u64> {
+        self.open().filter(|row| row.instrument == instrument).map(|row| row.order.submit.id).collect()
     }
 
-    fn update(&mut self, order: &SimOrder, ms: u64) -> Option<&OrderRow> {
-        let row = self.get_mut(order.submit.id)?;
-        (row.order, row.updated_ms) = (*order, ms);
-        Some(row)
+    /// What the wallet could still stand behind, margin of open orders deducted.
+    pub(super) fn available_e8(&self, filters: &[Filters], marks_e8: &[i64]) -> i128 {
+        let margin = |row: &OrderRow| {
+            let (submit, mark) = (&row.order.submit, marks_e8[row.instrument]);
+            if submit.is_reduce_only {
+                return 0;
+            }
+            let definition = &filters[row.instrument].definition;
+            let price_e8 = submit.price.map_or(i128::from(mark), |p| definition.price_to_e8(p));
+            filters[row.instrument].notional_e8(price_e8, row.order.remaining())
+                / i128::from(self.ledger.leverage(row.instrument))
+        };
+        self.ledger.available_e8(marks_e8) - self.open().map(margin).sum::<i128>()
     }
 }

@@ -1,250 +1,188 @@
-//! The WebSocket API (orders) and the control messages of streams.
+//! The WebSocket API (orders, account) and the control messages of streams.
 
 use super::{
-    exchange::{Exchange, Reply},
-    rest::{Refused, check_time, verify},
-    text,
+    super::connection::{ClientRole, encode_query},
+    exchange::Exchange,
+    limits::Cost,
+    orders::Answer,
+    parameters::Parameters,
+    refused::Refused,
+    rest::verify,
 };
 use serde_json::{Map, Value, json};
-use tickpath_hotpath::{
-    sim::{SimOutcome, Submit},
-    venue::binance::sign::sorted_query,
-};
-use tickpath_shared::types::{ClientOrderId, MisfitKind, OrderType, Side, TimeInForce, decimal};
+
+/// What the simulator answers on a WebSocket.
+pub enum Reply {
+    /// A text.
+    Text(String),
+    /// A text, then the connection is closed.
+    Close(String),
+}
+
+/// Streams of one connection.
+const STREAMS_MAX: usize = 1024;
+
+type Handler = fn(&mut Exchange, &Parameters) -> Answer;
+
+/// Methods for which a signature, or a session and a time stamp, is needed.
+const METHODS: &[(&str, Cost, Handler)] = &[
+    ("order.place", Cost::ORDER, Exchange::place),
+    ("order.modify", Cost::ORDER, Exchange::modify),
+    ("order.cancel", Cost::weight(1), Exchange::cancel),
+    ("order.status", Cost::weight(1), Exchange::query),
+    ("algoOrder.place", Cost::ORDER, Exchange::place_algo),
+    ("algoOrder.cancel", Cost::weight(1), Exchange::cancel_algo),
+    ("account.position", Cost::weight(5), Exchange::position_risk_v2),
+    ("v2/account.position", Cost::weight(5), Exchange::position_risk),
+    ("account.balance", Cost::weight(5), Exchange::balance),
+    ("v2/account.balance", Cost::weight(5), Exchange::balance),
+    ("account.status", Cost::weight(5), Exchange::account_status),
+    ("v2/account.status", Cost::weight(5), Exchange::account_status),
+];
+
+/// The order session of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiSession {
+    /// Key that is logged on, and since when.
+    logged_on: Option<(String, u64)>,
+    connected_ms: u64,
+    /// The connection wants no rate limits in its answers.
+    is_brief: bool,
+}
+
+impl ApiSession {
+    pub(super) fn new(query: &str, now_ms: u64) -> Self {
+        let is_brief = query.split('&').any(|pair| pair == "returnRateLimits=false");
+        Self { logged_on: None, connected_ms: now_ms, is_brief }
+    }
+}
 
 impl Exchange {
+    /// Answers a text message of an upgraded client.
+    pub(in super::super) fn on_text(&mut self, role: &mut ClientRole, text: &str) -> Reply {
+        match role {
+            ClientRole::Api(session) => Reply::Text(self.on_api(session, text)),
+            ClientRole::Streams { streams, is_combined, .. } => control(streams, is_combined, text),
+            ClientRole::Account { keys, is_combined, .. } => control(keys, is_combined, text),
+            ClientRole::Http => Reply::Close("{}".into()),
+        }
+    }
+
     /// Answers one request of the order API.
-    pub(super) fn on_api(&mut self, logged_on: &mut Option<String>, text: &str) -> String {
+    fn on_api(&mut self, session: &mut ApiSession, text: &str) -> String {
         let Ok(request) = serde_json::from_str::<Value>(text) else {
-            return error(&Value::Null, (400, -1100, "Invalid JSON."));
+            return error(&Value::Null, &Refused::new(-1100, "Invalid JSON.")).to_string();
         };
         let empty = Map::new();
-        let parameters = request["params"].as_object().unwrap_or(&empty);
-        let result = match request["method"].as_str().unwrap_or_default() {
-            "session.logon" => self.log_on(logged_on, parameters),
-            method => self
-                .check_request(logged_on.as_deref(), parameters)
-                .and_then(|()| self.order_method(method, parameters)),
+        let p = Parameters::of_json(request["params"].as_object().unwrap_or(&empty));
+        let id = &request["id"];
+        let mut answer = match self.call(session, request["method"].as_str().unwrap_or_default(), &p) {
+            Ok(result) => json!({"id": id, "status": 200, "result": result}),
+            Err(refused) => error(id, &refused),
         };
-        match result {
-            Ok(result) => format!(r#"{{"id":{},"status":200,"result":{result}}}"#, request["id"]),
-            Err(refused) => error(&request["id"], refused),
+        let is_brief = match p.get("returnRateLimits") {
+            Some(text) => text == "false",
+            None => session.is_brief,
+        };
+        if !is_brief {
+            answer["rateLimits"] = self.usage.show(self.now_ms, true);
         }
+        answer.to_string()
     }
 
-    fn order_method(&mut self, method: &str, parameters: &Map<String, Value>) -> Result<String, Refused> {
+    fn call(&mut self, session: &mut ApiSession, method: &str, p: &Parameters) -> Answer {
         match method {
-            "order.place" => self.place(parameters),
-            "order.cancel" => self.cancel(parameters),
-            "order.status" => {
-                let (index, id) =
-                    self.named_order(parameters).ok_or((400, -2013, "Order does not exist."))?;
-                self.order_result(index, id)
+            "session.logon" => {
+                self.usage.charge(Cost::weight(2), self.now_ms)?;
+                session.logged_on = Some((self.check_signature(p)?, self.now_ms));
+                Ok(self.show_session(session))
             }
-            _ => Err((400, -1, "Unknown method.")),
-        }
-    }
-
-    fn log_on(
-        &self,
-        logged_on: &mut Option<String>,
-        parameters: &Map<String, Value>,
-    ) -> Result<String, Refused> {
-        let api_key = self.check_signature(parameters)?;
-        *logged_on = Some(api_key.clone());
-        let now = Self::now_ms();
-        Ok(json!({"apiKey": api_key, "authorizedSince": now, "connectedSince": now, "returnRateLimits": false, "serverTime": now}).to_string())
-    }
-
-    /// A logged-on session needs a time stamp; others, and requests with a key of their own, a signature too.
-    fn check_request(&self, logged_on: Option<&str>, parameters: &Map<String, Value>) -> Result<(), Refused> {
-        if logged_on.is_none() || parameters.contains_key("apiKey") {
-            self.check_signature(parameters)?;
-        }
-        check_time(
-            parameters.get("timestamp").and_then(Value::as_u64),
-            parameters.get("recvWindow").and_then(Value::as_u64),
-        )
-    }
-
-    /// Verifies a signature over all other parameters, sorted by name, with the textual values of the JSON.
-    fn check_signature(&self, parameters: &Map<String, Value>) -> Result<String, Refused> {
-        let value = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-        let payload = sorted_query(parameters.iter().map(|(k, v)| (k.as_str(), value(v))));
-        let text = |name: &str| parameters.get(name).and_then(Value::as_str).unwrap_or_default();
-        let key = self.find_key(text("apiKey")).ok_or((
-            401,
-            -2015,
-            "Invalid API-key, IP, or permissions for action.",
-        ))?;
-        if !verify(key, payload.as_bytes(), text("signature")) {
-            return Err((400, -1022, "Signature for this request is not valid."));
-        }
-        check_time(
-            parameters.get("timestamp").and_then(Value::as_u64),
-            parameters.get("recvWindow").and_then(Value::as_u64),
-        )?;
-        Ok(text("apiKey").to_owned())
-    }
-
-    fn place(&mut self, parameters: &Map<String, Value>) -> Result<String, Refused> {
-        let text = |name: &str| parameters.get(name).and_then(Value::as_str);
-        let index = text("symbol").and_then(|s| self.find(s)).ok_or((400, -1121, "Invalid symbol."))?;
-        let side = match text("side") {
-            Some("BUY") => Side::Buy,
-            Some("SELL") => Side::Sell,
-            _ => return Err((400, -1117, "Invalid side.")),
-        };
-        let kind = match text("type") {
-            Some("LIMIT") => OrderType::Limit,
-            Some("MARKET") => OrderType::Market,
-            _ => return Err((400, -4120, "Order type not supported for this endpoint.")),
-        };
-        let time_in_force = time_in_force(kind, text("timeInForce"))?;
-        let (price, qty) = self.amounts(index, kind, text("price"), text("quantity"))?;
-        let client_order_id =
-            text("newClientOrderId").map_or_else(|| format!("sim-{}", self.account.next_id()), str::to_owned);
-        let is_duplicate =
-            self.account.by_client_id(index, &client_order_id).is_some_and(|row| row.is_open());
-        if is_duplicate {
-            return Err((400, -4116, "ClientOrderId is duplicated."));
-        }
-        let is_reduce_only = text("reduceOnly") == Some("true");
-        let qty = if is_reduce_only { qty.min(self.account.ledger.reducible(index, side)) } else { qty };
-        if qty == 0 {
-            return Err((400, -2022, "ReduceOnly Order is rejected."));
-        }
-        let submit = Submit {
-            id: self.account.next_id(),
-            client_order_id: ClientOrderId::from_venue(client_order_id.as_bytes()),
-            side,
-            time_in_force,
-            price,
-            qty,
-            is_reduce_only,
-        };
-        self.submit(index, submit, client_order_id, kind)
-    }
-
-    fn submit(
-        &mut self,
-        index: usize,
-        submit: Submit,
-        client_order_id: String,
-        kind: OrderType,
-    ) -> Result<String, Refused> {
-        self.account.begin(client_order_id, kind);
-        let mut outcomes = Vec::new();
-        self.instruments[index].matcher.submit(submit, &mut outcomes);
-        match outcomes.first() {
-            Some(SimOutcome::Refused(_, TimeInForce::Gtx)) => {
-                return Err((
-                    400,
-                    -5022,
-                    "Due to the order could not be executed as maker, the Post Only order will be rejected.",
-                ));
+            "session.status" => Ok(self.show_session(session)),
+            "session.logout" => {
+                session.logged_on = None;
+                Ok(self.show_session(session))
             }
-            Some(SimOutcome::Refused(..)) => {
-                return Err((
-                    400,
-                    -5021,
-                    "Due to the order could not be filled immediately, the FOK order has been rejected.",
-                ));
+            "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop" => {
+                if session.logged_on.is_none() {
+                    self.find_key(p.required("apiKey")?).ok_or_else(Refused::key)?;
+                }
+                self.user_stream(method)
             }
-            _ => {}
+            _ => {
+                let &(_, cost, handler) = METHODS
+                    .iter()
+                    .find(|(name, ..)| *name == method)
+                    .ok_or_else(|| Refused::new(-1100, format!("Invalid method '{method}'.")))?;
+                self.usage.charge(cost, self.now_ms)?;
+                if session.logged_on.is_none() || p.get("apiKey").is_some() {
+                    self.check_signature(p)?;
+                }
+                self.check_time(p)?;
+                handler(self, p)
+            }
         }
-        // The answer shows the order as accepted; what it executed follows as events.
-        let definition = self.instruments[index].definition;
-        let (first, rest) = outcomes.split_at(1);
-        self.book_outcomes(index, first);
-        let answer = self.account.get(submit.id).map(|row| text::order(&definition, row));
-        self.book_outcomes(index, rest);
-        answer.ok_or((500, -1000, "An unknown error occurred."))
     }
 
-    /// Price and quantity in units, checked against the filters.
-    fn amounts(
-        &self,
-        index: usize,
-        kind: OrderType,
-        price: Option<&str>,
-        qty: Option<&str>,
-    ) -> Result<(Option<i64>, i64), Refused> {
-        let definition = &self.instruments[index].definition;
-        let malformed = (400, -1102, "Mandatory parameter was not sent, was empty/null, or malformed.");
-        let too_precise = (400, -1111, "Precision is over the maximum defined for this asset.");
-        let parse = |text: Option<&str>, scale| {
-            decimal::parse(text.ok_or(malformed)?.as_bytes(), scale).map_err(|_| too_precise)
-        };
-        let qty = parse(qty, definition.qty_scale)?;
-        let price = if kind == OrderType::Limit { Some(parse(price, definition.price_scale)?) } else { None };
-        match definition.misfit(price.unwrap_or(definition.tick), qty) {
-            Some(MisfitKind::Price) => return Err((400, -4014, "Price not increased by tick size.")),
-            Some(MisfitKind::Qty) => return Err((400, -4023, "Quantity not increased by step size.")),
-            None => {}
-        }
-        Ok((price, qty))
+    fn show_session(&self, session: &ApiSession) -> Value {
+        let (key, since) = session.logged_on.as_ref().map_or((None, None), |(k, at)| (Some(k), Some(*at)));
+        json!({
+            "apiKey": key, "authorizedSince": since, "connectedSince": session.connected_ms,
+            "returnRateLimits": !session.is_brief, "serverTime": self.now_ms,
+        })
     }
 
-    /// Instrument and venue id of the order that the parameters name.
-    fn named_order(&self, parameters: &Map<String, Value>) -> Option<(usize, u64)> {
-        let index = self.find(parameters.get("symbol")?.as_str()?)?;
-        if let Some(id) = parameters.get("orderId").and_then(Value::as_u64) {
-            return self.account.get(id).map(|row| (index, row.order.submit.id));
+    fn user_stream(&mut self, method: &str) -> Answer {
+        self.usage.charge(Cost::weight(1), self.now_ms)?;
+        match method {
+            "userDataStream.start" => Ok(json!({"listenKey": self.start_listening()})),
+            "userDataStream.ping" => Ok(json!({"listenKey": self.keep_listening()?})),
+            _ => {
+                self.listen = None;
+                Ok(json!({}))
+            }
         }
-        let id = parameters.get("origClientOrderId")?.as_str()?;
-        self.account.by_client_id(index, id).map(|row| (index, row.order.submit.id))
     }
 
-    fn order_result(&self, index: usize, id: u64) -> Result<String, Refused> {
-        let row = self.account.get(id).ok_or((400, -2013, "Order does not exist."))?;
-        Ok(text::order(&self.instruments[index].definition, row))
-    }
-
-    fn cancel(&mut self, parameters: &Map<String, Value>) -> Result<String, Refused> {
-        let unknown = (400, -2011, "Unknown order sent.");
-        let (index, id) = self.named_order(parameters).ok_or(unknown)?;
-        if !self.cancel_order(index, id) {
-            return Err(unknown);
+    /// Verifies a signature over all other parameters, sorted by name, with the textual values of the JSON. Clients
+    /// differ in whether they percent-encode those; both are taken.
+    fn check_signature(&self, p: &Parameters) -> Result<String, Refused> {
+        let api_key = p.required("apiKey")?;
+        let key = self.find_key(api_key).ok_or_else(Refused::key)?;
+        let (payload, signature) = (p.payload(), p.required("signature")?);
+        let is_right = verify(key, payload.as_bytes(), signature)
+            || verify(key, encode_query(&payload).as_bytes(), signature);
+        if !is_right {
+            return Err(Refused::new(-1022, "Signature for this request is not valid."));
         }
-        self.order_result(index, id)
+        self.check_time(p)?;
+        Ok(api_key.to_owned())
     }
 }
 
-fn time_in_force(kind: OrderType, text: Option<&str>) -> Result<TimeInForce, Refused> {
-    match (kind, text) {
-        (OrderType::Market, None) => Ok(TimeInForce::Ioc),
-        (OrderType::Market, Some(_)) => Err((400, -1106, "Parameter 'timeInForce' sent when not required.")),
-        (OrderType::Limit, Some("GTC")) => Ok(TimeInForce::Gtc),
-        (OrderType::Limit, Some("IOC")) => Ok(TimeInForce::Ioc),
-        (OrderType::Limit, Some("FOK")) => Ok(TimeInForce::Fok),
-        (OrderType::Limit, Some("GTX")) => Ok(TimeInForce::Gtx),
-        (OrderType::Limit, _) => Err((400, -1115, "Invalid timeInForce.")),
+fn error(id: &Value, refused: &Refused) -> Value {
+    let mut error = json!({"code": refused.code, "msg": refused.message});
+    if let Some(ms) = refused.retry_after_ms {
+        error["data"] = json!({"retryAfter": ms});
     }
-}
-
-fn error(id: &Value, (status, code, message): Refused) -> String {
-    format!(r#"{{"id":{id},"status":{status},"error":{{"code":{code},"msg":"{message}"}}}}"#)
+    json!({"id": id, "status": refused.status, "error": error})
 }
 
 /// SUBSCRIBE and its kin. An acknowledgement says nothing about whether the stream delivers on this route.
-pub(super) fn control(streams: &mut Vec<String>, is_combined: &mut bool, text: &str) -> Reply {
+fn control(streams: &mut Vec<String>, is_combined: &mut bool, text: &str) -> Reply {
     let Ok(request) = serde_json::from_str::<Value>(text) else {
         return Reply::Close(r#"{"error":{"code":3,"msg":"Invalid JSON: expected value"}}"#.to_owned());
     };
     let id = &request["id"];
-    if !id.is_u64() {
-        return Reply::Text(
-            r#"{"code":2,"msg":"Invalid request: request ID must be an unsigned integer"}"#.to_owned(),
-        );
+    // Unsigned integers by the documentation; the venue's own client sends texts.
+    if !id.is_u64() && !id.is_string() {
+        return Reply::Text(invalid("request ID must be an unsigned integer"));
     }
-    let names: Vec<String> = request["params"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|v| v.as_str().map(str::to_owned))
-        .collect();
+    let listed = request["params"].as_array().into_iter().flatten();
+    let names: Vec<String> = listed.filter_map(|v| v.as_str().map(str::to_owned)).collect();
     let result = match request["method"].as_str() {
+        Some("SUBSCRIBE") if streams.len() + names.len() > STREAMS_MAX => {
+            return Reply::Text(invalid("too many streams"));
+        }
         Some("SUBSCRIBE") => {
             streams.extend(names);
             streams.sort();
@@ -256,12 +194,22 @@ pub(super) fn control(streams: &mut Vec<String>, is_combined: &mut bool, text: &
             Value::Null
         }
         Some("LIST_SUBSCRIPTIONS") => json!(streams),
-        Some("SET_PROPERTY") => {
-            *is_combined = request["params"][1].as_bool().unwrap_or(*is_combined);
-            Value::Null
-        }
+        Some("SET_PROPERTY") => match (&request["params"][0], request["params"][1].as_bool()) {
+            (Value::String(name), Some(value)) if name == "combined" => {
+                *is_combined = value;
+                Value::Null
+            }
+            (Value::String(name), None) if name == "combined" => {
+                return Reply::Text(r#"{"code":1,"msg":"Invalid value type: expected Boolean"}"#.into());
+            }
+            _ => return Reply::Text(r#"{"code":0,"msg":"Unknown property"}"#.into()),
+        },
         Some("GET_PROPERTY") => json!(is_combined),
-        _ => return Reply::Text(r#"{"code":2,"msg":"Invalid request: unknown variant"}"#.to_owned()),
+        _ => return Reply::Text(invalid("unknown variant")),
     };
     Reply::Text(json!({"result": result, "id": id}).to_string())
+}
+
+fn invalid(why: &str) -> String {
+    json!({"code": 2, "msg": format!("Invalid request: {why}")}).to_string()
 }

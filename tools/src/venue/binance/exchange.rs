@@ -1,195 +1,322 @@
-//! State of the simulated venue: instruments with their undamaged books, the account, its orders.
+//! State of the simulated venue, and what its clock does to it. Whoever drives it says what time it is.
 
 use super::{
-    super::{
-        AccountKey, INSTRUMENTS,
-        connection::{ClientRole, percent_decode},
-        definitions,
-    },
+    super::{AccountKey, definitions, options::Limits},
     account::SimAccount,
-    api, text,
+    algo::AlgoBook,
+    events,
+    filters::Filters,
+    limits::Usage,
+    refused::Refused,
+    streams::Derived,
 };
-use crate::capture::MarketLine;
+use std::collections::BTreeSet;
 use tickpath_hotpath::{
-    market::{Level, MarketHeader, MarketKind},
-    sim::{Matcher, SimOutcome},
-    venue::{Decoded, MarketDecoder},
+    market::{Level, MarketHeader},
+    sim::{End, LedgerTrade, Matcher, SimOutcome},
+    venue::MarketDecoder,
 };
-use tickpath_shared::{
-    clock::unix_ns_now,
-    types::{InstrumentDefinition, Side, decimal},
-};
+use tickpath_shared::types::{InstrumentDefinition, PositionSide};
 
 /// Levels a side that the simulator's book keeps.
 const BOOK_LEVELS: usize = 65_536;
-/// Levels of a snapshot answer.
-pub(super) const SNAPSHOT_LEVELS: usize = 1000;
-/// Receive time between two mark prices that the simulator makes up.
-const MARK_NS: u64 = 1_000_000_000;
-
-/// What the simulator answers on a WebSocket.
-pub enum Reply {
-    /// A text.
-    Text(String),
-    /// A text, then the connection is closed.
-    Close(String),
-}
+/// A listen key lives so long after it was asked for or extended.
+const LISTEN_KEY_MS: u64 = 60 * 60 * 1000;
 
 /// One instrument.
 pub(super) struct Instrument {
-    pub(super) definition: InstrumentDefinition,
+    pub(super) filters: Filters,
     pub(super) matcher: Matcher,
     /// Last update id of the book; `None` before its snapshot.
     pub(super) update_id: Option<u64>,
     /// Diffs that arrived before their snapshot.
-    early: Vec<(MarketHeader, Vec<Level>)>,
+    pub(super) early: Vec<(MarketHeader, Vec<Level>)>,
     /// Venue's time of the last line, unix milliseconds.
     pub(super) venue_ms: u64,
-    has_marks: bool,
-    next_mark_ns: u64,
-    /// Clients whose snapshot request waits for the capture's snapshot.
-    waiting: Vec<usize>,
+    /// Last mark price x 10^8, 0 before the first.
+    pub(super) mark_e8: i64,
+    /// Price of the last trade, 0 before the first.
+    pub(super) last_price: i64,
+    /// Funding rate x 10^8 and when it is due next, unix milliseconds.
+    pub(super) funding: (i64, u64),
+    pub(super) has_marks: bool,
+    pub(super) next_mark_ns: u64,
+    /// Clients whose snapshot request waits for the capture's snapshot, with their limits.
+    pub(super) waiting: Vec<(usize, usize)>,
+    /// Unix milliseconds at which all orders are canceled, 0 for never.
+    pub(super) countdown_ms: u64,
+}
+
+impl Instrument {
+    fn new(definition: &InstrumentDefinition) -> Self {
+        Self {
+            filters: Filters::new(*definition),
+            matcher: Matcher::new(definition.tick, BOOK_LEVELS),
+            update_id: None,
+            early: Vec::new(),
+            venue_ms: 0,
+            mark_e8: 0,
+            last_price: 0,
+            funding: (10_000, 0),
+            has_marks: false,
+            next_mark_ns: 0,
+            waiting: Vec::new(),
+            countdown_ms: 0,
+        }
+    }
+
+    pub(super) fn definition(&self) -> &InstrumentDefinition {
+        &self.filters.definition
+    }
+
+    pub(super) fn symbol(&self) -> &str {
+        self.filters.definition.symbol.as_str()
+    }
+
+    /// Mark price x 10^8, the middle of the book before the first.
+    pub(super) fn mark_e8(&self) -> i64 {
+        match self.mark_e8 {
+            0 => (self.definition().price_to_e8(self.matcher.top().mid_halves()) / 2) as i64,
+            mark => mark,
+        }
+    }
+}
+
+/// An account stream's key.
+#[derive(Clone, Debug)]
+pub(super) struct ListenKey {
+    pub(super) key: String,
+    pub(super) expires_ms: u64,
 }
 
 /// The venue.
 pub struct Exchange {
     pub(super) instruments: Vec<Instrument>,
     pub(super) account: SimAccount,
+    pub(super) algos: AlgoBook,
     pub(super) keys: Vec<AccountKey>,
-    decoder: MarketDecoder,
+    pub(super) usage: Usage,
+    pub(super) decoder: MarketDecoder,
+    pub(super) derived: Derived,
+    /// Streams that somebody is subscribed to.
+    pub(super) wanted: BTreeSet<String>,
+    /// The venue's clock, unix milliseconds.
+    pub(super) now_ms: u64,
     pub(super) events: Vec<String>,
-    answers: Vec<(usize, String)>,
-    pub(super) listen_key: Option<String>,
+    pub(super) answers: Vec<(usize, String)>,
+    pub(super) listen: Option<ListenKey>,
+    listen_keys: u64,
+    next_due_ms: u64,
 }
 
 impl Exchange {
-    /// A venue without books, orders or positions.
-    pub fn new(keys: &[AccountKey]) -> Self {
+    /// A venue without books, orders or positions at `now_ms`, unix milliseconds; `balance_e8` is the wallet of its
+    /// one account x 10^8.
+    pub fn new(keys: &[AccountKey], limits: Limits, balance_e8: i128, now_ms: u64) -> Self {
         let definitions = definitions();
-        let instrument = |definition: &InstrumentDefinition| Instrument {
-            definition: *definition,
-            matcher: Matcher::new(definition.tick, BOOK_LEVELS),
-            update_id: None,
-            early: Vec::new(),
-            venue_ms: 0,
-            has_marks: false,
-            next_mark_ns: 0,
-            waiting: Vec::new(),
-        };
         Self {
-            instruments: definitions.iter().map(instrument).collect(),
-            account: SimAccount::new(&definitions),
+            instruments: definitions.iter().map(Instrument::new).collect(),
+            account: SimAccount::new(&definitions, balance_e8),
+            algos: AlgoBook::default(),
             keys: keys.to_vec(),
+            usage: Usage::new(limits),
             decoder: MarketDecoder::new(&definitions, 1 << 20),
+            derived: Derived::default(),
+            wanted: BTreeSet::new(),
+            now_ms,
             events: Vec::new(),
             answers: Vec::new(),
-            listen_key: None,
+            listen: None,
+            listen_keys: 0,
+            next_due_ms: 0,
         }
     }
 
-    /// The venue's clock in unix milliseconds.
-    pub(super) fn now_ms() -> u64 {
-        unix_ns_now() / 1_000_000
+    /// Moves the clock, never back, and does what has become due.
+    pub fn advance(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.now_ms < self.next_due_ms {
+            return;
+        }
+        // Nothing here is due more often than the venue itself looks.
+        self.next_due_ms = self.now_ms + 10;
+        self.expire_listen_key();
+        for index in 0..self.instruments.len() {
+            self.expire_orders(index);
+            self.count_down(index);
+            self.fund(index);
+        }
     }
 
+    fn expire_listen_key(&mut self) {
+        if let Some(listen) = self.listen.take_if(|listen| listen.expires_ms <= self.now_ms) {
+            self.events.push(events::key_expired(&listen.key, self.now_ms));
+        }
+    }
+
+    fn expire_orders(&mut self, index: usize) {
+        let now_ms = self.now_ms;
+        let is_over = |at: u64| at != 0 && at <= now_ms;
+        let over: Vec<u64> = self
+            .account
+            .open()
+            .filter(|row| row.instrument == index && is_over(row.ticket.good_till_ms))
+            .map(|row| row.order.submit.id)
+            .collect();
+        self.end_orders(index, &over, End::GoodTill);
+    }
+
+    fn count_down(&mut self, index: usize) {
+        let instrument = &mut self.instruments[index];
+        if instrument.countdown_ms != 0 && instrument.countdown_ms <= self.now_ms {
+            instrument.countdown_ms = 0;
+            let open = self.account.open_of(index);
+            self.end_orders(index, &open, End::Canceled);
+        }
+    }
+
+    fn fund(&mut self, index: usize) {
+        let instrument = &mut self.instruments[index];
+        let (rate_e8, due_ms) = instrument.funding;
+        if due_ms == 0 || due_ms > self.now_ms {
+            return;
+        }
+        instrument.funding.1 = super::market::next_funding_ms(self.now_ms);
+        let mark_e8 = instrument.mark_e8();
+        if self.account.ledger.fund(index, mark_e8, rate_e8) != 0 {
+            let wallet = self.account.ledger.wallet_e8();
+            self.events.push(events::account_update("FUNDING_FEE", wallet, &[], self.now_ms));
+        }
+    }
+
+    /// Ends resting orders for one reason; how many did rest.
+    pub(super) fn end_orders(&mut self, index: usize, ids: &[u64], why: End) -> usize {
+        let mut outcomes = Vec::new();
+        let is_ended = |id: &&u64| self.instruments[index].matcher.end(**id, why, &mut outcomes);
+        let ended = ids.iter().filter(is_ended).count();
+        self.book_outcomes(index, &outcomes);
+        ended
+    }
+
+    /// The venue's clock, unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Index of a symbol.
     pub(super) fn find(&self, symbol: &str) -> Option<usize> {
-        self.instruments.iter().position(|i| i.definition.symbol.as_str() == symbol)
+        self.instruments.iter().position(|i| i.symbol() == symbol)
     }
 
-    /// Takes a market line; returns mark prices to send where the capture has none.
-    pub fn on_line(&mut self, line: &MarketLine) -> Vec<MarketLine> {
-        let Some(index) = self.find(&line.symbol) else { return Vec::new() };
-        if line.is_snapshot() {
-            self.on_snapshot(index, line);
-            return Vec::new();
-        }
-        let Ok(Decoded::Event) = self.decoder.decode_bytes(line.text.as_bytes()) else { return Vec::new() };
-        let header = *self.decoder.header();
-        let levels = self.decoder.levels().to_vec();
-        self.on_event(index, &header, &levels);
-        self.make_marks(index, line)
+    /// Mark prices x 10^8 by instrument.
+    pub(super) fn marks_e8(&self) -> Vec<i64> {
+        self.instruments.iter().map(Instrument::mark_e8).collect()
     }
 
-    fn on_snapshot(&mut self, index: usize, line: &MarketLine) {
-        let Ok(header) = self.decoder.decode_snapshot(line.text.as_bytes(), index) else { return };
-        let levels = self.decoder.levels().to_vec();
-        let (bids, asks) = levels.split_at(usize::from(header.bids));
-        let instrument = &mut self.instruments[index];
-        let mut outcomes = Vec::new();
-        instrument.matcher.on_snapshot(bids, asks, &mut outcomes);
-        instrument.update_id = Some(header.last_update_id);
-        for (early, levels) in std::mem::take(&mut instrument.early) {
-            if early.last_update_id >= header.last_update_id {
-                let (bids, asks) = levels.split_at(usize::from(early.bids));
-                instrument.matcher.on_depth(bids, asks, &mut outcomes);
-                instrument.update_id = Some(early.last_update_id);
-            }
-        }
-        // The capture's own answer, as it was.
-        for token in std::mem::take(&mut instrument.waiting) {
-            self.answers.push((token, line.text.clone()));
-        }
-        self.book_outcomes(index, &outcomes);
+    /// Rules by instrument.
+    pub(super) fn all_filters(&self) -> Vec<Filters> {
+        self.instruments.iter().map(|i| i.filters).collect()
     }
 
-    fn on_event(&mut self, index: usize, header: &MarketHeader, levels: &[Level]) {
-        let instrument = &mut self.instruments[index];
-        instrument.venue_ms = instrument.venue_ms.max(header.venue_ms);
-        let (bids, asks) = levels.split_at(usize::from(header.bids));
-        let mut outcomes = Vec::new();
-        match header.market_kind() {
-            MarketKind::Depth if instrument.update_id.is_none() => {
-                instrument.early.push((*header, levels.to_vec()));
-            }
-            MarketKind::Depth => {
-                instrument.matcher.on_depth(bids, asks, &mut outcomes);
-                instrument.update_id = Some(header.last_update_id);
-            }
-            MarketKind::Trade => {
-                let aggressor = if header.asks == 1 { Side::Sell } else { Side::Buy };
-                instrument.matcher.on_trade(aggressor, levels[0], &mut outcomes);
-            }
-            MarketKind::Mark => instrument.has_marks = true,
-            _ => {}
-        }
-        self.book_outcomes(index, &outcomes);
-    }
-
-    /// A mark price a second from the mid, for captures that have none.
-    fn make_marks(&mut self, index: usize, line: &MarketLine) -> Vec<MarketLine> {
-        let instrument = &mut self.instruments[index];
-        if instrument.has_marks || instrument.update_id.is_none() || line.time_ns < instrument.next_mark_ns {
-            return Vec::new();
-        }
-        instrument.next_mark_ns = line.time_ns + MARK_NS;
-        let mid_e8 = instrument.definition.price_to_e8(instrument.matcher.top().mid_halves()) / 2;
-        let symbol = instrument.definition.symbol;
-        let stream = format!("{}@markPrice@1s", symbol.as_str().to_lowercase());
-        let text = text::mark_price(&stream, symbol.as_str(), instrument.venue_ms, mid_e8 as i64);
-        vec![MarketLine { time_ns: line.time_ns, stream, symbol: symbol.as_str().to_owned(), text }]
-    }
-
-    /// Turns outcomes of matching into account state and events.
+    /// Turns outcomes of matching into account state and events. The venue tells of the bare fills first, then of
+    /// the new order, of the account, and of each execution: all within one millisecond.
     pub(super) fn book_outcomes(&mut self, index: usize, outcomes: &[SimOutcome]) {
-        let definition = self.instruments[index].definition;
+        let definition = *self.instruments[index].definition();
+        let (ms, mut lites, mut updates, mut trades) = (self.now_ms, Vec::new(), Vec::new(), Vec::new());
+        let mut touched = BTreeSet::new();
         for outcome in outcomes {
-            let event = self.account.book(&definition, outcome, Self::now_ms());
-            self.events.extend(event);
+            match outcome {
+                SimOutcome::Accepted(order) => {
+                    let row = self.account.update(order, None, ms);
+                    updates.extend(row.map(|row| events::order_update(&definition, row, "NEW", None, ms)));
+                }
+                SimOutcome::Amended(order) => {
+                    let row = self.account.update(order, None, ms);
+                    let text = |row: &mut _| events::order_update(&definition, row, "AMENDMENT", None, ms);
+                    updates.extend(row.map(text));
+                }
+                SimOutcome::Executed(order, execution) => {
+                    let trade = self.account.ledger.book(index, *order, *execution, ms);
+                    let Some(row) = self.account.update(order, None, ms) else { continue };
+                    row.quote_e8 += definition.notional_e8(execution.price, execution.qty);
+                    touched.insert(order.submit.position);
+                    lites.push(events::trade_lite(&definition, row, &trade, ms));
+                    trades.push(events::order_update(&definition, row, "TRADE", Some(&trade), ms));
+                }
+                SimOutcome::Ended(order, end) => {
+                    let Some(row) = self.account.update(order, Some(*end), ms) else { continue };
+                    let kind = events::execution_type(*end);
+                    trades.push(events::order_update(&definition, row, kind, None, ms));
+                }
+                // Synchronous refusals: no event, not in the history.
+                SimOutcome::Refused(_) => {}
+            }
+        }
+        self.events.extend(lites);
+        self.events.extend(updates);
+        if !touched.is_empty() {
+            let text = self.account_update(index, &touched);
+            self.events.push(text);
+        }
+        self.events.extend(trades);
+        if !touched.is_empty() {
+            self.cut_reduce_only(index);
         }
     }
 
-    /// The answer to a snapshot request, `None` while it waits for the capture's own.
-    pub(super) fn snapshot(&mut self, index: usize, token: usize) -> Option<String> {
-        let instrument = &mut self.instruments[index];
-        let Some(update_id) = instrument.update_id else {
-            instrument.waiting.push(token);
-            return None;
+    fn account_update(&self, index: usize, touched: &BTreeSet<PositionSide>) -> String {
+        let (instrument, ledger) = (&self.instruments[index], &self.account.ledger);
+        let row = |side: &PositionSide| {
+            (instrument.definition(), *side, ledger.position(index, *side), instrument.mark_e8())
         };
-        let book = instrument.matcher.book();
-        let (d, ms) = (&instrument.definition, instrument.venue_ms);
-        let bids = text::levels(d, book.bids().take(SNAPSHOT_LEVELS));
-        let asks = text::levels(d, book.asks().take(SNAPSHOT_LEVELS));
-        Some(format!(r#"{{"lastUpdateId":{update_id},"E":{ms},"T":{ms},"bids":{bids},"asks":{asks}}}"#))
+        let rows: Vec<_> = touched.iter().map(row).collect();
+        events::account_update("ORDER", ledger.wallet_e8(), &rows, self.now_ms)
+    }
+
+    /// Reduce-only orders never rest beyond the position they may reduce.
+    fn cut_reduce_only(&mut self, index: usize) {
+        let mut outcomes = Vec::new();
+        let rows: Vec<_> = self.account.open().filter(|row| row.instrument == index).cloned().collect();
+        for row in rows.iter().filter(|row| row.order.submit.is_reduce_only) {
+            let submit = &row.order.submit;
+            let reducible = self.account.ledger.reducible(index, submit.position, submit.side);
+            if row.order.remaining() > reducible {
+                self.instruments[index].matcher.cut(submit.id, reducible, &mut outcomes);
+            }
+        }
+        if !outcomes.is_empty() {
+            self.book_outcomes(index, &outcomes);
+        }
+    }
+
+    /// The active listen key, made if there is none, extended either way.
+    pub(super) fn start_listening(&mut self) -> String {
+        let expires_ms = self.now_ms + LISTEN_KEY_MS;
+        if self.listen.is_none() {
+            self.listen_keys += 1;
+            let key = format!("sim{:x}k{}", self.now_ms, self.listen_keys);
+            self.listen = Some(ListenKey { key, expires_ms });
+        }
+        self.keep_listening().unwrap_or_default()
+    }
+
+    /// Extends the active listen key.
+    pub(super) fn keep_listening(&mut self) -> Result<String, Refused> {
+        let expires_ms = self.now_ms + LISTEN_KEY_MS;
+        let listen =
+            self.listen.as_mut().ok_or_else(|| Refused::new(-1125, "This listenKey does not exist."))?;
+        listen.expires_ms = expires_ms;
+        Ok(listen.key.clone())
+    }
+
+    /// The active listen key.
+    pub fn listen_key(&self) -> Option<&str> {
+        self.listen.as_ref().map(|listen| listen.key.as_str())
+    }
+
+    /// Says which streams anybody is subscribed to: derived ones are made only then.
+    pub fn set_wanted(&mut self, wanted: BTreeSet<String>) {
+        self.wanted = wanted;
     }
 
     /// Account events since the last call.
@@ -202,77 +329,28 @@ impl Exchange {
         std::mem::take(&mut self.answers)
     }
 
+    /// A client waits for a book that is not there yet.
+    pub fn is_awaited(&self) -> bool {
+        self.instruments.iter().any(|instrument| !instrument.waiting.is_empty())
+    }
+
     /// Events or answers wait to be sent.
     pub fn has_output(&self) -> bool {
         !self.events.is_empty() || !self.answers.is_empty()
     }
 
-    /// An account event in combined mode.
-    pub fn wrap_event(&self, event: &str) -> String {
-        format!(r#"{{"stream":"{}","data":{event}}}"#, self.listen_key.as_deref().unwrap_or_default())
+    /// Every trade of the account, oldest first.
+    pub fn trades(&self) -> &[LedgerTrade] {
+        self.account.ledger.trades()
     }
 
-    /// What a WebSocket at this target is for; `None` for an unknown endpoint.
-    pub(in super::super) fn role_of(&self, target: &str) -> Option<ClientRole> {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let listed = |names: &str| names.split('/').filter(|n| !n.is_empty()).map(percent_decode).collect();
-        match parts.as_slice() {
-            ["ws-fapi", "v1"] => Some(ClientRole::Api { logged_on: None }),
-            ["private", "ws", key] if self.listen_key.as_deref() == Some(*key) => {
-                Some(ClientRole::Account { is_combined: false })
-            }
-            ["private", "ws"] if self.listen_key.as_deref() == query_value(query, "listenKey") => {
-                Some(ClientRole::Account { is_combined: false })
-            }
-            ["private", "stream"] if self.listen_key.as_deref() == query_value(query, "listenKey") => {
-                Some(ClientRole::Account { is_combined: true })
-            }
-            [route @ ("public" | "market"), "stream"] => Some(ClientRole::Streams {
-                route: (*route).to_owned(),
-                is_combined: true,
-                streams: listed(query_value(query, "streams").unwrap_or_default()),
-            }),
-            [route @ ("public" | "market"), "ws", names @ ..] => Some(ClientRole::Streams {
-                route: (*route).to_owned(),
-                is_combined: false,
-                streams: listed(&names.join("/")),
-            }),
-            _ => None,
-        }
+    /// Wallet balance of the account x 10^8.
+    pub fn wallet_e8(&self) -> i128 {
+        self.account.ledger.wallet_e8()
     }
 
-    /// Answers a text message of an upgraded client.
-    pub(in super::super) fn on_text(&mut self, role: &mut ClientRole, text: &str) -> Reply {
-        match role {
-            ClientRole::Api { logged_on } => Reply::Text(self.on_api(logged_on, text)),
-            ClientRole::Streams { streams, is_combined, .. } => api::control(streams, is_combined, text),
-            ClientRole::Account { .. } | ClientRole::Http => {
-                Reply::Text(r#"{"result":null,"id":1}"#.to_owned())
-            }
-        }
-    }
-}
-
-fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-}
-
-/// Tick and lot of an instrument as the configuration writes them.
-pub(super) fn grid(symbol: &str) -> (&'static str, &'static str) {
-    INSTRUMENTS.iter().find(|i| i.symbol == symbol).map_or(("1", "1"), |i| (i.tick, i.lot))
-}
-
-/// A quantity as the venue writes it.
-pub(super) fn qty_text(definition: &InstrumentDefinition, qty: i64) -> String {
-    let divisor = decimal::pow10(definition.qty_scale - definition.qty_places);
-    if qty % divisor == 0 {
-        decimal::to_text(qty / divisor, definition.qty_places)
-    } else {
-        decimal::to_text(qty, definition.qty_scale)
+    /// Signed position of an instrument over all sides.
+    pub fn net_position(&self, instrument: usize) -> i64 {
+        self.account.ledger.net(instrument)
     }
 }

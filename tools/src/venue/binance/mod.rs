@@ -1,13 +1,26 @@
 //! The Binance USD-M protocol of the simulator: routes, REST, WebSocket API, account events.
 
 mod account;
+mod account_api;
+mod algo;
 mod api;
+mod events;
 mod exchange;
+mod filters;
+mod limits;
+mod market;
+mod orders;
+mod parameters;
+mod refused;
 mod rest;
+mod roles;
 pub mod script;
+mod streams;
 mod text;
 
-pub use exchange::{Exchange, Reply};
+pub use api::{ApiSession, Reply};
+pub use exchange::Exchange;
+pub use rest::HttpAnswer;
 
 /// Route that delivers a stream: book data on `public`, the rest on `market`.
 pub fn route_of(stream: &str) -> &'static str {

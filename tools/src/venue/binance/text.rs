@@ -1,8 +1,14 @@
-//! Messages of the venue as text.
+//! Words and amounts of the venue, and an order as it shows it.
 
-use super::{account::OrderRow, exchange::qty_text};
-use tickpath_hotpath::{market::Level, sim::LedgerTrade};
-use tickpath_shared::types::{InstrumentDefinition, OrderState, OrderType, Side, TimeInForce, decimal};
+use super::{account::OrderRow, events::average_price};
+use serde_json::{Map, Value, json};
+use tickpath_hotpath::{
+    market::Level,
+    sim::{End, LedgerTrade},
+};
+use tickpath_shared::types::{
+    InstrumentDefinition, OrderState, OrderType, PositionSide, Side, TimeInForce, decimal,
+};
 
 pub(super) fn levels(definition: &InstrumentDefinition, levels: impl Iterator<Item = Level>) -> String {
     let rows: Vec<String> = levels
@@ -15,11 +21,25 @@ pub(super) fn price_text(definition: &InstrumentDefinition, price: i64) -> Strin
     decimal::to_text(price, definition.price_scale)
 }
 
-pub(super) fn mark_price(stream: &str, symbol: &str, ms: u64, price_e8: i64) -> String {
+/// A quantity as the venue writes it: with the decimal places of orders, unless it is finer.
+pub(super) fn qty_text(definition: &InstrumentDefinition, qty: i64) -> String {
+    let divisor = decimal::pow10(definition.qty_scale - definition.qty_places);
+    if qty % divisor == 0 {
+        decimal::to_text(qty / divisor, definition.qty_places)
+    } else {
+        decimal::to_text(qty, definition.qty_scale)
+    }
+}
+
+/// An amount x 10^8; the venue's amounts are far from the bounds of 64 bits.
+pub(super) fn amount_e8(amount: i128) -> String {
+    decimal::to_text(amount.clamp(i64::MIN.into(), i64::MAX.into()) as i64, 8)
+}
+
+pub(super) fn mark_price(stream: &str, symbol: &str, ms: u64, price_e8: i64, funding_ms: u64) -> String {
     let price = decimal::to_text(price_e8, 8);
     format!(
-        r#"{{"stream":"{stream}","data":{{"e":"markPriceUpdate","E":{ms},"s":"{symbol}","p":"{price}","P":"{price}","i":"{price}","r":"0.00010000","T":{}}}}}"#,
-        ms + 1000
+        r#"{{"stream":"{stream}","data":{{"e":"markPriceUpdate","E":{ms},"s":"{symbol}","p":"{price}","P":"{price}","i":"{price}","r":"0.00010000","T":{funding_ms}}}}}"#
     )
 }
 
@@ -30,8 +50,19 @@ pub(super) fn side(side: Side) -> &'static str {
     }
 }
 
-pub(super) fn time_in_force(tif: TimeInForce) -> &'static str {
-    match tif {
+pub(super) fn position_side(position: PositionSide) -> &'static str {
+    match position {
+        PositionSide::Both => "BOTH",
+        PositionSide::Long => "LONG",
+        PositionSide::Short => "SHORT",
+    }
+}
+
+pub(super) fn time_in_force(row: &OrderRow) -> &'static str {
+    match row.order.submit.time_in_force {
+        // A market order expires what it cannot fill, and is shown so nevertheless.
+        _ if row.ticket.kind == OrderType::Market => "GTC",
+        TimeInForce::Gtc if row.ticket.good_till_ms > 0 => "GTD",
         TimeInForce::Gtc => "GTC",
         TimeInForce::Ioc => "IOC",
         TimeInForce::Fok => "FOK",
@@ -46,101 +77,61 @@ pub(super) fn order_type(kind: OrderType) -> &'static str {
     }
 }
 
-pub(super) fn status(state: OrderState) -> &'static str {
-    match state {
+pub(super) fn status(row: &OrderRow) -> &'static str {
+    match row.order.state {
         OrderState::PartiallyFilled => "PARTIALLY_FILLED",
         OrderState::Filled => "FILLED",
         OrderState::Canceled => "CANCELED",
+        OrderState::Expired if row.end == Some(End::SelfTrade) => "EXPIRED_IN_MATCH",
         OrderState::Expired => "EXPIRED",
         OrderState::Rejected | OrderState::Absent => "REJECTED",
         OrderState::Sent | OrderState::Working | OrderState::Unknown => "NEW",
     }
 }
 
-/// An order as REST and the WebSocket API show it.
-pub(super) fn order(definition: &InstrumentDefinition, row: &OrderRow) -> String {
-    let (submit, d) = (&row.order.submit, definition);
-    let price = price_text(d, submit.price.unwrap_or(0));
+/// An order as answers to place, modify and cancel show it.
+pub(super) fn entry(d: &InstrumentDefinition, row: &OrderRow) -> Map<String, Value> {
+    let submit = &row.order.submit;
     let filled = qty_text(d, row.order.filled);
-    format!(
-        r#"{{"orderId":{},"symbol":"{}","status":"{}","clientOrderId":"{}","price":"{price}","origQty":"{}","executedQty":"{filled}","cumQty":"{filled}","timeInForce":"{}","type":"{}","reduceOnly":{},"closePosition":false,"side":"{}","positionSide":"BOTH","stopPrice":"0.00","workingType":"CONTRACT_PRICE","priceProtect":false,"origType":"LIMIT","priceMatch":"NONE","selfTradePreventionMode":"EXPIRE_MAKER","goodTillDate":0,"time":{},"updateTime":{}}}"#,
-        submit.id,
-        d.symbol.as_str(),
-        status(row.order.state),
-        row.client_order_id,
-        qty_text(d, submit.qty),
-        time_in_force(submit.time_in_force),
-        order_type(row.kind),
-        submit.is_reduce_only,
-        side(submit.side),
-        row.placed_ms,
-        row.updated_ms,
-    )
+    let kind = order_type(row.ticket.kind);
+    let shown = json!({
+        "orderId": submit.id, "symbol": d.symbol.as_str(), "status": status(row),
+        "clientOrderId": row.ticket.client_order_id, "price": price_text(d, submit.price.unwrap_or(0)),
+        "origQty": qty_text(d, submit.qty), "executedQty": filled, "cumQty": filled,
+        "timeInForce": time_in_force(row), "type": kind, "reduceOnly": submit.is_reduce_only,
+        "closePosition": false, "side": side(submit.side), "positionSide": position_side(submit.position),
+        "stopPrice": "0.00", "workingType": "CONTRACT_PRICE", "priceProtect": false, "origType": kind,
+        "priceMatch": row.ticket.price_match, "selfTradePreventionMode": row.self_trade(),
+        "goodTillDate": row.ticket.good_till_ms, "updateTime": row.updated_ms,
+    });
+    let mut shown = match shown {
+        Value::Object(map) => map,
+        other => unreachable!("an order is an object: {other}"),
+    };
+    if let Some(id) = row.modify_id {
+        shown.insert("modifyId".into(), id.into());
+    }
+    shown
+}
+
+/// An order as queries show it: with averages from its executions and the time it was placed.
+pub(super) fn order(d: &InstrumentDefinition, row: &OrderRow) -> Value {
+    let mut shown = entry(d, row);
+    shown.insert("avgPrice".into(), average_price(d, row).into());
+    shown.insert("cumQuote".into(), amount_e8(row.quote_e8).into());
+    shown.insert("time".into(), row.placed_ms.into());
+    Value::Object(shown)
 }
 
 /// A row of `userTrades`.
-pub(super) fn user_trade(d: &InstrumentDefinition, trade: &LedgerTrade) -> String {
+pub(super) fn user_trade(d: &InstrumentDefinition, trade: &LedgerTrade) -> Value {
     let (e, submit) = (&trade.execution, &trade.order.submit);
-    let quote = decimal::to_text(d.notional_e8(e.price, e.qty) as i64, 8);
-    format!(
-        r#"{{"buyer":{},"commission":"{}","commissionAsset":"USDT","id":{},"maker":{},"orderId":{},"price":"{}","qty":"{}","quoteQty":"{quote}","realizedPnl":"0","side":"{}","positionSide":"BOTH","symbol":"{}","time":{}}}"#,
-        submit.side == Side::Buy,
-        decimal::to_text(trade.fee_e8, 8),
-        trade.trade_id,
-        e.is_maker,
-        submit.id,
-        price_text(d, e.price),
-        qty_text(d, e.qty),
-        side(submit.side),
-        d.symbol.as_str(),
-        trade.venue_ms,
-    )
-}
-
-/// `ORDER_TRADE_UPDATE`; `trade` when the order was executed.
-pub(super) fn order_update(
-    d: &InstrumentDefinition,
-    row: &OrderRow,
-    execution_type: &str,
-    trade: Option<&LedgerTrade>,
-    ms: u64,
-) -> String {
-    let submit = &row.order.submit;
-    let (last_qty, last_price, fee, trade_id, is_maker) = trade.map_or_else(
-        || ("0".to_owned(), "0".to_owned(), "0".to_owned(), 0, false),
-        |t| {
-            let e = &t.execution;
-            (
-                qty_text(d, e.qty),
-                price_text(d, e.price),
-                decimal::to_text(t.fee_e8, 8),
-                t.trade_id,
-                e.is_maker,
-            )
-        },
-    );
-    format!(
-        r#"{{"e":"ORDER_TRADE_UPDATE","E":{ms},"T":{ms},"o":{{"s":"{}","c":"{}","S":"{}","o":"{kind}","f":"{}","q":"{}","p":"{}","ap":"0","sp":"0","x":"{execution_type}","X":"{}","i":{},"l":"{last_qty}","z":"{}","L":"{last_price}","n":"{fee}","N":"USDT","T":{ms},"t":{trade_id},"b":"0","a":"0","m":{is_maker},"R":{},"wt":"CONTRACT_PRICE","ot":"{kind}","ps":"BOTH","cp":false,"pP":false,"si":0,"ss":0,"rp":"0","V":"EXPIRE_MAKER","pm":"NONE","gtd":0,"er":"0"}}}}"#,
-        d.symbol.as_str(),
-        row.client_order_id,
-        side(submit.side),
-        time_in_force(submit.time_in_force),
-        qty_text(d, submit.qty),
-        price_text(d, submit.price.unwrap_or(0)),
-        status(row.order.state),
-        submit.id,
-        qty_text(d, row.order.filled),
-        submit.is_reduce_only,
-        kind = order_type(row.kind),
-    )
-}
-
-/// `ACCOUNT_UPDATE` with one position.
-pub(super) fn account_update(d: &InstrumentDefinition, position: i64, entry_e8: i64, ms: u64) -> String {
-    format!(
-        r#"{{"e":"ACCOUNT_UPDATE","E":{ms},"T":{ms},"a":{{"m":"ORDER","B":[],"P":[{{"s":"{}","pa":"{}","ep":"{}","bep":"0","cr":"0","up":"0","mt":"cross","iw":"0","ps":"BOTH"}}]}}}}"#,
-        d.symbol.as_str(),
-        qty_text(d, position),
-        decimal::to_text(entry_e8, 8),
-    )
+    json!({
+        "buyer": submit.side == Side::Buy, "commission": decimal::to_text(trade.fee_e8, 8),
+        "commissionAsset": "USDT", "id": trade.trade_id, "maker": e.is_maker, "orderId": submit.id,
+        "price": price_text(d, e.price), "qty": qty_text(d, e.qty),
+        "quoteQty": amount_e8(d.notional_e8(e.price, e.qty)), "realizedPnl": amount_e8(trade.realized_e8),
+        "side": side(submit.side), "positionSide": position_side(submit.position),
+        "symbol": d.symbol.as_str(), "time": trade.venue_ms,
+    })
 }
