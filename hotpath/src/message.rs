@@ -131,6 +131,13 @@ pub enum Ask {
         /// The order.
         client_order_id: ClientOrderId,
     },
+    /// Cancel an order by the second road, because the order session is down.
+    Cancel {
+        /// Instrument index.
+        instrument: u32,
+        /// The order.
+        client_order_id: ClientOrderId,
+    },
     /// Open orders and trades of the account, after the account stream was interrupted.
     CatchUp,
     /// A new key for the account stream.

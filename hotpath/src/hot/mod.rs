@@ -187,8 +187,8 @@ pub fn open_rest(config: &Config, credentials: &Arc<Credentials>) -> Result<(Roo
         return Err(HotError::Config(format!("venue.kind: {:?} is not {KIND:?}", config.venue.kind)));
     }
     let roots = Roots::load(&config.venue.ca_file).map_err(|e| HotError::Config(e.to_string()))?;
-    let agent = venue::agent(roots.rest(), Duration::from_secs(10));
-    let rest = Rest::new(agent, &config.venue.rest_url, Arc::clone(credentials), config.venue.recv_window_ms);
+    let http = venue::Http::new(&config.venue.rest_url, roots.rest(), Duration::from_secs(10));
+    let rest = Rest::new(Arc::new(http), Arc::clone(credentials), config.venue.recv_window_ms);
     Ok((roots, rest))
 }
 

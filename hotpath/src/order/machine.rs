@@ -114,6 +114,13 @@ impl Order {
         self.settle();
     }
 
+    /// So much is proven to have filled, and every trade of it is booked, even those that came before it was known
+    /// whose they were.
+    pub fn on_proof(&mut self, filled: i64) {
+        self.filled = self.filled.max(filled);
+        self.venue_filled = self.venue_filled.max(filled);
+    }
+
     /// Takes an execution of `qty`.
     pub fn on_fill(&mut self, qty: i64) {
         self.filled += qty;
@@ -133,7 +140,10 @@ impl Order {
 
     /// An end counts once every fill it implies has been seen.
     fn settle(&mut self) {
-        let implied = if self.ended == Some(OrderState::Filled) { self.qty } else { self.venue_filled };
+        // The venue cuts what would do more than reduce a position: an order filled completely may have filled less
+        // than was asked for.
+        let is_uncounted = self.ended == Some(OrderState::Filled) && self.venue_filled == 0;
+        let implied = if is_uncounted { self.qty } else { self.venue_filled };
         if let Some(end) = self.ended
             && self.filled >= implied
         {
@@ -176,6 +186,25 @@ mod tests {
         o.on_fill(4);
         assert!(!o.state.is_terminal());
         o.on_fill(6);
+        assert_eq!(o.state, OrderState::Filled);
+    }
+
+    #[test]
+    fn an_order_that_the_venue_cut_ends_with_what_it_filled() {
+        let mut o = order(10);
+        o.on_report(report(OrderState::Filled, 6));
+        assert!(o.is_unknown());
+        o.on_fill(6);
+        assert_eq!(o.state, OrderState::Filled);
+    }
+
+    #[test]
+    fn a_proof_counts_fills_that_nobody_could_assign() {
+        let mut o = order(10);
+        o.on_report(report(OrderState::Filled, 10));
+        assert!(o.is_unknown());
+        o.on_proof(10);
+        o.on_report(report(OrderState::Filled, 10));
         assert_eq!(o.state, OrderState::Filled);
     }
 

@@ -1,7 +1,10 @@
 //! Blocking work of the session, done by worker threads so that the session thread never waits: REST calls
 //! and connecting.
 
-use super::connect::{ConnectError, Established, Roots, connect};
+use super::{
+    account::{AccountRead, AccountReader, OrderRead, ResumeFrom},
+    connect::{ConnectError, Established, Roots, connect},
+};
 use crate::{
     venue::{
         BOOK_STREAMS, Credentials, MARKET_STREAMS, Rest, RestError, is_logged_on, logon_request, streams,
@@ -15,13 +18,11 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::Config,
-    record::{FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
     types::{ClientOrderId, InstrumentDefinition},
 };
 
@@ -53,15 +54,6 @@ impl LinkKind {
     }
 }
 
-/// Trade and order ids from which the account is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResumeFrom {
-    /// First trade id, by instrument.
-    pub trades: Vec<u64>,
-    /// First order id, by instrument.
-    pub orders: Vec<u64>,
-}
-
 /// Work for a worker.
 #[derive(Clone, Debug)]
 pub enum Job {
@@ -87,26 +79,18 @@ pub enum Job {
         instrument: u32,
         /// The order.
         client_order_id: ClientOrderId,
-        /// First trade id of interest.
-        trades_from: u64,
+    },
+    /// Cancel one order.
+    Cancel {
+        /// Instrument index.
+        instrument: u32,
+        /// The order.
+        client_order_id: ClientOrderId,
     },
     /// Extend the account stream.
     KeepListenKey,
     /// End of the worker.
     Quit,
-}
-
-/// The account as read.
-#[derive(Clone, Debug, Default)]
-pub struct AccountRead {
-    /// Orders of earlier sessions and how they stand.
-    pub reports: Vec<OrderReportRecord>,
-    /// Trades, oldest first.
-    pub trades: Vec<FillRecord>,
-    /// Positions that contain exactly these trades.
-    pub positions: Vec<PositionRecord>,
-    /// Open orders.
-    pub open_orders: Vec<OpenOrderRecord>,
 }
 
 /// What a worker brings back.
@@ -133,17 +117,15 @@ pub enum Done {
     },
     /// The account.
     Account(Box<AccountRead>),
-    /// An order and trades of its instrument.
+    /// An order and its trades.
     Order {
         /// What the venue knows.
-        report: OrderReportRecord,
-        /// Instrument index.
-        instrument: u32,
-        /// Trades of the instrument.
-        trades: Vec<FillRecord>,
+        read: OrderRead,
+        /// Session time before it was asked.
+        asked_ns: Nanos,
     },
-    /// The account stream was extended.
-    Kept,
+    /// Carried out, nothing to tell.
+    Nothing,
     /// A job without an answer.
     Failed(Job, RestError),
 }
@@ -206,11 +188,20 @@ impl Workshop {
             }
             Job::Snapshot { instrument } => self.snapshot(*instrument),
             Job::Time => self.time(),
-            Job::Account { from, with_orders } => self.account(from, *with_orders),
-            Job::Order { instrument, client_order_id, trades_from } => {
-                self.order(*instrument, client_order_id, *trades_from)
+            Job::Account { from, with_orders } => self
+                .reader(&|| self.venue_ms())
+                .read(from, *with_orders)
+                .map(|read| Done::Account(Box::new(read))),
+            Job::Order { instrument, client_order_id } => {
+                let asked_ns = self.clock.now();
+                let read = self.reader(&|| self.venue_ms()).order(*instrument, client_order_id);
+                read.map(|read| Done::Order { read, asked_ns })
             }
-            Job::KeepListenKey | Job::Quit => self.rest.keep_listen_key().map(|()| Done::Kept),
+            Job::Cancel { instrument, client_order_id } => {
+                let definition = &self.definitions[*instrument as usize];
+                self.rest.cancel(definition, client_order_id, self.venue_ms()).map(|()| Done::Nothing)
+            }
+            Job::KeepListenKey | Job::Quit => self.rest.keep_listen_key().map(|()| Done::Nothing),
         };
         outcome.unwrap_or_else(|e| Done::Failed(job, e))
     }
@@ -280,72 +271,7 @@ impl Workshop {
         Ok(Done::Time { venue_epoch_ns: best.0, error_bound_ns: best.1 })
     }
 
-    fn order(&self, instrument: u32, id: &ClientOrderId, from: u64) -> Result<Done, RestError> {
-        let definition = &self.definitions[instrument as usize];
-        let report = self.rest.order(definition, id, self.venue_ms())?;
-        // After the report: it must not claim an end whose trades the list does not show.
-        let trades = self.trades(definition, from)?;
-        Ok(Done::Order { report, instrument, trades })
-    }
-
-    fn trades(&self, definition: &InstrumentDefinition, mut from: u64) -> Result<Vec<FillRecord>, RestError> {
-        let mut all = Vec::new();
-        loop {
-            let page = self.rest.trades(definition, from, self.venue_ms())?;
-            let Some(last) = page.last() else { return Ok(all) };
-            from = last.trade_id + 1;
-            all.extend(page);
-        }
-    }
-
-    fn reports(
-        &self,
-        definition: &InstrumentDefinition,
-        mut from: u64,
-    ) -> Result<Vec<OrderReportRecord>, RestError> {
-        let mut all = Vec::new();
-        loop {
-            let page = self.rest.orders(definition, from, self.venue_ms())?;
-            let Some(last) = page.last() else { return Ok(all) };
-            from = last.venue_order_id + 1;
-            all.extend(page);
-        }
-    }
-
-    /// Reads trades, positions and trades again until nothing happened in between, so that the positions
-    /// contain exactly the trades listed.
-    fn account(&self, from: &ResumeFrom, with_orders: bool) -> Result<Done, RestError> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let before = self.all_trades(from)?;
-            let mut positions = self.rest.positions(&self.definitions, self.venue_ms())?;
-            let open_orders = self.rest.open_orders(&self.definitions, self.venue_ms())?;
-            let trades = self.all_trades(from)?;
-            if trades.len() != before.len() && Instant::now() < deadline {
-                continue;
-            }
-            for position in &mut positions {
-                let of = trades.iter().filter(|t| t.instrument == position.instrument);
-                position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
-            }
-            let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
-            let read = AccountRead { reports, trades, positions, open_orders };
-            return Ok(Done::Account(Box::new(read)));
-        }
-    }
-
-    fn all_trades(&self, from: &ResumeFrom) -> Result<Vec<FillRecord>, RestError> {
-        let of =
-            |(d, i): (&InstrumentDefinition, usize)| self.trades(d, from.trades.get(i).copied().unwrap_or(0));
-        let lists: Result<Vec<_>, _> = self.definitions.iter().zip(0..).map(of).collect();
-        Ok(lists?.concat())
-    }
-
-    fn all_reports(&self, from: &ResumeFrom) -> Result<Vec<OrderReportRecord>, RestError> {
-        let of = |(d, i): (&InstrumentDefinition, usize)| {
-            self.reports(d, from.orders.get(i).copied().unwrap_or(0))
-        };
-        let lists: Result<Vec<_>, _> = self.definitions.iter().zip(0..).map(of).collect();
-        Ok(lists?.concat())
+    fn reader<'a>(&'a self, venue_ms: &'a dyn Fn() -> u64) -> AccountReader<'a> {
+        AccountReader { rest: &self.rest, definitions: &self.definitions, venue_ms }
     }
 }

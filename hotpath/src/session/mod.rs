@@ -4,6 +4,7 @@
 //! It owns the session lane, connects and reconnects, fetches snapshots, reads the account, keeps clocks
 //! and keys, takes commands, gives journal segments back and watches the files.
 
+pub mod account;
 pub mod connect;
 mod duties;
 pub mod jobs;
@@ -253,8 +254,10 @@ impl Session {
         match ask {
             Ask::Snapshot { instrument } => self.send_job(Job::Snapshot { instrument }),
             Ask::Order { instrument, client_order_id } => {
-                let trades_from = self.resume.trades_from(instrument);
-                self.send_job(Job::Order { instrument, client_order_id, trades_from });
+                self.send_job(Job::Order { instrument, client_order_id });
+            }
+            Ask::Cancel { instrument, client_order_id } => {
+                self.send_job(Job::Cancel { instrument, client_order_id });
             }
             Ask::CatchUp => self.account = AccountPhase::NotBefore(now),
             Ask::RenewListenKey => {

@@ -2,16 +2,14 @@
 
 use super::{
     AccountPhase, Session,
-    jobs::{AccountRead, Done, Job},
+    account::{AccountRead, OrderRead},
+    jobs::{Done, Job},
 };
 use crate::{market::MarketHeader, stage::feed::EventSink, venue::RestError};
 use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
-    record::{
-        Class, EventCode, FillRecord, Kind, OrderReportRecord, ReconciledRecord, Severity, SnapshotMeta,
-        TimeRecord,
-    },
+    record::{Class, EventCode, Kind, Severity, SnapshotMeta, TimeRecord},
     types::{ClientOrderId, InstanceId},
 };
 use zerocopy::IntoBytes;
@@ -29,8 +27,8 @@ impl Session {
             }
             Done::Time { venue_epoch_ns, error_bound_ns } => self.on_time(venue_epoch_ns, error_bound_ns),
             Done::Account(read) => self.on_account(&read),
-            Done::Order { report, trades, .. } => self.on_order(&report, &trades),
-            Done::Kept => {}
+            Done::Order { read, asked_ns } => self.on_order(&read, asked_ns),
+            Done::Nothing => {}
             Done::Failed(job, why) => self.on_failed(now, &job, &why),
         }
     }
@@ -55,8 +53,6 @@ impl Session {
         self.tell_gateway(Kind::Time, record.as_bytes());
     }
 
-    /// The order of the messages matters: trades before the position that contains them, everything before
-    /// the word that all is known.
     fn on_account(&mut self, read: &AccountRead) {
         if let Some(newer) = self.newer_epoch(read) {
             self.fatal = Some(format!(
@@ -66,20 +62,10 @@ impl Session {
             ));
             return;
         }
-        for trade in &read.trades {
-            self.tell_gateway(Kind::VenueTrade, trade.as_bytes());
+        for (kind, payload) in read.records() {
+            self.tell_gateway(kind, &payload);
         }
-        for report in &read.reports {
-            self.tell_gateway(Kind::OrderReport, report.as_bytes());
-        }
-        for position in &read.positions {
-            self.tell_gateway(Kind::StartPosition, position.as_bytes());
-        }
-        for order in &read.open_orders {
-            self.tell_gateway(Kind::OpenOrder, order.as_bytes());
-        }
-        let (open_orders, trades) = (read.open_orders.len() as u32, read.trades.len() as u32);
-        self.tell_gateway(Kind::Reconciled, ReconciledRecord { open_orders, trades }.as_bytes());
+        let (open_orders, trades) = (read.open_orders.len(), read.trades.len());
         let text = format!("account read: {open_orders} open orders, {trades} trades");
         self.event(EventCode::Reconciliation, Severity::Info, &text);
         if let Err(e) = self.resume.store(&self.parts.shop.definitions, read) {
@@ -103,11 +89,11 @@ impl Session {
         open.chain(listed).find(is_newer).map(|id| id.as_str().to_owned())
     }
 
-    fn on_order(&mut self, report: &OrderReportRecord, trades: &[FillRecord]) {
-        for trade in trades.iter().filter(|t| t.venue_order_id == report.venue_order_id) {
-            self.tell_gateway(Kind::VenueTrade, trade.as_bytes());
+    fn on_order(&mut self, read: &OrderRead, asked_ns: Nanos) {
+        let age_ms = self.now().saturating_sub(asked_ns).div_ceil(1_000_000);
+        for (kind, payload) in read.records(u32::try_from(age_ms).unwrap_or(u32::MAX)) {
+            self.tell_gateway(kind, &payload);
         }
-        self.tell_gateway(Kind::OrderReport, report.as_bytes());
     }
 
     fn on_failed(&mut self, now: Nanos, job: &Job, why: &RestError) {

@@ -1,7 +1,7 @@
 //! Where reading the account starts after a restart: trade and order ids seen up to some moment. Older is
 //! always safe, because every trade counts once by its id.
 
-use super::jobs::{AccountRead, ResumeFrom};
+use super::account::{AccountRead, ResumeFrom};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use tickpath_shared::{
@@ -19,8 +19,6 @@ struct Ids {
 pub struct ResumeFile {
     path: PathBuf,
     by_symbol: BTreeMap<String, Ids>,
-    /// Trade ids by instrument index, for queries of this session.
-    trades: Vec<u64>,
 }
 
 impl ResumeFile {
@@ -29,7 +27,7 @@ impl ResumeFile {
         let path = data.run().join("resume.json");
         let by_symbol =
             std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
-        Self { path, by_symbol, trades: Vec::new() }
+        Self { path, by_symbol }
     }
 
     /// Ids from which the instruments are read.
@@ -40,11 +38,6 @@ impl ResumeFile {
             trades: definitions.iter().map(|d| of(d).trade).collect(),
             orders: definitions.iter().map(|d| of(d).order).collect(),
         }
-    }
-
-    /// First trade id of interest for a query of this session.
-    pub fn trades_from(&self, instrument: u32) -> u64 {
-        self.trades.get(instrument as usize).copied().unwrap_or(0)
     }
 
     /// Remembers what a complete read of the account contained. The ids themselves are read again.
@@ -64,7 +57,6 @@ impl ResumeFile {
             let open = read.open_orders.iter().filter(|o| o.instrument == definition.instrument);
             ids.order = open.map(|o| o.venue_order_id).fold(ids.order, u64::min);
         }
-        self.trades = self.start_ids(definitions).trades;
         let text = serde_json::to_vec(&self.by_symbol).map_err(std::io::Error::other)?;
         replace_file(&self.path, &text)
     }

@@ -6,7 +6,10 @@
 pub mod binance;
 
 pub use binance::sign::Secret;
-pub use binance::usdm::rest::{Rest, RestError, agent, is_live_host, is_logged_on, logon_request, streams};
+pub use binance::usdm::rest::{
+    Answer, Call, Http, Method, Rest, RestError, Transport, is_live_host, is_logged_on, logon_request,
+    streams,
+};
 pub use binance::usdm::{
     BOOK_STREAMS, DecodeError, Decoded, KEY_EXPIRED, KIND, MARKET_STREAMS, MarketDecoder, OrderEncoder,
     PrivateDecoder, PrivateEvent, REQUEST_BYTES_MAX, Request, RequestKind, is_secret, sign_request,

@@ -164,8 +164,12 @@ payloads! {
         filled: i64,
         /// [`crate::types::OrderState`]; `Absent` when the venue does not know the order.
         state: u8,
+        /// 1 when every trade that `filled` counts was told before this.
+        is_proven: u8,
         /// Zero.
-        reserved: [u8; 7],
+        reserved: [u8; 2],
+        /// Milliseconds since the venue was asked.
+        age_ms: u32,
     }
 
     /// The engine decided to trade.

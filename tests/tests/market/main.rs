@@ -1,10 +1,15 @@
 //! Recorded market data: books are exact, damage is flagged at once, no order leaves on a damaged book, and
 //! a session replays.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed unwrap is a failed test; figures are shown"
+)]
 
 mod cores;
 mod frames;
+mod orders;
 mod streams;
 mod tls;
 

@@ -1,6 +1,6 @@
 //! One client of the simulator: an HTTP request that is answered, or a WebSocket once it is upgraded.
 
-use super::binance::{ApiSession, HttpAnswer};
+use super::binance::{ClientRole, HttpAnswer};
 use mio::net::TcpStream;
 use rustls::{ServerConnection, StreamOwned};
 use std::{
@@ -70,7 +70,7 @@ impl Write for Stream {
 }
 
 /// A request as received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpRequest {
     /// `GET`, `POST`, ...
     pub method: String,
@@ -148,33 +148,6 @@ pub(super) struct Client {
     unsent: Vec<u8>,
     is_closing: bool,
     pub(super) role: ClientRole,
-}
-
-/// What an upgraded client is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ClientRole {
-    /// HTTP so far.
-    Http,
-    /// Market streams under a route.
-    Streams {
-        /// `public` or `market`.
-        route: String,
-        /// Frames carry the stream's name.
-        is_combined: bool,
-        /// Streams subscribed to.
-        streams: Vec<String>,
-    },
-    /// Account events.
-    Account {
-        /// Frames carry the stream's name.
-        is_combined: bool,
-        /// Listen keys subscribed to.
-        keys: Vec<String>,
-        /// Names of the events wanted, none for all.
-        events: Vec<String>,
-    },
-    /// Order entry.
-    Api(ApiSession),
 }
 
 impl Client {

@@ -12,6 +12,7 @@ mod server;
 mod tls;
 
 pub use binance::script;
+pub use connection::HttpRequest;
 pub use faults::Faults;
 pub use options::{AccountKey, Limits, VenueOptions};
 pub use pace::Speed;

@@ -2,8 +2,8 @@
 
 use super::{
     Speed, VenueOptions,
-    binance::{Exchange, HttpAnswer, Reply},
-    connection::{Client, ClientRole, Incoming, Stream},
+    binance::{ClientRole, Exchange, HttpAnswer, Reply},
+    connection::{Client, Incoming, Stream},
     faults::{FaultCounts, FaultInjector},
     pace::Pace,
     tls::server_config,

@@ -115,16 +115,22 @@ impl Gateway {
     ) {
         let Some(report) = body::<OrderReportRecord>(message) else { return };
         let Some(state) = OrderState::from_repr(report.state) else { return };
-        if state == OrderState::Absent && !self.can_be_absent(now, &report.client_order_id) {
+        // What counts is when the venue was asked, not when its answer came.
+        let asked_ns = now.saturating_sub(u64::from(report.age_ms) * 1_000_000);
+        if state == OrderState::Absent && !self.can_be_absent(asked_ns, &report.client_order_id) {
             // It may still be on its way; the next chase asks again.
             return;
         }
         let said = Report { state, filled: report.filled, venue_order_id: report.venue_order_id };
-        if self.orders.find(&report.client_order_id).is_none() {
+        let Some(slot) = self.orders.find(&report.client_order_id) else {
             record_earlier(now, cause, &report, port);
             return;
+        };
+        if let Some(order) = self.orders.get_mut(slot).filter(|_| report.is_proven == 1) {
+            order.on_proof(report.filled);
         }
         self.on_report(now, cause, report.client_order_id, said, 0, port);
+        self.cancel_again(now, cause, &report.client_order_id, port);
     }
 
     /// The account has been read: whatever the venue does not show as open must be asked about.

@@ -1,6 +1,6 @@
 //! Orders: from intent to request, and what the venue says about them.
 
-use super::{Gateway, GatewayPort, Outgoing};
+use super::{Gateway, GatewayPort, Outgoing, connection};
 use crate::{
     message::{Ask, OutcomeBody},
     order::{Order, Report},
@@ -173,6 +173,25 @@ impl Gateway {
         };
         self.request(now, cause, Kind::Cancel, &Request::Cancel, &record, Stamps::default(), port);
         port.count(Counter::CancelsSent, 1);
+        if !self.links[usize::from(connection::ORDERS)] {
+            // The request above went nowhere.
+            port.ask(Ask::Cancel { instrument: record.instrument, client_order_id: record.client_order_id });
+        }
+    }
+
+    /// An order that works although its cancel was sent long ago: the cancel never arrived, or its answer was the loss.
+    pub(super) fn cancel_again(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        id: &ClientOrderId,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(slot) = self.orders.find(id) else { return };
+        let is_open = |o: &&mut Order| matches!(o.state, OrderState::Working | OrderState::PartiallyFilled);
+        if self.orders.get_mut(slot).filter(is_open).is_some_and(|order| order.is_canceling) {
+            self.cancel(now, cause, slot, port);
+        }
     }
 
     pub(super) fn on_private(&mut self, now: Nanos, cause: Cause, frame: &[u8], port: &mut impl GatewayPort) {
@@ -392,10 +411,10 @@ impl Gateway {
     }
 
     /// Absence counts as proof only when the order can no longer arrive at the venue.
-    pub(super) fn can_be_absent(&self, now: Nanos, id: &ClientOrderId) -> bool {
+    pub(super) fn can_be_absent(&self, asked_ns: Nanos, id: &ClientOrderId) -> bool {
         let Some(order) = self.orders.iter().find(|o| o.client_order_id == *id) else { return false };
         let margin = self.recv_window_ns + self.clock_error_ns.unwrap_or(u64::MAX / 4) + 1_000_000_000;
-        now.saturating_sub(order.placed_ns) > margin
+        asked_ns.saturating_sub(order.placed_ns) > margin
     }
 }
 

@@ -86,6 +86,10 @@ impl SimAccount {
         self.first_id + self.orders.len() as u64
     }
 
+    pub(super) fn orders_count(&self) -> usize {
+        self.orders.len()
+    }
+
     pub(super) fn add(&mut self, row: OrderRow) {
         let id = row.order.submit.id;
         self.by_client.insert((row.instrument, row.ticket.client_order_id.clone()), id);

@@ -1,13 +1,8 @@
 //! The WebSocket API (orders, account) and the control messages of streams.
 
 use super::{
-    super::connection::{ClientRole, encode_query},
-    exchange::Exchange,
-    limits::Cost,
-    orders::Answer,
-    parameters::Parameters,
-    refused::Refused,
-    rest::verify,
+    super::connection::encode_query, exchange::Exchange, limits::Cost, orders::Answer,
+    parameters::Parameters, refused::Refused, rest::verify, roles::ClientRole,
 };
 use serde_json::{Map, Value, json};
 
@@ -59,7 +54,7 @@ impl ApiSession {
 
 impl Exchange {
     /// Answers a text message of an upgraded client.
-    pub(in super::super) fn on_text(&mut self, role: &mut ClientRole, text: &str) -> Reply {
+    pub fn on_text(&mut self, role: &mut ClientRole, text: &str) -> Reply {
         match role {
             ClientRole::Api(session) => Reply::Text(self.on_api(session, text)),
             ClientRole::Streams { streams, is_combined, .. } => control(streams, is_combined, text),

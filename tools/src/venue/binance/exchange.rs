@@ -12,6 +12,7 @@ use super::{
 };
 use std::collections::BTreeSet;
 use tickpath_hotpath::{
+    book::Top,
     market::{Level, MarketHeader},
     sim::{End, LedgerTrade, Matcher, SimOutcome},
     venue::MarketDecoder,
@@ -347,6 +348,26 @@ impl Exchange {
     /// Wallet balance of the account x 10^8.
     pub fn wallet_e8(&self) -> i128 {
         self.account.ledger.wallet_e8()
+    }
+
+    /// Orders accepted so far.
+    pub fn orders_count(&self) -> usize {
+        self.account.orders_count()
+    }
+
+    /// Orders that are open.
+    pub fn open_orders_count(&self) -> usize {
+        self.account.open().count()
+    }
+
+    /// Best bid and ask of an instrument.
+    pub fn top(&self, instrument: usize) -> Top {
+        self.instruments[instrument].matcher.top()
+    }
+
+    /// Mark price of an instrument x 10^8.
+    pub fn mark_price_e8(&self, instrument: usize) -> i64 {
+        self.instruments[instrument].mark_e8()
     }
 
     /// Signed position of an instrument over all sides.

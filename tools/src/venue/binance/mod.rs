@@ -21,6 +21,7 @@ mod text;
 pub use api::{ApiSession, Reply};
 pub use exchange::Exchange;
 pub use rest::HttpAnswer;
+pub use roles::ClientRole;
 
 /// Route that delivers a stream: book data on `public`, the rest on `market`.
 pub fn route_of(stream: &str) -> &'static str {

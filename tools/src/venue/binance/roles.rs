@@ -1,14 +1,37 @@
 //! What a WebSocket is for, by the address it was opened at, and what its client gets.
 
-use super::{
-    super::connection::{ClientRole, percent_decode},
-    api::ApiSession,
-    exchange::Exchange,
-};
+use super::{super::connection::percent_decode, api::ApiSession, exchange::Exchange};
+
+/// What an upgraded client is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientRole {
+    /// HTTP so far.
+    Http,
+    /// Market streams under a route.
+    Streams {
+        /// `public` or `market`.
+        route: String,
+        /// Frames carry the stream's name.
+        is_combined: bool,
+        /// Streams subscribed to.
+        streams: Vec<String>,
+    },
+    /// Account events.
+    Account {
+        /// Frames carry the stream's name.
+        is_combined: bool,
+        /// Listen keys subscribed to.
+        keys: Vec<String>,
+        /// Names of the events wanted, none for all.
+        events: Vec<String>,
+    },
+    /// Order entry.
+    Api(ApiSession),
+}
 
 impl Exchange {
     /// What a WebSocket at this target is for; `None` for an unknown endpoint.
-    pub(in super::super) fn role_of(&self, target: &str) -> Option<ClientRole> {
+    pub fn role_of(&self, target: &str) -> Option<ClientRole> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let listed = |names: &str| names.split('/').filter(|n| !n.is_empty()).map(percent_decode).collect();
@@ -40,7 +63,7 @@ impl Exchange {
     }
 
     /// An account event as a client gets it, `None` when it does not.
-    pub(in super::super) fn event_for(&self, role: &ClientRole, event: &str) -> Option<String> {
+    pub fn event_for(&self, role: &ClientRole, event: &str) -> Option<String> {
         let ClientRole::Account { is_combined, keys, events } = role else { return None };
         let name = event.strip_prefix(r#"{"e":""#)?.split('"').next()?;
         // An expiry names its key, which is not the active one any more.

@@ -1,0 +1,79 @@
+//! What the gateway does, kept until the world has taken it, and what was seen of it.
+
+use std::collections::BTreeSet;
+use tickpath_hotpath::{
+    message::{Ask, Outcome},
+    stage::{
+        Port,
+        gateway::{GatewayPort, Outgoing},
+    },
+};
+use tickpath_shared::{
+    Nanos,
+    counters::Counter,
+    record::{Cause, Class, Kind},
+};
+
+/// Text of a client order id, padded.
+pub type IdText = [u8; 24];
+
+/// What was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    pub orders: u64,
+    pub cancels: u64,
+    pub fills: u64,
+    pub duplicate_fills: u64,
+    pub unknown: u64,
+    pub resolved: u64,
+    pub lost_answers: u64,
+    pub late_answers: u64,
+    pub timeouts_answered: u64,
+    pub doubled_fills: u64,
+    pub fills_before_answers: u64,
+    pub cuts: u64,
+    pub failed_asks: u64,
+    pub longest_unknown_ns: Nanos,
+}
+
+/// What the gateway does, kept until the world has taken it.
+#[derive(Default)]
+pub struct Io {
+    pub sent: Vec<String>,
+    pub asks: Vec<Ask>,
+    ids: BTreeSet<IdText>,
+    pub repeated_ids: u64,
+    pub seen: Seen,
+}
+
+impl Port for Io {
+    fn record(&mut self, _: Kind, _: Class, _: Nanos, _: Cause, _: &[&[u8]]) {}
+
+    fn count(&mut self, counter: Counter, by: u64) {
+        match counter {
+            Counter::Fills => self.seen.fills += by,
+            Counter::FillsDuplicate => self.seen.duplicate_fills += by,
+            Counter::OrdersUnknown => self.seen.unknown += by,
+            Counter::OrdersResolved => self.seen.resolved += by,
+            _ => {}
+        }
+    }
+}
+
+impl GatewayPort for Io {
+    fn send(&mut self, _: Nanos, request: &Outgoing<'_>) {
+        if request.is_order {
+            self.seen.orders += 1;
+            self.repeated_ids += u64::from(!self.ids.insert(*request.client_order_id.as_padded()));
+        } else {
+            self.seen.cancels += 1;
+        }
+        self.sent.push(String::from_utf8(request.text.to_vec()).unwrap());
+    }
+
+    fn tell(&mut self, _: Outcome) {}
+
+    fn ask(&mut self, ask: Ask) {
+        self.asks.push(ask);
+    }
+}

@@ -1,0 +1,93 @@
+//! Orders over an unreliable network in virtual time: the gateway as it trades, the simulator as it matches, the
+//! REST client as it reads, and between them losses, delays, repetitions, timeouts and cuts.
+
+mod io;
+mod links;
+mod local;
+mod network;
+mod world;
+
+use network::Odds;
+use world::World;
+
+/// The volumes that reliability is stated for.
+const ORDERS: u64 = 100_000;
+const UNKNOWN_NS_MAX: u64 = 30_000_000_000;
+
+fn run(seed: u64, odds: Odds, orders: u64) -> World {
+    let mut world = World::new(seed, odds, orders);
+    world.run();
+    let seen = world.seen();
+    println!(
+        "seed {seed}: {} orders ({} accepted, {} cancels) in {} virtual s: {} fills ({} told again), {} outcomes unknown and \
+         {} resolved, the longest {} ms; {} answers lost, {} late, {} behind their fill, {} timeouts; {} fills doubled; \
+         {} cuts; {} REST requests failed",
+        seen.orders,
+        world.accepted(),
+        seen.cancels,
+        world.now() / 1_000_000_000,
+        seen.fills,
+        seen.duplicate_fills,
+        seen.unknown,
+        seen.resolved,
+        seen.longest_unknown_ns / 1_000_000,
+        seen.lost_answers,
+        seen.late_answers,
+        seen.fills_before_answers,
+        seen.timeouts_answered,
+        seen.doubled_fills,
+        seen.cuts,
+        seen.failed_asks,
+    );
+    world
+}
+
+fn check(world: &World) {
+    assert_eq!(world.differences(), Vec::<String>::new());
+    let longest = world.seen().longest_unknown_ns;
+    assert!(longest <= UNKNOWN_NS_MAX, "an outcome stayed unknown for {longest} ns");
+}
+
+#[test]
+fn without_faults_both_ends_agree() {
+    let world = run(1, Odds::default(), 5_000);
+    check(&world);
+    assert!(world.seen().fills > 1_000 && world.seen().unknown == 0, "{:?}", world.seen());
+}
+
+/// Everything goes wrong at the rates that reliability is stated for. `TICKPATH_SEEDS` asks for more runs of the volume.
+#[test]
+fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
+    let odds = Odds {
+        lost: 0.05,
+        late: 0.05,
+        behind: 0.01,
+        double: 0.01,
+        timeout: 0.01,
+        rest_failure: 0.02,
+        cut_every_s: 60,
+    };
+    let seeds = std::env::var("TICKPATH_SEEDS").map_or(1, |n| n.parse().unwrap());
+    for seed in 2..2 + seeds {
+        let world = run(seed, odds, ORDERS);
+        check(&world);
+        let seen = world.seen();
+        assert!(seen.lost_answers > ORDERS / 25 && seen.cuts > 20 && seen.doubled_fills > 100, "{seen:?}");
+    }
+}
+
+/// A network that loses a third of the answers and breaks every few seconds.
+#[test]
+fn over_a_terrible_network_both_ends_still_agree() {
+    let odds = Odds {
+        lost: 0.3,
+        late: 0.2,
+        behind: 0.1,
+        double: 0.2,
+        timeout: 0.1,
+        rest_failure: 0.2,
+        cut_every_s: 8,
+    };
+    let world = run(9, odds, 5_000);
+    assert_eq!(world.differences(), Vec::<String>::new());
+}

@@ -1,0 +1,49 @@
+//! Chances of an unreliable network, from a seed.
+
+/// Deterministic numbers (xorshift).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Uniform in 0..1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub fn chance(&mut self, odds: f64) -> bool {
+        self.unit() < odds
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 16) % bound
+    }
+}
+
+/// Probabilities a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Odds {
+    /// An answer never comes.
+    pub lost: f64,
+    /// An answer comes after the gateway has given it up.
+    pub late: f64,
+    /// An answer comes after the fill it announces.
+    pub behind: f64,
+    /// A fill is told twice.
+    pub double: f64,
+    /// The venue answers that it does not know the outcome.
+    pub timeout: f64,
+    /// A REST answer is lost, no JSON, or cut.
+    pub rest_failure: f64,
+    /// Mean seconds between two cuts of a private connection, 0 for none.
+    pub cut_every_s: u64,
+}
