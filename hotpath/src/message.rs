@@ -116,6 +116,31 @@ impl AccountMessage {
     }
 }
 
+/// Something about the account that a person should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The venue calls for margin.
+    MarginCall,
+    /// The leverage of an instrument was changed.
+    Leverage {
+        /// Instrument index.
+        instrument: u32,
+        /// The leverage now.
+        leverage: u32,
+    },
+    /// The margin mode of the account was changed.
+    MarginMode,
+    /// The venue's position was not the one by fills, and was taken over.
+    PositionMismatch {
+        /// Instrument index.
+        instrument: u32,
+        /// Signed quantity by fills.
+        ours: i64,
+        /// Signed quantity by the venue.
+        venue: i64,
+    },
+}
+
 /// What stages ask the session thread for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -142,6 +167,10 @@ pub enum Ask {
     CatchUp,
     /// A new key for the account stream.
     RenewListenKey,
+    /// The order session lost its key: log on anew.
+    RenewOrderSession,
+    /// Tell a person.
+    Tell(Notice),
     /// Store the kill latch, or remove it.
     KillLatch {
         /// True to set.

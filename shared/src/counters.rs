@@ -50,6 +50,8 @@ crate::labelled_enum! {
         ClockJumps = 44, "clock_jumps", "Times the processor's counter left the system clock.";
         OutcomesForeign = 45, "outcomes_foreign", "Orders on the account that this session did not send.";
         SequenceAnomalies = 46, "ticker_out_of_order", "Best bid and offer updates older than one seen before, skipped.";
+        FillsEarly = 47, "fills_early", "Executions told before the event that tells all of them.";
+        PositionMismatches = 48, "position_mismatches", "Times a position by the venue's count differed from the one by fills.";
     }
 }
 

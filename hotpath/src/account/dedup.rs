@@ -28,14 +28,26 @@ impl SeenTrades {
 
     /// Remembers a trade id; false when it was seen before.
     pub fn insert(&mut self, instrument: u32, trade_id: u64) -> bool {
-        let ring = &mut self.rings[instrument as usize];
-        if trade_id <= ring.through || ring.ids.contains(&trade_id) {
+        if self.contains(instrument, trade_id) {
             return false;
         }
+        let ring = &mut self.rings[instrument as usize];
         let forgotten = std::mem::replace(&mut ring.ids[ring.next], trade_id);
         ring.next = (ring.next + 1) % REMEMBERED;
         ring.through = ring.through.max(forgotten);
         true
+    }
+
+    /// A trade id was seen, or is too old to tell.
+    pub fn contains(&self, instrument: u32, trade_id: u64) -> bool {
+        let ring = &self.rings[instrument as usize];
+        trade_id <= ring.through || ring.ids.contains(&trade_id)
+    }
+
+    /// The newest trade id seen of an instrument, 0 before the first.
+    pub fn newest(&self, instrument: u32) -> u64 {
+        let ring = &self.rings[instrument as usize];
+        ring.ids.iter().copied().max().unwrap_or(0).max(ring.through)
     }
 
     /// The state as words, for digests.
@@ -55,6 +67,7 @@ mod tests {
         let mut seen = SeenTrades::new(2);
         assert!(seen.insert(0, 12) && seen.insert(0, 11) && seen.insert(1, 12));
         assert!(!seen.insert(0, 12) && !seen.insert(0, 11));
+        assert_eq!((seen.newest(0), seen.contains(0, 11), seen.contains(1, 11)), (12, true, false));
     }
 
     #[test]

@@ -269,6 +269,15 @@ impl Session {
                 );
                 self.links.want_again(jobs::LinkKind::Events, now);
             }
+            Ask::RenewOrderSession => {
+                self.event(
+                    EventCode::Private,
+                    Severity::Warning,
+                    "order session lost its key, logged on anew",
+                );
+                self.links.want_again(jobs::LinkKind::Orders, now);
+            }
+            Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),
             Ask::Answer { id, verb, outcome } => self.answer(id, verb, outcome),
         }

@@ -5,12 +5,12 @@ use super::{
     account::{AccountRead, OrderRead},
     jobs::{Done, Job},
 };
-use crate::{market::MarketHeader, stage::feed::EventSink, venue::RestError};
-use std::sync::atomic::Ordering;
+use crate::{market::MarketHeader, message::Notice, stage::feed::EventSink, venue::RestError};
+use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
     record::{Class, EventCode, Kind, Severity, SnapshotMeta, TimeRecord},
-    types::{ClientOrderId, InstanceId},
+    types::{ClientOrderId, InstanceId, decimal},
 };
 use zerocopy::IntoBytes;
 
@@ -94,6 +94,33 @@ impl Session {
         for (kind, payload) in read.records(u32::try_from(age_ms).unwrap_or(u32::MAX)) {
             self.tell_gateway(kind, &payload);
         }
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        let shop = Arc::clone(&self.parts.shop);
+        let of = |instrument: u32| &shop.definitions[instrument as usize];
+        let (severity, text) = match notice {
+            Notice::MarginCall => (Severity::Error, "the venue calls for margin".to_owned()),
+            Notice::Leverage { instrument, leverage } => (
+                Severity::Warning,
+                format!("{}: leverage was changed to {leverage}", of(instrument).symbol.as_str()),
+            ),
+            Notice::MarginMode => {
+                (Severity::Warning, "the margin mode of the account was changed".to_owned())
+            }
+            Notice::PositionMismatch { instrument, ours, venue } => {
+                let definition = of(instrument);
+                let show = |qty| decimal::to_text(qty, definition.qty_scale);
+                let text = format!(
+                    "{}: the venue's position is {}, the one by fills was {}; taken over",
+                    definition.symbol.as_str(),
+                    show(venue),
+                    show(ours)
+                );
+                (Severity::Error, text)
+            }
+        };
+        self.event(EventCode::Private, severity, &text);
     }
 
     fn on_failed(&mut self, now: Nanos, job: &Job, why: &RestError) {

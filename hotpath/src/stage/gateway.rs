@@ -3,6 +3,7 @@
 
 mod account;
 mod orders;
+mod shown;
 
 use super::{DIGEST_NS, POLL_GAP_NS, Port};
 use crate::{
@@ -136,6 +137,7 @@ pub struct Gateway {
     orders: OrderTable,
     rate: RateWindow,
     seen: SeenTrades,
+    shown: shown::Shown,
     early_fills: Vec<FillRecord>,
     encoder: OrderEncoder,
     #[serde(skip)]
@@ -182,6 +184,7 @@ impl Gateway {
             orders: OrderTable::default(),
             rate: RateWindow::new(config.risk.order_rate_max),
             seen: SeenTrades::new(definitions.len()),
+            shown: shown::Shown::new(definitions.len()),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
             encoder: OrderEncoder::new(config.venue.recv_window_ms, definitions),
             decoder: PrivateDecoder::new(config.venue.frame_bytes_max),
@@ -334,6 +337,7 @@ impl Gateway {
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         self.chase_orders(now, port);
+        self.check_shown(now, port);
         if now >= self.next_digest_ns {
             self.next_digest_ns = now + DIGEST_NS;
             let record = DigestRecord { events: self.events, digest: self.digest() };
@@ -402,7 +406,8 @@ impl Gateway {
             .chain(self.positions.words())
             .chain(self.orders.words())
             .chain(self.rate.words())
-            .chain(self.seen.words());
+            .chain(self.seen.words())
+            .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)
     }
 }

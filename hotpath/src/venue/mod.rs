@@ -11,8 +11,9 @@ pub use binance::usdm::rest::{
     streams,
 };
 pub use binance::usdm::{
-    BOOK_STREAMS, DecodeError, Decoded, KEY_EXPIRED, KIND, MARKET_STREAMS, MarketDecoder, OrderEncoder,
-    PrivateDecoder, PrivateEvent, REQUEST_BYTES_MAX, Request, RequestKind, is_secret, sign_request,
+    AlgoChange, BOOK_STREAMS, DecodeError, Decoded, EarlyFill, KEY_EXPIRED, KIND, MARKET_STREAMS,
+    MarketDecoder, OrderEncoder, PrivateDecoder, PrivateError, PrivateEvent, REQUEST_BYTES_MAX, Request,
+    RequestKind, ShownPositions, is_secret, sign_request,
 };
 
 use tickpath_shared::config::KeyKind;

@@ -391,6 +391,7 @@ crate::labelled_enum! {
         OutcomesLost = 6, "outcomes_lost", "The engine did not drain its outcomes.";
         KillCleared = 8, "kill_cleared", "The kill latch was released.";
         Tampering = 9, "tampering", "A journal file was replaced, truncated or removed.";
+        PositionMismatch = 10, "position_mismatch", "The venue's position differed from the one by fills.";
     }
 }
 

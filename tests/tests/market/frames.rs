@@ -13,7 +13,7 @@ use tickpath_hotpath::{
 use tickpath_shared::types::{Grid, InstrumentDefinition, Symbol, decimal};
 use tickpath_tests::{data_dir, need, recorded_pair};
 
-fn definitions() -> Vec<InstrumentDefinition> {
+pub fn definitions() -> Vec<InstrumentDefinition> {
     let of = |symbol: &str, index: u32, price_scale: u8, qty_scale: u8| {
         let price = Grid { scale: price_scale, places: price_scale, step: 1 };
         let qty = Grid { scale: qty_scale, places: qty_scale, step: 1 };
@@ -88,7 +88,7 @@ struct Mark {
 
 /// What serde_json makes of a frame.
 #[derive(Debug, PartialEq)]
-enum Meaning {
+pub enum Meaning {
     /// An event with these identifiers and levels.
     Event(MarketHeader, Vec<Level>),
     /// Well-formed and not for us.
@@ -171,7 +171,7 @@ fn typed<T: for<'de> Deserialize<'de>>(
     }
 }
 
-fn reference(frame: &[u8], definitions: &[InstrumentDefinition]) -> Meaning {
+pub fn reference(frame: &[u8], definitions: &[InstrumentDefinition]) -> Meaning {
     // Fields of no interest must be values too: typed reading skips over numbers that are out of range.
     if serde_json::from_slice::<serde_json::Value>(frame).is_err() {
         return Meaning::Refused;
@@ -190,7 +190,7 @@ fn reference(frame: &[u8], definitions: &[InstrumentDefinition]) -> Meaning {
     }
 }
 
-fn ours(decoder: &mut MarketDecoder, frame: &[u8]) -> Meaning {
+pub fn ours(decoder: &mut MarketDecoder, frame: &[u8]) -> Meaning {
     match decoder.decode_bytes(frame) {
         Ok(Decoded::Event) => {
             let header = MarketHeader { off_tick: 0, ..*decoder.header() };
@@ -215,7 +215,7 @@ fn frames_of(file: &str) -> Vec<String> {
     text.lines().map(frame).filter(|frame| frame.starts_with("{\"stream\"")).collect()
 }
 
-fn decoders() -> Vec<MarketDecoder> {
+pub fn decoders() -> Vec<MarketDecoder> {
     let decoder = |isa| MarketDecoder::with_isa(isa, &definitions(), 1 << 20);
     Isa::available().into_iter().map(decoder).collect()
 }

@@ -9,6 +9,7 @@
 
 mod cores;
 mod frames;
+mod messages;
 mod orders;
 mod streams;
 mod tls;

@@ -2,7 +2,7 @@
 
 use super::{Gateway, GatewayPort, body};
 use crate::{
-    message::{AccountMessage, Ask, OutcomeBody},
+    message::{AccountMessage, Ask},
     order::{Order, Report},
 };
 use tickpath_shared::{
@@ -61,13 +61,11 @@ impl Gateway {
         let Some(start) = body::<PositionRecord>(message) else { return };
         let index = start.instrument as usize;
         if self.has_start_position[index] {
+            self.compare_position(now, cause, &start, port);
             return;
         }
         self.has_start_position[index] = true;
-        port.record(Kind::StartPosition, Class::Audit, now, cause, &[start.as_bytes()]);
-        let definition = self.definitions[index];
-        self.positions.start(&definition, start.qty, start.entry_price_e8);
-        self.tell(start.instrument, OutcomeBody::Position { qty: start.qty }, port);
+        self.take_position(now, cause, &start, port);
         let early = std::mem::take(&mut self.early_fills);
         for fill in early.iter().filter(|f| f.instrument == start.instrument) {
             if fill.trade_id > start.through_trade_id {
@@ -76,6 +74,20 @@ impl Gateway {
         }
         self.early_fills = early;
         self.early_fills.retain(|f| f.instrument != start.instrument);
+    }
+
+    /// Takes over a position as the venue shows it.
+    pub(super) fn take_position(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        shown: &PositionRecord,
+        port: &mut impl GatewayPort,
+    ) {
+        port.record(Kind::StartPosition, Class::Audit, now, cause, &[shown.as_bytes()]);
+        let definition = self.definitions[shown.instrument as usize];
+        self.positions.start(&definition, shown.qty, shown.entry_price_e8);
+        self.tell_position(shown.instrument, port);
         port.on_gauges(self);
     }
 

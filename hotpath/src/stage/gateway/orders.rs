@@ -2,7 +2,7 @@
 
 use super::{Gateway, GatewayPort, Outgoing, connection};
 use crate::{
-    message::{Ask, OutcomeBody},
+    message::{Ask, Notice, OutcomeBody},
     order::{Order, Report},
     risk::{self, Breach, Context},
     venue::{PrivateEvent, Request, RequestKind},
@@ -227,10 +227,17 @@ impl Gateway {
                 }
                 self.on_report(now, cause, client_order_id, report, 0, port);
             }
-            PrivateEvent::KeyExpired => port.ask(Ask::RenewListenKey),
-            PrivateEvent::SessionLost { .. } | PrivateEvent::Ignored => {
-                port.count(Counter::PrivateIgnored, 1)
+            PrivateEvent::EarlyFill(fill) => self.on_early_fill(now, fill, port),
+            PrivateEvent::Positions(shown) => self.on_positions(now, &shown),
+            PrivateEvent::MarginCall => port.ask(Ask::Tell(Notice::MarginCall)),
+            PrivateEvent::Leverage { instrument, leverage } => {
+                port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));
             }
+            PrivateEvent::MarginMode => port.ask(Ask::Tell(Notice::MarginMode)),
+            PrivateEvent::KeyExpired => port.ask(Ask::RenewListenKey),
+            PrivateEvent::SessionLost { .. } => port.ask(Ask::RenewOrderSession),
+            // The order that a conditional one becomes is told like any other.
+            PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
         }
     }
 
@@ -320,6 +327,7 @@ impl Gateway {
         }
         port.record(Kind::Fill, Class::Audit, now, cause, &[fill.as_bytes()]);
         port.count(Counter::Fills, 1);
+        self.shown.on_booked(now, &fill);
         if self.has_start_position[fill.instrument as usize] {
             self.apply_fill(&fill, port);
         } else if fill.is_reconciled == 0 {
@@ -344,8 +352,7 @@ impl Gateway {
         let definition = self.definitions[fill.instrument as usize];
         let Some(side) = Side::from_repr(fill.side) else { return };
         self.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
-        let qty = self.positions.qty(fill.instrument);
-        self.tell(fill.instrument, OutcomeBody::Position { qty }, port);
+        self.tell_position(fill.instrument, port);
         port.on_gauges(self);
     }
 
@@ -393,6 +400,17 @@ impl Gateway {
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
             self.lose(now, cause, slot, 0, port);
+        }
+    }
+
+    /// Events of an instrument were missed: every outcome of it is unknown until proven.
+    pub(super) fn lose_orders_of(&mut self, now: Nanos, instrument: u32, port: &mut impl GatewayPort) {
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            if self.orders.get_mut(slot).is_some_and(|order| order.instrument == instrument) {
+                self.lose(now, Cause::NONE, slot, 0, port);
+            }
         }
     }
 

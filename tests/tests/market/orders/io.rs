@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use tickpath_hotpath::{
-    message::{Ask, Outcome},
+    message::{Ask, Notice, Outcome},
     stage::{
         Port,
         gateway::{GatewayPort, Outgoing},
@@ -24,6 +24,9 @@ pub struct Seen {
     pub cancels: u64,
     pub fills: u64,
     pub duplicate_fills: u64,
+    pub early_fills: u64,
+    pub mismatches: u64,
+    pub missed_fills: u64,
     pub unknown: u64,
     pub resolved: u64,
     pub lost_answers: u64,
@@ -43,6 +46,7 @@ pub struct Io {
     pub asks: Vec<Ask>,
     ids: BTreeSet<IdText>,
     pub repeated_ids: u64,
+    pub notices: Vec<Notice>,
     pub seen: Seen,
 }
 
@@ -53,6 +57,8 @@ impl Port for Io {
         match counter {
             Counter::Fills => self.seen.fills += by,
             Counter::FillsDuplicate => self.seen.duplicate_fills += by,
+            Counter::FillsEarly => self.seen.early_fills += by,
+            Counter::PositionMismatches => self.seen.mismatches += by,
             Counter::OrdersUnknown => self.seen.unknown += by,
             Counter::OrdersResolved => self.seen.resolved += by,
             _ => {}

@@ -97,7 +97,12 @@ impl World {
             let link = &self.links[usize::from(which)];
             let (Some(role), session) = (&link.role, link.session) else { continue };
             let Some(text) = lock(&self.venue).event_for(role, &event) else { continue };
-            let is_doubled = text.contains(r#""x":"TRADE""#) && self.random.chance(self.odds.double);
+            let is_fill = text.contains(r#""x":"TRADE""#);
+            if is_fill && self.random.chance(self.odds.missed) {
+                self.io.seen.missed_fills += 1;
+                continue;
+            }
+            let is_doubled = is_fill && self.random.chance(self.odds.double);
             for _ in 0..=u64::from(is_doubled) {
                 let (delay, text) = (self.way(), text.clone());
                 self.in_order(which, delay, |_| Happening::Frame { which, session, text });

@@ -19,8 +19,8 @@ fn run(seed: u64, odds: Odds, orders: u64) -> World {
     world.run();
     let seen = world.seen();
     println!(
-        "seed {seed}: {} orders ({} accepted, {} cancels) in {} virtual s: {} fills ({} told again), {} outcomes unknown and \
-         {} resolved, the longest {} ms; {} answers lost, {} late, {} behind their fill, {} timeouts; {} fills doubled; \
+        "seed {seed}: {} orders ({} accepted, {} cancels) in {} virtual s: {} fills ({} told again, {} early), {} shown positions ahead of their fills, {} outcomes unknown and \
+         {} resolved, the longest {} ms; {} answers lost, {} late, {} behind their fill, {} timeouts; {} fills doubled, {} missed; \
          {} cuts; {} REST requests failed",
         seen.orders,
         world.accepted(),
@@ -28,6 +28,8 @@ fn run(seed: u64, odds: Odds, orders: u64) -> World {
         world.now() / 1_000_000_000,
         seen.fills,
         seen.duplicate_fills,
+        seen.early_fills,
+        seen.mismatches,
         seen.unknown,
         seen.resolved,
         seen.longest_unknown_ns / 1_000_000,
@@ -36,6 +38,7 @@ fn run(seed: u64, odds: Odds, orders: u64) -> World {
         seen.fills_before_answers,
         seen.timeouts_answered,
         seen.doubled_fills,
+        seen.missed_fills,
         seen.cuts,
         seen.failed_asks,
     );
@@ -63,6 +66,7 @@ fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
         late: 0.05,
         behind: 0.01,
         double: 0.01,
+        missed: 0.001,
         timeout: 0.01,
         rest_failure: 0.02,
         cut_every_s: 60,
@@ -84,6 +88,7 @@ fn over_a_terrible_network_both_ends_still_agree() {
         late: 0.2,
         behind: 0.1,
         double: 0.2,
+        missed: 0.02,
         timeout: 0.1,
         rest_failure: 0.2,
         cut_every_s: 8,

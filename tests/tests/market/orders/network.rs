@@ -40,6 +40,8 @@ pub struct Odds {
     pub behind: f64,
     /// A fill is told twice.
     pub double: f64,
+    /// The event of a fill never comes, although the stream stays up.
+    pub missed: f64,
     /// The venue answers that it does not know the outcome.
     pub timeout: f64,
     /// A REST answer is lost, no JSON, or cut.

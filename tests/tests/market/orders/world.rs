@@ -376,7 +376,13 @@ impl World {
                 let session = self.links[usize::from(connection::EVENTS)].session;
                 return self.at(0, Happening::Down { which: connection::EVENTS, session });
             }
-            Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => return,
+            Ask::Tell(notice) => {
+                self.io.notices.push(notice);
+                return;
+            }
+            Ask::RenewOrderSession | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
+                return;
+            }
         };
         let delay = self.way();
         match records {
@@ -437,6 +443,7 @@ impl World {
             venue.open_orders_count() as i128,
         );
         compare("repeated ids".into(), self.io.repeated_ids.into(), 0);
+        compare("notices".into(), self.io.notices.len() as i128, 0);
         found
     }
 

@@ -8,7 +8,10 @@ pub mod rest;
 
 pub use decode::{DecodeError, Decoded, MarketDecoder};
 pub use order_text::{OrderEncoder, REQUEST_BYTES_MAX, Request, sign_request};
-pub use private::{KEY_EXPIRED, PrivateDecoder, PrivateError, PrivateEvent, RequestKind, is_secret};
+pub use private::{
+    AlgoChange, EarlyFill, KEY_EXPIRED, PrivateDecoder, PrivateError, PrivateEvent, RequestKind,
+    ShownPositions, is_secret,
+};
 
 /// Name of the venue in the configuration.
 pub const KIND: &str = "binance-usdm";

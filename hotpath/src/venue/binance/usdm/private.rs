@@ -64,6 +64,23 @@ pub enum PrivateEvent {
         /// The execution.
         fill: Option<FillRecord>,
     },
+    /// A fill told early: without fee, and without what became of its order.
+    EarlyFill(EarlyFill),
+    /// Positions changed; those that are not listed did not.
+    Positions(ShownPositions),
+    /// A conditional order changed.
+    Algo(AlgoChange),
+    /// Margin is short, or was: an alarm, nothing more.
+    MarginCall,
+    /// Somebody changed the leverage of an instrument.
+    Leverage {
+        /// Instrument index.
+        instrument: u32,
+        /// The leverage now.
+        leverage: u32,
+    },
+    /// Somebody changed the margin mode of the account.
+    MarginMode,
     /// The session's key has become invalid.
     SessionLost {
         /// Venue's error code.
@@ -73,6 +90,60 @@ pub enum PrivateEvent {
     KeyExpired,
     /// Well-formed and of no use to us.
     Ignored,
+}
+
+/// A fill as told before everything else about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EarlyFill {
+    /// Instrument index.
+    pub instrument: u32,
+    /// Venue's trade id.
+    pub trade_id: u64,
+    /// Which order.
+    pub client_order_id: ClientOrderId,
+    /// Signed quantity.
+    pub qty: i64,
+    /// Price.
+    pub price: i64,
+}
+
+/// Most positions that one event is read for; those of instruments beyond are looked at when the account is read.
+pub const POSITIONS_MAX: usize = 8;
+
+/// Positions as the venue shows them, one an instrument: both sides of an account that hedges together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShownPositions {
+    rows: [(u32, i64); POSITIONS_MAX],
+    len: usize,
+}
+
+impl ShownPositions {
+    /// Instrument index and signed quantity of each.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.rows[..self.len].iter().copied()
+    }
+
+    fn add(&mut self, instrument: u32, qty: i64) {
+        if let Some(row) = self.rows[..self.len].iter_mut().find(|row| row.0 == instrument) {
+            row.1 += qty;
+        } else if let Some(row) = self.rows.get_mut(self.len) {
+            *row = (instrument, qty);
+            self.len += 1;
+        }
+    }
+}
+
+/// A conditional order as the venue sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlgoChange {
+    /// Instrument index.
+    pub instrument: u32,
+    /// Venue's id of the conditional order.
+    pub algo_id: u64,
+    /// The order that it became, 0 before.
+    pub venue_order_id: u64,
+    /// It can still become an order.
+    pub is_waiting: bool,
 }
 
 /// A private frame that is not what the venue documents.
@@ -141,8 +212,12 @@ fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateE
     let event = root.get("data").unwrap_or(root);
     match event.get_str("e") {
         Some("ORDER_TRADE_UPDATE") => order_update(event, definitions),
+        Some("TRADE_LITE") => early_fill(event, definitions),
+        Some("ACCOUNT_UPDATE") => positions(event, definitions),
+        Some("ALGO_UPDATE") => algo_update(event, definitions),
+        Some("MARGIN_CALL") => Ok(PrivateEvent::MarginCall),
+        Some("ACCOUNT_CONFIG_UPDATE") => config_update(event, definitions),
         Some("listenKeyExpired") => Ok(PrivateEvent::KeyExpired),
-        // TRADE_LITE repeats a fill that ORDER_TRADE_UPDATE reports with fee and state.
         Some(_) => Ok(PrivateEvent::Ignored),
         None if root.get("status").is_some() => answer(root, definitions),
         None => Ok(PrivateEvent::Ignored),
@@ -203,6 +278,15 @@ pub(super) fn order_state(status: &str) -> Result<OrderState, PrivateError> {
     })
 }
 
+/// As [`order_state`] of an event. A word that is new to us must not cost the fill beside it: such an order is asked
+/// about. Orders of the venue's own making (liquidation, insurance fund) are shown as new until they have filled.
+fn event_state(status: &str) -> OrderState {
+    match status {
+        "NEW_INSURANCE" | "NEW_ADL" => OrderState::Working,
+        _ => order_state(status).unwrap_or(OrderState::Unknown),
+    }
+}
+
 fn amount(event: Node<'_>, key: &str, scale: u8) -> Result<i64, PrivateError> {
     let text = event.get_str(key).ok_or(PrivateError)?;
     decimal::parse(text.as_bytes(), scale).map_err(|_| PrivateError)
@@ -215,13 +299,73 @@ fn order_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result
     let definition = &definitions[index];
     let client_order_id = ClientOrderId::from_venue(order.get_str("c").ok_or(PrivateError)?.as_bytes());
     let report = Report {
-        state: order_state(order.get_str("X").ok_or(PrivateError)?)?,
+        state: event_state(order.get_str("X").ok_or(PrivateError)?),
         filled: amount(order, "z", definition.qty_scale)?,
         venue_order_id: order.get_u64("i").ok_or(PrivateError)?,
     };
-    let is_execution = matches!(order.get_str("x"), Some("TRADE" | "CALCULATED"));
+    // A liquidation is announced with an execution type before it has executed.
+    let is_execution = matches!(order.get_str("x"), Some("TRADE" | "CALCULATED"))
+        && order.get_u64("t").ok_or(PrivateError)? != 0;
     let fill = if is_execution { Some(execution(order, definition, client_order_id)?) } else { None };
     Ok(PrivateEvent::Order { client_order_id, instrument: index as u32, report, fill })
+}
+
+fn side(event: Node<'_>) -> Result<Side, PrivateError> {
+    match event.get_str("S") {
+        Some("BUY") => Ok(Side::Buy),
+        Some("SELL") => Ok(Side::Sell),
+        _ => Err(PrivateError),
+    }
+}
+
+/// Index of an event's symbol, `None` for one that is not configured.
+fn instrument(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Option<usize>, PrivateError> {
+    Ok(find_symbol(definitions, event.get_str("s").ok_or(PrivateError)?.as_bytes()))
+}
+
+fn early_fill(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    let Some(index) = instrument(event, definitions)? else { return Ok(PrivateEvent::Ignored) };
+    let definition = &definitions[index];
+    Ok(PrivateEvent::EarlyFill(EarlyFill {
+        instrument: index as u32,
+        trade_id: event.get_u64("t").ok_or(PrivateError)?,
+        client_order_id: ClientOrderId::from_venue(event.get_str("c").ok_or(PrivateError)?.as_bytes()),
+        qty: side(event)?.sign() * amount(event, "l", definition.qty_scale)?,
+        price: amount(event, "L", definition.price_scale)?,
+    }))
+}
+
+fn positions(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    let rows = event.get("a").and_then(|a| a.get("P"));
+    let mut shown = ShownPositions::default();
+    for row in rows.and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter()) {
+        if let Some(index) = instrument(row, definitions)? {
+            shown.add(index as u32, amount(row, "pa", definitions[index].qty_scale)?);
+        }
+    }
+    Ok(if shown.len == 0 { PrivateEvent::Ignored } else { PrivateEvent::Positions(shown) })
+}
+
+fn algo_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+    let order = event.get("o").ok_or(PrivateError)?;
+    let Some(index) = instrument(order, definitions)? else { return Ok(PrivateEvent::Ignored) };
+    let actual = order.get_str("ai").unwrap_or_default();
+    Ok(PrivateEvent::Algo(AlgoChange {
+        instrument: index as u32,
+        algo_id: order.get_u64("aid").ok_or(PrivateError)?,
+        venue_order_id: if actual.is_empty() { 0 } else { actual.parse().map_err(|_| PrivateError)? },
+        is_waiting: matches!(order.get_str("X"), Some("NEW" | "TRIGGERING")),
+    }))
+}
+
+fn config_update(
+    event: Node<'_>,
+    definitions: &[InstrumentDefinition],
+) -> Result<PrivateEvent, PrivateError> {
+    let Some(change) = event.get("ac") else { return Ok(PrivateEvent::MarginMode) };
+    let Some(index) = instrument(change, definitions)? else { return Ok(PrivateEvent::Ignored) };
+    let leverage = change.get_u64("l").ok_or(PrivateError)?;
+    Ok(PrivateEvent::Leverage { instrument: index as u32, leverage: leverage as u32 })
 }
 
 fn execution(
@@ -229,15 +373,11 @@ fn execution(
     definition: &InstrumentDefinition,
     client_order_id: ClientOrderId,
 ) -> Result<FillRecord, PrivateError> {
+    let side = side(order)?;
     let mut fee_asset = [0; 8];
     let asset = order.get_str("N").unwrap_or_default().as_bytes();
     let len = asset.len().min(8);
     fee_asset[..len].copy_from_slice(&asset[..len]);
-    let side = match order.get_str("S") {
-        Some("BUY") => Side::Buy,
-        Some("SELL") => Side::Sell,
-        _ => return Err(PrivateError),
-    };
     Ok(FillRecord {
         client_order_id,
         venue_order_id: order.get_u64("i").ok_or(PrivateError)?,
@@ -316,6 +456,22 @@ mod tests {
         let expired = r#"{"e":"listenKeyExpired","E":1736996475556,"listenKey":"WsCMN0a4"}"#;
         assert!(is_secret(expired.as_bytes()) && !is_secret(TRADE.as_bytes()));
         assert_eq!(decode(expired).unwrap(), PrivateEvent::KeyExpired);
-        assert_eq!(decode(r#"{"e":"TRADE_LITE","t":1}"#).unwrap(), PrivateEvent::Ignored);
+        assert_eq!(decode(r#"{"e":"GRID_UPDATE","t":1}"#).unwrap(), PrivateEvent::Ignored);
+    }
+
+    #[test]
+    fn the_venues_own_orders_are_fills_like_any_other() {
+        let of = |x: &str, status: &str, trade: u64| {
+            let text = TRADE
+                .replace(r#""x":"TRADE","X":"FILLED""#, &format!(r#""x":"{x}","X":"{status}""#))
+                .replace(r#""t":5612428004"#, &format!(r#""t":{trade}"#));
+            match decode(&text).unwrap() {
+                PrivateEvent::Order { report, fill, .. } => (report.state, fill.is_some()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(of("CALCULATED", "NEW_ADL", 7), (OrderState::Working, true));
+        assert_eq!(of("CALCULATED", "NEW", 0), (OrderState::Working, false));
+        assert_eq!(of("TRADE", "A_WORD_OF_TOMORROW", 7), (OrderState::Unknown, true));
     }
 }

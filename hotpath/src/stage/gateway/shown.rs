@@ -1,0 +1,146 @@
+//! What the account stream shows besides orders: fills told early, positions by the venue's own count, notices.
+
+use super::{Gateway, GatewayPort};
+use crate::{
+    message::{Ask, Notice, OutcomeBody},
+    venue::{EarlyFill, ShownPositions},
+};
+use serde::{Deserialize, Serialize};
+use tickpath_shared::{
+    Nanos,
+    counters::Counter,
+    record::{Cause, FillRecord, PositionRecord, StateReason},
+    types::TradingState,
+};
+
+/// Early fills waiting for their order's event. A full table only means that a fill is told with its event.
+const EARLY_MAX: usize = 64;
+/// Time in which the fills behind a shown position arrive.
+const SETTLE_NS: Nanos = 2_000_000_000;
+
+/// State of what was shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Shown {
+    early: Vec<(Nanos, EarlyFill)>,
+    /// The venue's position and when it was shown, by instrument; `None` once compared.
+    positions: Vec<Option<(i64, Nanos)>>,
+    /// Last fill, by instrument.
+    moved_ns: Vec<Nanos>,
+}
+
+impl Shown {
+    pub(super) fn new(instruments: usize) -> Self {
+        Self {
+            early: Vec::with_capacity(EARLY_MAX),
+            positions: vec![None; instruments],
+            moved_ns: vec![0; instruments],
+        }
+    }
+
+    /// A fill was booked.
+    pub(super) fn on_booked(&mut self, now: Nanos, fill: &FillRecord) {
+        self.early.retain(|(_, e)| (e.instrument, e.trade_id) != (fill.instrument, fill.trade_id));
+        self.moved_ns[fill.instrument as usize] = now;
+    }
+
+    fn early_qty(&self, instrument: u32) -> i64 {
+        self.early.iter().filter(|(_, e)| e.instrument == instrument).map(|(_, e)| e.qty).sum()
+    }
+
+    /// The state as words, for digests.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.early.iter().flat_map(|(at, e)| [*at, e.trade_id, e.qty as u64])
+    }
+}
+
+impl Gateway {
+    /// Position that the engine knows: what is booked, and what was told early.
+    pub(super) fn tell_position(&mut self, instrument: u32, port: &mut impl GatewayPort) {
+        let qty = self.positions.qty(instrument) + self.shown.early_qty(instrument);
+        self.tell(instrument, OutcomeBody::Position { qty }, port);
+    }
+
+    /// The engine learns of the fill now; it is booked when its event or the venue's list tells all of it. Limits
+    /// need not know: they count an order's remainder as filled and as not filled, whichever is worse.
+    pub(super) fn on_early_fill(&mut self, now: Nanos, fill: EarlyFill, port: &mut impl GatewayPort) {
+        let is_told = self
+            .shown
+            .early
+            .iter()
+            .any(|(_, e)| (e.instrument, e.trade_id) == (fill.instrument, fill.trade_id));
+        let is_booked = self.seen.contains(fill.instrument, fill.trade_id);
+        if is_told || is_booked || self.shown.early.len() == EARLY_MAX {
+            return;
+        }
+        port.count(Counter::FillsEarly, 1);
+        self.shown.early.push((now, fill));
+        self.tell_position(fill.instrument, port);
+    }
+
+    pub(super) fn on_positions(&mut self, now: Nanos, shown: &ShownPositions) {
+        for (instrument, qty) in shown.iter() {
+            self.shown.positions[instrument as usize] = Some((qty, now));
+        }
+    }
+
+    /// Compares what was shown with what is booked, once the events of both have had their time.
+    pub(super) fn check_shown(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        for instrument in 0..self.definitions.len() as u32 {
+            let index = instrument as usize;
+            let Some((qty, since)) = self.shown.positions[index] else { continue };
+            if now.saturating_sub(since.max(self.shown.moved_ns[index])) < SETTLE_NS {
+                continue;
+            }
+            self.shown.positions[index] = None;
+            if self.has_start_position[index] && qty != self.positions.qty(instrument) {
+                // A fill is missing on the stream: nothing is proven until the account was read again.
+                port.count(Counter::PositionMismatches, 1);
+                self.is_reconciled = false;
+                self.lose_orders_of(now, instrument, port);
+                port.ask(Ask::CatchUp);
+            }
+        }
+        self.chase_early(now, port);
+    }
+
+    /// An early fill whose event does not come: its order is asked about, and the fill counts when it is listed.
+    fn chase_early(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        let timeout_ns = self.answer_timeout_ns;
+        while let Some(at) = self.shown.early.iter().position(|(at, _)| now.saturating_sub(*at) > timeout_ns)
+        {
+            let (_, early) = self.shown.early.remove(at);
+            let EarlyFill { instrument, client_order_id, .. } = early;
+            // Of somebody else's order we know no whole id; what it did to the position is shown and compared.
+            if self.orders.find(&client_order_id).is_some() {
+                port.ask(Ask::Order { instrument, client_order_id });
+            }
+            self.tell_position(instrument, port);
+        }
+    }
+
+    /// The account was read again: the venue's position must be ours if both contain the same trades. The venue is
+    /// right; that we were not is for a person to look at before new risk is opened.
+    pub(super) fn compare_position(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        shown: &PositionRecord,
+        port: &mut impl GatewayPort,
+    ) {
+        let instrument = shown.instrument;
+        let is_same_moment = self.seen.newest(instrument) == shown.through_trade_id;
+        if !is_same_moment || shown.qty == self.positions.qty(instrument) {
+            return;
+        }
+        port.count(Counter::PositionMismatches, 1);
+        port.ask(Ask::Tell(Notice::PositionMismatch {
+            instrument,
+            ours: self.positions.qty(instrument),
+            venue: shown.qty,
+        }));
+        self.take_position(now, cause, shown, port);
+        if self.state == TradingState::Armed {
+            self.set_state(now, cause, TradingState::CancelOnly, StateReason::PositionMismatch, port);
+        }
+    }
+}
