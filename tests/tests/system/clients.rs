@@ -15,7 +15,7 @@ use tickpath_tests::{
 use tickpath_tools::template;
 
 /// A Python with the packages, installed on first use.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let script = root().join("tests/clients/venv.sh");

@@ -16,6 +16,7 @@ mod clients;
 mod crash;
 mod demo;
 mod faults;
+mod foreign;
 mod kill;
 mod latency;
 mod replay;
