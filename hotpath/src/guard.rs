@@ -25,7 +25,8 @@ pub fn check(config: &Config, approval: Option<&str>, api_key: &str) -> Result<(
 fn hosts(config: &Config) -> Vec<String> {
     let venue = &config.venue;
     let urls = [&venue.rest_url, &venue.public_url, &venue.market_url, &venue.private_url, &venue.order_url];
-    urls.into_iter().map(|url| host_of(url).to_owned()).collect()
+    let lines = venue.line.iter().flat_map(|line| [&line.public_url, &line.market_url]);
+    urls.into_iter().chain(lines).map(|url| host_of(url).to_owned()).collect()
 }
 
 fn simulation_failures(hosts: &[String]) -> Vec<String> {
@@ -55,6 +56,7 @@ fn live_failures(config: &Config, approval: Option<&str>, api_key: &str) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tickpath_shared::config::Line;
 
     #[test]
     fn only_the_full_set_reaches_a_live_host() {
@@ -75,5 +77,10 @@ mod tests {
         let mut config = Config::default();
         config.venue.rest_url = "http://127.0.0.1:9000".into();
         assert!(check(&config, None, "simulation-abc").is_ok());
+        config
+            .venue
+            .line
+            .push(Line { public_url: "wss://fstream.binance.com/public".into(), ..Line::default() });
+        assert!(check(&config, None, "simulation-abc").is_err(), "a further line counts too");
     }
 }

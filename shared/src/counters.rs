@@ -52,6 +52,9 @@ crate::labelled_enum! {
         SequenceAnomalies = 46, "ticker_out_of_order", "Best bid and offer updates older than one seen before, skipped.";
         FillsEarly = 47, "fills_early", "Executions told before the event that tells all of them.";
         PositionMismatches = 48, "position_mismatches", "Times a position by the venue's count differed from the one by fills.";
+        LineCopies = 49, "line_copies", "Updates that another line had delivered before.";
+        LineEarly = 50, "line_early", "Diffs of a line that is not in step with the others yet, skipped.";
+        LinesLost = 51, "lines_lost", "Lines lost while another one carried on.";
     }
 }
 
@@ -75,6 +78,11 @@ crate::labelled_enum! {
         OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";
         OrderToFill = 10, "order_to_fill", "Write of the order returned to fill read.";
         Kernel = 11, "kernel", "Packet taken by the kernel to read returned, where receive stamps are on.";
+        LeadA = 12, "lead_a", "An update on the lines' first slot to its next copy on another line.";
+        LeadB = 13, "lead_b", "An update on the lines' second slot to its next copy on another line.";
+        LeadC = 14, "lead_c", "An update on the lines' third slot to its next copy on another line.";
+        LeadD = 15, "lead_d", "An update on the lines' fourth slot to its next copy on another line.";
+        LeadE = 16, "lead_e", "An update on the lines' fifth slot to its next copy on another line.";
     }
 }
 

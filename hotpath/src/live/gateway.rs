@@ -277,9 +277,13 @@ impl GatewayStage {
     }
 
     fn take_links(&mut self, waiter: &mut Waiter) {
-        while let Ok(NewLink { index, connection }) = self.links.incoming.pop() {
+        while let Ok(NewLink { index, connection, .. }) = self.links.incoming.pop() {
             waiter.watch(connection.fd());
-            self.connections[index] = Some(connection);
+            if let Some(old) = self.connections[index].replace(connection) {
+                // Whatever it still brings comes on the new one too, or is asked about.
+                let dead = DeadLink { index, connection: old, error: LinkError::Replaced };
+                let _ = self.links.outgoing.push(dead);
+            }
             self.has_backlog = true;
             self.on_link(index, true);
         }

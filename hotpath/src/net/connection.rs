@@ -31,6 +31,9 @@ pub enum LinkError {
     /// The socket failed.
     #[error("socket: {0}")]
     Io(#[from] io::Error),
+    /// Another connection has taken over.
+    #[error("replaced by another connection")]
+    Replaced,
     /// The socket took only a part of a request: what the venue got is not known.
     #[error("socket took {0} of {1} bytes")]
     Partial(usize, usize),

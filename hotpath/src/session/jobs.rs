@@ -22,7 +22,7 @@ use std::{
 use tickpath_shared::{
     Nanos,
     clock::Clock,
-    config::Config,
+    config::{Config, Line, Venue},
     types::{ClientOrderId, InstrumentDefinition},
 };
 
@@ -54,11 +54,29 @@ impl LinkKind {
     }
 }
 
+/// A connection of a session: market streams may have several lines, connections to the same streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkId {
+    /// What for.
+    pub kind: LinkKind,
+    /// Which line, from 0.
+    pub line: usize,
+}
+
+impl std::fmt::Display for LinkId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => f.write_str(self.kind.label()),
+            line => write!(f, "{} line {}", self.kind.label(), line + 1),
+        }
+    }
+}
+
 /// Work for a worker.
 #[derive(Clone, Debug)]
 pub enum Job {
     /// Establish a connection.
-    Connect(LinkKind),
+    Connect(LinkId),
     /// Fetch a book.
     Snapshot {
         /// Instrument index.
@@ -96,9 +114,9 @@ pub enum Job {
 /// What a worker brings back.
 pub enum Done {
     /// A connection.
-    Connected(LinkKind, Established),
+    Connected(LinkId, Established),
     /// No connection.
-    ConnectFailed(LinkKind, ConnectError),
+    ConnectFailed(LinkId, ConnectError),
     /// A book as received.
     Snapshot {
         /// Instrument index.
@@ -180,10 +198,10 @@ impl Workshop {
 
     fn run(&self, job: Job) -> Done {
         let outcome = match &job {
-            Job::Connect(kind) => {
-                return match self.connect(*kind) {
-                    Ok(established) => Done::Connected(*kind, established),
-                    Err(e) => Done::ConnectFailed(*kind, e),
+            Job::Connect(id) => {
+                return match self.connect(*id) {
+                    Ok(established) => Done::Connected(*id, established),
+                    Err(e) => Done::ConnectFailed(*id, e),
                 };
             }
             Job::Snapshot { instrument } => self.snapshot(*instrument),
@@ -206,20 +224,22 @@ impl Workshop {
         outcome.unwrap_or_else(|e| Done::Failed(job, e))
     }
 
-    fn connect(&self, kind: LinkKind) -> Result<Established, ConnectError> {
+    fn connect(&self, id: LinkId) -> Result<Established, ConnectError> {
         let (venue, host) = (&self.config.venue, &self.config.host);
         let frame_bytes = venue.frame_bytes_max;
         let caps = Caps { frame_bytes, message_bytes: 4 * frame_bytes, utf8: Utf8::Checked };
         // The feed's decoder takes nothing but UTF-8 anyway.
         let feed_caps = Caps { utf8: Utf8::LeftToReader, ..caps };
-        match kind {
+        match id.kind {
             LinkKind::Books => {
-                let url = format!("{}/stream?streams={}", venue.public_url, self.book_streams());
+                let base = line_url(&venue.public_url, id.line, |line| &line.public_url, venue);
+                let url = format!("{base}/stream?streams={}", self.book_streams());
                 connect(&url, &self.roots, feed_caps, host, None)
             }
             LinkKind::Market => {
                 let names = streams(&self.definitions, MARKET_STREAMS);
-                let url = format!("{}/stream?streams={names}", venue.market_url);
+                let base = line_url(&venue.market_url, id.line, |line| &line.market_url, venue);
+                let url = format!("{base}/stream?streams={names}");
                 connect(&url, &self.roots, feed_caps, host, None)
             }
             LinkKind::Events => {
@@ -274,4 +294,10 @@ impl Workshop {
     fn reader<'a>(&'a self, venue_ms: &'a dyn Fn() -> u64) -> AccountReader<'a> {
         AccountReader { rest: &self.rest, definitions: &self.definitions, venue_ms }
     }
+}
+
+/// Address of a line's streams; further lines share the first one's unless they have their own.
+fn line_url<'a>(first: &'a str, line: usize, own: fn(&Line) -> &str, venue: &'a Venue) -> &'a str {
+    let further = line.checked_sub(1).and_then(|at| venue.line.get(at)).map(own);
+    further.filter(|url| !url.is_empty()).unwrap_or(first)
 }

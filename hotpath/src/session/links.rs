@@ -1,14 +1,16 @@
-//! Which connections are wanted, being made or up, and when to try again.
+//! Which connections are wanted, being made or up, when to try again, and when to replace them.
 
 use super::connect::Established;
 use super::{
     AccountPhase, Session,
-    jobs::{Job, LinkKind},
+    jobs::{Job, LinkId, LinkKind},
 };
-use crate::net::settings;
+use crate::net::{connection::LinkError, settings};
 use crate::stage::{
-    feed,
-    feed::{DeadLink, NewLink},
+    feed::{
+        DeadLink, NewLink,
+        lines::{BOOKS, LINES_MAX, MARKET, SLOTS_OF_KIND},
+    },
     gateway::connection,
 };
 use std::sync::atomic::Ordering;
@@ -23,10 +25,14 @@ const ACCOUNT_PATIENCE_NS: Nanos = 10_000_000_000;
 const BACKOFF_MIN_NS: Nanos = 250_000_000;
 const BACKOFF_MAX_NS: Nanos = 30_000_000_000;
 
+/// Places in the book: lines of both market kinds, then one each of the others.
+const PLACES: usize = 2 * LINES_MAX + 2;
+
 /// State of every connection.
-#[derive(Default)]
 pub(super) struct LinkBook {
-    links: [Link; LinkKind::ALL.len()],
+    links: [Link; PLACES],
+    lines: usize,
+    life_ns: Nanos,
     is_stopped: bool,
 }
 
@@ -37,16 +43,43 @@ struct Link {
     not_before: Nanos,
     backoff_ns: Nanos,
     made: u64,
+    made_ns: Nanos,
+    /// Where it is in its stage.
+    slot: Option<usize>,
+    /// Where the connection is that it takes over from.
+    old: Option<usize>,
+}
+
+fn place(id: LinkId) -> usize {
+    match id.kind {
+        LinkKind::Books => id.line,
+        LinkKind::Market => LINES_MAX + id.line,
+        LinkKind::Orders => 2 * LINES_MAX,
+        LinkKind::Events => 2 * LINES_MAX + 1,
+    }
 }
 
 impl LinkBook {
-    fn get(&mut self, kind: LinkKind) -> &mut Link {
-        &mut self.links[kind as usize]
+    /// Nothing is connected. Connections are replaced after `life_ns`.
+    pub(super) fn new(lines: usize, life_ns: Nanos) -> Self {
+        Self { links: [Link::default(); PLACES], lines: lines.min(LINES_MAX), life_ns, is_stopped: false }
+    }
+
+    fn get(&mut self, id: LinkId) -> &mut Link {
+        &mut self.links[place(id)]
+    }
+
+    fn ids(&self) -> impl Iterator<Item = LinkId> + use<> {
+        let lines = self.lines;
+        LinkKind::ALL.into_iter().flat_map(move |kind| {
+            let of_kind = if matches!(kind, LinkKind::Books | LinkKind::Market) { lines } else { 1 };
+            (0..of_kind).map(move |line| LinkId { kind, line })
+        })
     }
 
     /// The connection is to be made anew, whatever its state.
     pub(super) fn want_again(&mut self, kind: LinkKind, now: Nanos) {
-        let link = self.get(kind);
+        let link = self.get(LinkId { kind, line: 0 });
         (link.is_up, link.not_before) = (false, now);
     }
 
@@ -55,31 +88,77 @@ impl LinkBook {
         self.is_stopped = true;
     }
 
-    /// Kinds to connect now; each is marked as being made. Market data waits for the account, so that the
-    /// first tick can be traded on.
-    fn due(&mut self, now: Nanos, is_account_read: bool, has_clock: bool) -> impl Iterator<Item = LinkKind> {
-        let is_stopped = self.is_stopped;
-        let links = &mut self.links;
+    /// Connections to make now; each is marked as being made. Market data waits for the account, so that the first
+    /// tick can be traded on.
+    fn due(&mut self, now: Nanos, is_account_read: bool, has_clock: bool) -> Vec<LinkId> {
         let is_market_due = is_account_read || now > ACCOUNT_PATIENCE_NS;
-        LinkKind::ALL.into_iter().filter(move |kind| {
-            let link = &mut links[*kind as usize];
-            let is_wanted = match kind {
+        let ids: Vec<LinkId> = self.ids().collect();
+        let is_due = |id: &LinkId| {
+            let is_wanted = match id.kind {
                 LinkKind::Events => true,
                 // A logon is stamped with the venue's time.
                 LinkKind::Orders => has_clock,
                 LinkKind::Books | LinkKind::Market => is_market_due,
             };
-            let is_wanted = is_wanted && !is_stopped;
-            let is_due = is_wanted && !link.is_up && !link.is_out && now >= link.not_before;
-            link.is_out |= is_due;
-            is_due
-        })
+            // Spread, so that not all are replaced in one moment.
+            let life_ns = self.life_ns - self.life_ns / 64 * place(*id) as u64;
+            let link = &self.links[place(*id)];
+            let is_old = link.old.is_none() && now.saturating_sub(link.made_ns) > life_ns;
+            is_wanted && !self.is_stopped && !link.is_out && now >= link.not_before && (!link.is_up || is_old)
+        };
+        let due: Vec<LinkId> = ids.into_iter().filter(is_due).collect();
+        due.iter().for_each(|id| self.get(*id).is_out = true);
+        due
+    }
+
+    /// A connection was made; returns its place in its stage and that of the one it takes over from.
+    fn on_made(&mut self, id: LinkId, now: Nanos) -> (usize, Option<usize>) {
+        let slot = match id.kind {
+            LinkKind::Books => self.free_slot(BOOKS),
+            LinkKind::Market => self.free_slot(MARKET),
+            LinkKind::Orders => usize::from(connection::ORDERS),
+            LinkKind::Events => usize::from(connection::EVENTS),
+        };
+        let link = self.get(id);
+        let is_fed = matches!(id.kind, LinkKind::Books | LinkKind::Market);
+        // A gateway's connection takes the place of the one before at once.
+        link.old = link.slot.filter(|_| is_fed);
+        (link.is_out, link.is_up, link.backoff_ns, link.made_ns) = (false, true, 0, now);
+        link.slot = Some(slot);
+        link.made += 1;
+        (slot, link.old)
+    }
+
+    /// A slot of the feed that nothing is in. There is always one: a kind has one more than lines.
+    fn free_slot(&self, first: usize) -> usize {
+        let feed = &self.links[..2 * LINES_MAX];
+        let is_used = |slot: &usize| feed.iter().any(|l| l.slot == Some(*slot) || l.old == Some(*slot));
+        (first..first + SLOTS_OF_KIND).find(|slot| !is_used(slot)).unwrap_or(first)
+    }
+
+    /// The feed's connection in a slot is over; returns whose it was, `None` when another had taken over.
+    fn on_feed_dead(&mut self, slot: usize, now: Nanos) -> Option<LinkId> {
+        let id = self.ids().find(|id| {
+            let link = &self.links[place(*id)];
+            link.slot == Some(slot) || link.old == Some(slot)
+        })?;
+        let link = self.get(id);
+        if link.old.take_if(|old| *old == slot).is_some() {
+            return None;
+        }
+        // The one that was to be replaced carries on, if there was one.
+        link.slot = link.old.take();
+        let carries_on = link.slot.is_some();
+        self.back_off(id, now);
+        self.get(id).is_up = carries_on;
+        Some(id)
     }
 
     /// Doubles the pause, with a jitter of a quarter from the clock's low bits.
-    fn back_off(&mut self, kind: LinkKind, now: Nanos) -> Nanos {
-        let link = self.get(kind);
-        (link.is_out, link.is_up) = (false, false);
+    fn back_off(&mut self, id: LinkId, now: Nanos) -> Nanos {
+        let link = self.get(id);
+        link.is_out = false;
+        link.is_up &= link.slot.is_some();
         link.backoff_ns = (link.backoff_ns * 2).clamp(BACKOFF_MIN_NS, BACKOFF_MAX_NS);
         let jitter = (now / 1000) % (link.backoff_ns / 4);
         link.not_before = now + link.backoff_ns - jitter;
@@ -91,44 +170,34 @@ impl Session {
     pub(super) fn connect_missing(&mut self, now: Nanos) {
         let is_account_read = self.account == AccountPhase::Done;
         let has_clock = self.parts.shop.venue_epoch_ns.load(Ordering::Relaxed) != 0;
-        let due: Vec<LinkKind> = self.links.due(now, is_account_read, has_clock).collect();
-        for kind in due {
-            self.send_job(Job::Connect(kind));
+        for id in self.links.due(now, is_account_read, has_clock) {
+            self.send_job(Job::Connect(id));
         }
     }
 
-    pub(super) fn on_connected(&mut self, kind: LinkKind, established: Established) {
+    pub(super) fn on_connected(&mut self, id: LinkId, established: Established, now: Nanos) {
         let Established { connection, settings } = established;
-        let link = self.links.get(kind);
-        (link.is_out, link.is_up, link.backoff_ns) = (false, true, 0);
-        link.made += 1;
-        let is_first = link.made == 1;
+        let (index, replaces) = self.links.on_made(id, now);
+        let is_first = self.links.get(id).made == 1;
         if !is_first {
             self.parts.status.add(Counter::Reconnects, 1);
         }
-        let index = match kind {
-            LinkKind::Books => feed::BOOKS,
-            LinkKind::Market => 1,
-            LinkKind::Orders => usize::from(connection::ORDERS),
-            LinkKind::Events => usize::from(connection::EVENTS),
-        };
-        let ring = match kind {
+        let ring = match id.kind {
             LinkKind::Books | LinkKind::Market => &mut self.rings.feed_links,
             LinkKind::Orders | LinkKind::Events => &mut self.rings.gateway_links,
         };
         // Room for more connections than are ever made between two polls of a stage.
-        let _ = ring.push(NewLink { index, connection });
-        self.event(EventCode::Connected, Severity::Info, kind.label());
+        let _ = ring.push(NewLink { index, connection, replaces });
+        self.event(EventCode::Connected, Severity::Info, &id.to_string());
         if is_first {
-            let text = format!("socket {}: {}", kind.label(), settings::line(&settings));
+            let text = format!("socket {id}: {}", settings::line(&settings));
             self.event(EventCode::Setting, settings::severity(&settings), &text);
         }
     }
 
-    pub(super) fn on_connect_failed(&mut self, kind: LinkKind, why: &dyn std::error::Error, now: Nanos) {
-        let pause_ms = self.links.back_off(kind, now) / 1_000_000;
-        let text =
-            format!("{}: {}; next try in about {pause_ms} ms", kind.label(), super::reports::chain(why));
+    pub(super) fn on_connect_failed(&mut self, id: LinkId, why: &dyn std::error::Error, now: Nanos) {
+        let pause_ms = self.links.back_off(id, now) / 1_000_000;
+        let text = format!("{id}: {}; next try in about {pause_ms} ms", super::reports::chain(why));
         self.event(EventCode::ConnectFailed, Severity::Warning, &text);
     }
 
@@ -136,22 +205,99 @@ impl Session {
         let mut handled = 0;
         while let Ok(DeadLink { index, error, .. }) = self.rings.feed_dead.pop() {
             handled += 1;
-            let kind = if index == feed::BOOKS { LinkKind::Books } else { LinkKind::Market };
-            self.on_dead(kind, &error, now);
+            match self.links.on_feed_dead(index, now) {
+                Some(id) => self.tell_dead(id, &error),
+                None => {
+                    self.event(EventCode::Disconnected, Severity::Info, "a connection was replaced in time")
+                }
+            }
         }
         while let Ok(DeadLink { index, error, .. }) = self.rings.gateway_dead.pop() {
             handled += 1;
+            if matches!(error, LinkError::Replaced) {
+                continue;
+            }
             let is_orders = index == usize::from(connection::ORDERS);
-            self.on_dead(if is_orders { LinkKind::Orders } else { LinkKind::Events }, &error, now);
+            let kind = if is_orders { LinkKind::Orders } else { LinkKind::Events };
+            let id = LinkId { kind, line: 0 };
+            self.links.get(id).slot = None;
+            self.links.back_off(id, now);
+            self.tell_dead(id, &error);
         }
         handled
     }
 
-    fn on_dead(&mut self, kind: LinkKind, why: &dyn std::error::Error, now: Nanos) {
-        self.links.back_off(kind, now);
+    fn tell_dead(&mut self, id: LinkId, why: &dyn std::error::Error) {
         if !self.is_stopping {
-            let text = format!("{}: {}", kind.label(), super::reports::chain(why));
+            let text = format!("{id}: {}", super::reports::chain(why));
             self.event(EventCode::Disconnected, Severity::Warning, &text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+    const BOOK: LinkId = LinkId { kind: LinkKind::Books, line: 0 };
+
+    fn connected(lines: usize) -> LinkBook {
+        let mut book = LinkBook::new(lines, 1_000 * SECOND);
+        for id in book.due(1, true, true) {
+            book.on_made(id, 1);
+        }
+        book
+    }
+
+    #[test]
+    fn every_line_has_its_slot_and_nothing_is_made_twice() {
+        let mut book = LinkBook::new(2, 1_000 * SECOND);
+        assert_eq!(book.due(1, false, false).len(), 1, "only the account stream needs nothing");
+        let due = book.due(2, true, true);
+        assert_eq!(due.len(), 5);
+        let slots: Vec<usize> = due.iter().map(|id| book.on_made(*id, 2).0).collect();
+        assert_eq!(slots, [BOOKS, BOOKS + 1, MARKET, MARKET + 1, usize::from(connection::ORDERS)]);
+        assert_eq!(book.due(3, true, true), []);
+    }
+
+    #[test]
+    fn an_old_connection_is_replaced_before_it_ends() {
+        let mut book = connected(1);
+        let due = book.due(1_000 * SECOND + 2, true, true);
+        assert!(due.contains(&BOOK));
+        let (slot, replaces) = book.on_made(BOOK, 1_000 * SECOND + 3);
+        assert_eq!((slot, replaces), (BOOKS + 1, Some(BOOKS)));
+        assert!(!book.due(1_001 * SECOND, true, true).contains(&BOOK));
+        assert_eq!(book.on_feed_dead(BOOKS, 1_002 * SECOND), None, "replaced, not lost");
+        assert!(book.get(BOOK).is_up && book.get(BOOK).old.is_none());
+    }
+
+    #[test]
+    fn a_replacement_that_dies_leaves_the_old_one_in_place() {
+        let mut book = connected(1);
+        book.due(1_000 * SECOND + 2, true, true);
+        book.on_made(BOOK, 1_000 * SECOND + 3);
+        let now = 1_001 * SECOND;
+        assert_eq!(book.on_feed_dead(BOOKS + 1, now), Some(BOOK));
+        assert!(book.get(BOOK).is_up && book.get(BOOK).slot == Some(BOOKS));
+        assert_eq!(book.on_feed_dead(BOOKS, now + SECOND), Some(BOOK));
+        assert!(!book.get(BOOK).is_up);
+        assert!(book.due(now + 3 * SECOND, true, true).contains(&BOOK));
+    }
+
+    #[test]
+    fn pauses_grow_to_half_a_minute_and_stay_within_the_venues_budget() {
+        let mut book = LinkBook::new(1, 1_000 * SECOND);
+        let (mut now, mut attempts) = (1, 0);
+        while now < 3_600 * SECOND {
+            if book.due(now, false, false).len() == 1 {
+                attempts += 1;
+                book.back_off(LinkId { kind: LinkKind::Events, line: 0 }, now);
+            }
+            now += SECOND / 10 + 12_345;
+        }
+        // At most half of 300 in five minutes.
+        assert!((120..150 * 12).contains(&attempts), "{attempts} attempts in an hour");
     }
 }

@@ -130,6 +130,8 @@ impl Session {
         let settle_ns =
             if parts.is_unclean { (parts.config.venue.recv_window_ms + 1000) * 1_000_000 } else { 0 };
         let resume = ResumeFile::load(&parts.data);
+        let venue = &parts.config.venue;
+        let links = LinkBook::new(1 + venue.line.len(), venue.connection_life_s * 1_000_000_000);
         Self {
             parts,
             rings,
@@ -137,7 +139,7 @@ impl Session {
             done,
             decoder,
             outbox: VecDeque::new(),
-            links: LinkBook::default(),
+            links,
             resume,
             schedule: duties::Schedule::default(),
             account: AccountPhase::NotBefore(settle_ns),

@@ -20,8 +20,8 @@ const RETRY_NS: Nanos = 500_000_000;
 impl Session {
     pub(super) fn on_done(&mut self, now: Nanos, done: Done) {
         match done {
-            Done::Connected(kind, established) => self.on_connected(kind, established),
-            Done::ConnectFailed(kind, why) => self.on_connect_failed(kind, &why, now),
+            Done::Connected(id, established) => self.on_connected(id, established, now),
+            Done::ConnectFailed(id, why) => self.on_connect_failed(id, &why, now),
             Done::Snapshot { instrument, requested_ns, body } => {
                 self.on_snapshot(instrument, requested_ns, &body)
             }

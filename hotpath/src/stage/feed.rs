@@ -1,12 +1,18 @@
 //! The feed: receives frames, journals them, decodes them in place and hands the events on.
+//!
+//! Book streams and other market streams each have one to four lines, connections to the same streams, and a spare
+//! slot in which a connection is replaced before it ends. Updates that arrive on several are used once.
+
+pub mod lines;
 
 use crate::{
     market::{Level, MarketHeader, MarketKind},
     net::connection::{Connection, LinkError},
     net::wait::Waiter,
-    venue::{Decoded, MarketDecoder},
+    venue::{DecodeError, Decoded, MarketDecoder},
     wire::{text::Text, ws::FrameError},
 };
+use lines::{Lines, MARKET, SLOTS, SLOTS_OF_KIND, Verdict};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
 use tickpath_shared::{
@@ -20,10 +26,6 @@ use tickpath_shared::{
 };
 use zerocopy::IntoBytes;
 
-/// Connections of a feed: book streams and other market streams.
-pub const CONNECTIONS: usize = 2;
-/// The connection of the book streams.
-pub const BOOKS: usize = 0;
 /// Messages handled in one turn before others get theirs.
 const BATCH_MAX: usize = 64;
 
@@ -41,6 +43,8 @@ pub struct NewLink {
     pub index: usize,
     /// The connection.
     pub connection: Box<Connection>,
+    /// Index of the connection that it takes over from, which ends once this one misses nothing.
+    pub replaces: Option<usize>,
 }
 
 /// A connection that is over, on its way back to be dropped by the session thread.
@@ -63,7 +67,8 @@ pub struct Links {
 
 /// The feed stage.
 pub struct FeedStage {
-    connections: [Option<Box<Connection>>; CONNECTIONS],
+    connections: [Option<Box<Connection>>; SLOTS],
+    lines: Lines,
     links: Links,
     decoder: MarketDecoder,
     lane: LaneWriter,
@@ -73,8 +78,11 @@ pub struct FeedStage {
     fallbacks: u64,
     next_report_ns: Nanos,
     /// Connections whose buffer may hold whole frames: they are drained before more is received.
-    has_backlog: [bool; CONNECTIONS],
+    has_backlog: [bool; SLOTS],
 }
+
+/// How far ahead the slots' updates were of the next copy.
+const LEADS: [Stage; SLOTS_OF_KIND] = [Stage::LeadA, Stage::LeadB, Stage::LeadC, Stage::LeadD, Stage::LeadE];
 
 /// Session time between two publications of the lane's gauges.
 const REPORT_NS: Nanos = 50_000_000;
@@ -90,7 +98,8 @@ impl FeedStage {
         overload: Overload,
     ) -> Self {
         Self {
-            connections: [None, None],
+            connections: [const { None }; SLOTS],
+            lines: Lines::default(),
             links,
             decoder,
             lane,
@@ -99,7 +108,7 @@ impl FeedStage {
             overload,
             fallbacks: 0,
             next_report_ns: 0,
-            has_backlog: [false; CONNECTIONS],
+            has_backlog: [false; SLOTS],
         }
     }
 
@@ -112,7 +121,12 @@ impl FeedStage {
             self.status.add(Counter::FeedStalls, 1);
             return 0;
         }
-        (0..CONNECTIONS).map(|index| self.poll_connection(index, sink)).sum()
+        let mut handled = 0;
+        // From the last: a connection that ends leaves its place to one that was looked at.
+        for at in (0..self.lines.active().len()).rev() {
+            handled += self.poll_connection(self.lines.active()[at], sink);
+        }
+        handled
     }
 
     /// An offline run holds its source back instead of losing anything.
@@ -131,8 +145,9 @@ impl FeedStage {
     }
 
     fn take_links(&mut self, now: Nanos, waiter: &mut Waiter) {
-        while let Ok(NewLink { index, connection }) = self.links.incoming.pop() {
+        while let Ok(NewLink { index, connection, replaces }) = self.links.incoming.pop() {
             waiter.watch(connection.fd());
+            self.lines.open(index, replaces, now);
             self.connections[index] = Some(connection);
             self.has_backlog[index] = true;
             self.record_link(now, index, true);
@@ -157,12 +172,24 @@ impl FeedStage {
         match result {
             Ok(handled) => {
                 self.connections[index] = Some(connection);
+                if handled > 0 && self.lines.is_replacing(index) {
+                    self.retire_replaced(index, sink);
+                }
                 handled
             }
             Err(error) => {
                 self.drop_link(index, connection, error, sink);
                 1
             }
+        }
+    }
+
+    /// Ends the connection that a slot takes over from, once the slot misses nothing.
+    fn retire_replaced(&mut self, slot: usize, sink: &mut impl EventSink) {
+        if let Some(old) = self.lines.retire(slot, self.clock.now())
+            && let Some(connection) = self.connections[old].take()
+        {
+            self.drop_link(old, connection, LinkError::Replaced, sink);
         }
     }
 
@@ -202,19 +229,59 @@ impl FeedStage {
         let frame = text.as_bytes();
         self.status.add(Counter::Frames, 1);
         self.status.add(Counter::FrameBytes, frame.len() as u64);
+        let decoded = if self.lines.is_merging(index) {
+            let decoded = self.decoder.decode(text);
+            if decoded == Ok(Decoded::Event) && !self.is_first(index, read_ns) {
+                return true;
+            }
+            Some(decoded)
+        } else {
+            None
+        };
         let meta = FrameMeta { read_ns, connection: index as u16, reserved: [0; 3] };
         let payload_bytes = size_of::<FrameMeta>() + frame.len();
         // An input that cannot be journalled is not consumed: the next diff shows the gap.
         let Ok(reserved) = self.lane.reserve(Class::Input, read_ns, payload_bytes) else { return true };
-        let is_text = self.pass_on(read_ns, Cause::new(self.lane.lane(), reserved.sequence()), text, sink);
+        let cause = Cause::new(self.lane.lane(), reserved.sequence());
+        let is_text = self.pass_on(read_ns, cause, text, decoded, sink);
         let parts = [meta.as_bytes(), frame];
         self.lane.fill(reserved, Kind::Frame, Class::Input, read_ns, Cause::NONE, &parts);
         is_text
     }
 
+    /// The decoded event is the first copy of its update. What is not is not journalled either.
+    #[cold]
+    fn is_first(&mut self, slot: usize, read_ns: Nanos) -> bool {
+        match self.lines.judge(slot, self.decoder.header(), read_ns) {
+            Verdict::First => true,
+            Verdict::Copy(lead) => {
+                self.status.add(Counter::LineCopies, 1);
+                if let Some((first, lead_ns)) = lead {
+                    self.status.histogram(LEADS[first % SLOTS_OF_KIND]).record(lead_ns);
+                }
+                false
+            }
+            Verdict::Early => {
+                self.status.add(Counter::LineEarly, 1);
+                false
+            }
+        }
+    }
+
     #[inline(always)]
-    fn pass_on(&mut self, read_ns: Nanos, cause: Cause, text: Text<'_>, sink: &mut impl EventSink) -> bool {
-        match self.decoder.decode(text) {
+    fn pass_on(
+        &mut self,
+        read_ns: Nanos,
+        cause: Cause,
+        text: Text<'_>,
+        decoded: Option<Result<Decoded, DecodeError>>,
+        sink: &mut impl EventSink,
+    ) -> bool {
+        let decoded = match decoded {
+            Some(decoded) => decoded,
+            None => self.decoder.decode(text),
+        };
+        match decoded {
             Ok(Decoded::Event) => {
                 let header = self.decoder.header_mut();
                 header.cause = cause.0;
@@ -245,7 +312,11 @@ impl FeedStage {
     ) {
         let now = self.clock.now();
         let cause = self.record_link(now, index, false);
-        if index == BOOKS {
+        self.has_backlog[index] = false;
+        let left = self.lines.close(index, now);
+        if left > 0 {
+            self.status.add(Counter::LinesLost, u64::from(!matches!(error, LinkError::Replaced)));
+        } else if index < MARKET {
             let header = link_down(cause, now);
             if !sink.push(&header, &[]) {
                 self.status.add(Counter::FramesRingFull, 1);

@@ -111,6 +111,21 @@ pub struct Venue {
     pub answer_timeout_ms: u64,
     /// Largest frame accepted, bytes.
     pub frame_bytes_max: usize,
+    /// Seconds after which a connection is replaced, 3..=86100: the venue ends it after a day.
+    pub connection_life_s: u64,
+    /// Further lines of market data, at most three: connections to the same streams, of which the first copy of an
+    /// update counts.
+    pub line: Vec<Line>,
+}
+
+/// A further line of market data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Line {
+    /// Streams of book data; empty for the first line's.
+    pub public_url: String,
+    /// Other market streams; empty for the first line's.
+    pub market_url: String,
 }
 
 /// Kind of API key.
@@ -140,6 +155,8 @@ impl Default for Venue {
             recv_window_ms: 2000,
             answer_timeout_ms: 1000,
             frame_bytes_max: 1 << 20,
+            connection_life_s: 82_800,
+            line: Vec::new(),
         }
     }
 }
@@ -539,6 +556,10 @@ impl Config {
         in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
         in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
+        in_range("venue.connection_life_s", venue.connection_life_s, 3, 86_100)?;
+        ensure(venue.line.len() <= 3, || {
+            format!("venue.line: {} further lines configured, at most 3", venue.line.len())
+        })?;
         in_range("venue.answer_timeout_ms", venue.answer_timeout_ms, 10, 60_000)?;
         in_range("venue.frame_bytes_max", venue.frame_bytes_max as u64, 4096, 16 << 20)?;
         in_range("journal.segment_mib", journal.segment_mib as u64, 1, 64)?;

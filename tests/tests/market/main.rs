@@ -9,6 +9,7 @@
 
 mod cores;
 mod frames;
+mod lines;
 mod messages;
 mod orders;
 mod streams;

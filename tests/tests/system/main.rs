@@ -19,6 +19,7 @@ mod faults;
 mod foreign;
 mod kill;
 mod latency;
+mod lines;
 mod replay;
 
 /// The command line under test.

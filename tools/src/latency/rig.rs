@@ -190,9 +190,10 @@ impl Hands {
         let link = |index, transport| NewLink {
             index,
             connection: Box::new(Connection::new(transport, &[], CAPS, 0x9e37_79b9_7f4a_7c15)),
+            replaces: None,
         };
         let full = |_| anyhow!("a new session's rings are full");
-        self.rings.feed_links.push(link(feed::BOOKS, market)).map_err(full)?;
+        self.rings.feed_links.push(link(feed::lines::BOOKS, market)).map_err(full)?;
         self.rings.gateway_links.push(link(connection::ORDERS.into(), orders)).map_err(full)?;
         self.rings.gateway_links.push(link(connection::EVENTS.into(), events)).map_err(full)?;
         let venue_epoch_ns = self.clock.start_unix_ns();

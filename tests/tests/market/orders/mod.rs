@@ -4,7 +4,7 @@
 mod io;
 mod links;
 mod local;
-mod network;
+pub mod network;
 mod world;
 
 use network::Odds;
