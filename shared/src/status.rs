@@ -212,6 +212,11 @@ impl Status {
         words[1].store(now, Ordering::Relaxed);
     }
 
+    /// Turns that a stage has made.
+    pub fn turns(&self, part: Progress) -> u64 {
+        self.file.u64s_at(at::PROGRESS + part as usize * 64, 2)[0].load(Ordering::Relaxed)
+    }
+
     /// Publishes the trading state.
     pub fn set_trading_state(&self, state: TradingState) {
         self.put(at::TRADING_STATE, state as u64);

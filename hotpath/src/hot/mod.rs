@@ -1,5 +1,6 @@
 //! The hot process: start-up in order, the session thread's loop, and an ordered end.
 
+mod account;
 mod assembly;
 mod files;
 
@@ -113,6 +114,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
     let clock = Clock::start();
     let (roots, rest) = open_rest(config, &credentials)?;
     let definitions = fetch_definitions(config, &rest)?;
+    let prepared = account::prepare(config, &rest, roots.rest(), &credentials)?;
     let signer = signer(config)?;
     let plan = Plan { data, config, session, clock: &clock, definitions: &definitions, is_unclean };
     let mut assembly = Assembly::create(&plan, signer)?;
@@ -130,7 +132,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
         clock: clock.clone(),
         venue_epoch_ns: AtomicU64::new(0),
     });
-    let hot = Hot { data, config, session, clock, shop, is_unclean };
+    let hot = Hot { data, config, session, clock, shop, is_unclean, prepared };
     hot.run(assembly, is_stop)
 }
 
@@ -192,20 +194,31 @@ pub fn open_rest(config: &Config, credentials: &Arc<Credentials>) -> Result<(Roo
     Ok((roots, rest))
 }
 
-/// Asks until the venue answers: it may be starting too.
 fn fetch_definitions(config: &Config, rest: &Rest) -> Result<Vec<InstrumentDefinition>, HotError> {
     let symbols: Vec<&str> = config.instrument.iter().map(|i| i.symbol.as_str()).collect();
+    ask_venue("definitions", || rest.definitions(&symbols))
+}
+
+/// Asks until the venue answers: it may be starting too.
+fn ask_venue<T>(what: &str, ask: impl Fn() -> Result<T, venue::RestError>) -> Result<T, HotError> {
     let deadline = std::time::Instant::now() + VENUE_PATIENCE;
     loop {
-        match rest.definitions(&symbols) {
-            Ok(definitions) => return Ok(definitions),
-            Err(e @ venue::RestError::Malformed { .. }) => return Err(HotError::Venue(e.to_string())),
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(
+                e @ (venue::RestError::Malformed { .. }
+                | venue::RestError::Refused { status: 400 | 401 | 403, .. }),
+            ) => return Err(HotError::Venue(e.to_string())),
             Err(e) if std::time::Instant::now() > deadline => {
-                return Err(HotError::Venue(format!("no definitions within {VENUE_PATIENCE:?}: {e}")));
+                return Err(HotError::Venue(format!("no {what} within {VENUE_PATIENCE:?}: {e}")));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
+}
+
+fn unix_ms() -> u64 {
+    unix_ns_now() / 1_000_000
 }
 
 struct Hot<'a> {
@@ -215,6 +228,8 @@ struct Hot<'a> {
     clock: Clock,
     shop: Arc<Workshop>,
     is_unclean: bool,
+    /// What was checked and set on the account.
+    prepared: Vec<String>,
 }
 
 impl Hot<'_> {
@@ -240,6 +255,9 @@ impl Hot<'_> {
         let mut session = Session::new(parts, assembly.rings, jobs.clone(), done);
         for (severity, text) in &assembly.notes {
             session.event(EventCode::Setting, *severity, text);
+        }
+        for text in &self.prepared {
+            session.event(EventCode::Setting, Severity::Info, text);
         }
         let memory = [lock_memory(&self.config.host)];
         session.event(EventCode::Setting, settings::severity(&memory), &settings::line(&memory));

@@ -137,7 +137,7 @@ impl Session {
         self.command_gateway(0, Verb::Stop);
     }
 
-    fn command_gateway(&mut self, id: u64, verb: Verb) {
+    pub(super) fn command_gateway(&mut self, id: u64, verb: Verb) {
         let record = CommandRecord { id, verb: verb as u16, reserved: [0; 3] };
         self.tell_gateway(Kind::Command, record.as_bytes());
     }

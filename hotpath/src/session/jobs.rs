@@ -105,6 +105,8 @@ pub enum Job {
         /// The order.
         client_order_id: ClientOrderId,
     },
+    /// Let the venue wait again before it cancels everything.
+    CountDown,
     /// Extend the account stream.
     KeepListenKey,
     /// End of the worker.
@@ -142,6 +144,8 @@ pub enum Done {
         /// Session time before it was asked.
         asked_ns: Nanos,
     },
+    /// The venue waits again.
+    CountingDown,
     /// Carried out, nothing to tell.
     Nothing,
     /// A job without an answer.
@@ -219,9 +223,19 @@ impl Workshop {
                 let definition = &self.definitions[*instrument as usize];
                 self.rest.cancel(definition, client_order_id, self.venue_ms()).map(|()| Done::Nothing)
             }
+            Job::CountDown => self.count_down(self.config.venue.countdown_ms).map(|()| Done::CountingDown),
             Job::KeepListenKey | Job::Quit => self.rest.keep_listen_key().map(|()| Done::Nothing),
         };
         outcome.unwrap_or_else(|e| Done::Failed(job, e))
+    }
+
+    /// Lets the venue cancel every order of every instrument after `ms` milliseconds; 0 stops the countdown.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] of the first instrument that failed.
+    pub fn count_down(&self, ms: u64) -> Result<(), RestError> {
+        self.definitions.iter().try_for_each(|d| self.rest.count_down(d.symbol.as_str(), ms, self.venue_ms()))
     }
 
     fn connect(&self, id: LinkId) -> Result<Established, ConnectError> {

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod connect;
+mod dead_man;
 mod duties;
 pub mod jobs;
 mod links;
@@ -100,6 +101,7 @@ pub struct Session {
     /// Messages waiting for room in the ring to the gateway, in order.
     outbox: VecDeque<AccountMessage>,
     links: LinkBook,
+    dead_man: dead_man::DeadMan,
     resume: ResumeFile,
     schedule: duties::Schedule,
     account: AccountPhase,
@@ -131,6 +133,7 @@ impl Session {
             if parts.is_unclean { (parts.config.venue.recv_window_ms + 1000) * 1_000_000 } else { 0 };
         let resume = ResumeFile::load(&parts.data);
         let venue = &parts.config.venue;
+        let dead_man = dead_man::DeadMan::new(venue.countdown_ms);
         let links = LinkBook::new(1 + venue.line.len(), venue.connection_life_s * 1_000_000_000);
         Self {
             parts,
@@ -140,6 +143,7 @@ impl Session {
             decoder,
             outbox: VecDeque::new(),
             links,
+            dead_man,
             resume,
             schedule: duties::Schedule::default(),
             account: AccountPhase::NotBefore(settle_ns),
@@ -172,7 +176,11 @@ impl Session {
                 self.begin_stop(now);
                 stop_deadline = Some(now + 2_000_000_000);
             }
-            if stop_deadline.is_some_and(|deadline| now > deadline || self.is_quiet(now)) {
+            let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
+            if is_quiet {
+                self.release_dead_man();
+            }
+            if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
                 return Ok(());
             }
         }
@@ -192,7 +200,12 @@ impl Session {
         self.connect_missing(now);
         self.read_account_when_due(now);
         self.run_duties(now);
+        self.hold_dead_man(now);
         handled
+    }
+
+    fn is_account_read(&self) -> bool {
+        self.account == AccountPhase::Done
     }
 
     /// Appends a record of the session lane.

@@ -28,6 +28,7 @@ impl Session {
             Done::Time { venue_epoch_ns, error_bound_ns } => self.on_time(venue_epoch_ns, error_bound_ns),
             Done::Account(read) => self.on_account(&read),
             Done::Order { read, asked_ns } => self.on_order(&read, asked_ns),
+            Done::CountingDown => self.on_dead_man_held(now),
             Done::Nothing => {}
             Done::Failed(job, why) => self.on_failed(now, &job, &why),
         }
@@ -128,6 +129,7 @@ impl Session {
         match job {
             Job::Account { .. } => self.account = AccountPhase::NotBefore(now + RETRY_NS),
             Job::Time => self.schedule.next_time_ns = now + RETRY_NS,
+            Job::CountDown => self.dead_man.on_failed(now),
             // The engine and the gateway ask again after their own patience.
             _ => {}
         }

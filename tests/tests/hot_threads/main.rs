@@ -23,7 +23,7 @@ use tickpath_tests::{
 };
 use tickpath_tools::{
     template::KeyFile,
-    venue::{Faults, Limits, Market, Server, Speed, VenueOptions, generate_tls},
+    venue::{AccountStart, Faults, Limits, Market, Server, Speed, VenueOptions, generate_tls},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
@@ -86,7 +86,7 @@ fn run(is_tls: bool) {
         faults,
         is_looped: false,
         limits: Limits::NONE,
-        balance_e8: 1_000_000_000_000_000,
+        account: AccountStart { balance_e8: 1_000_000_000_000_000, ..AccountStart::default() },
     };
     let stop = Arc::new(AtomicBool::new(false));
     let (venue_stop, hot_stop) = (Arc::clone(&stop), Arc::clone(&stop));

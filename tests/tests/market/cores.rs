@@ -136,6 +136,7 @@ fn config() -> Config {
         symbol: symbol.into(),
         depth_stream: "depth@0ms".into(),
         book_levels_max: 65_536,
+        leverage: None,
     };
     Config {
         instrument: vec![instrument("BTCUSDT"), instrument("ETHUSDT")],

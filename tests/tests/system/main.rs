@@ -9,6 +9,7 @@
     reason = "a failed unwrap is a failed test; figures are shown"
 )]
 
+mod account;
 mod api;
 mod autobahn;
 mod calls;

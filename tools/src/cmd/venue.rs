@@ -3,7 +3,7 @@
 use super::{print, stop_flag};
 use crate::{
     template::KeyFile,
-    venue::{Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
+    venue::{AccountStart, Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -76,6 +76,12 @@ pub(super) struct VenueArguments {
     /// Wallet balance at the start, USDT
     #[arg(long, default_value = "100000", overrides_with = "balance")]
     balance: String,
+    /// The account holds long and short positions apart
+    #[arg(long)]
+    hedge: bool,
+    /// The rights of the keys say that they may withdraw
+    #[arg(long)]
+    may_withdraw: bool,
     #[command(flatten)]
     faults: FaultArguments,
 }
@@ -113,7 +119,11 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         faults: a.faults.with_seed(a.seed),
         is_looped: a.is_looped,
         limits: Limits { weight_1m: a.weight_1m, orders_10s: a.orders_10s, orders_1m: a.orders_1m },
-        balance_e8: balance_e8(&a.balance)?,
+        account: AccountStart {
+            balance_e8: balance_e8(&a.balance)?,
+            is_hedge: a.hedge,
+            can_withdraw: a.may_withdraw,
+        },
     })?;
     print(&format!("venue simulator on {}\n", server.address()));
     let stop = stop_flag()?;

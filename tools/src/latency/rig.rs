@@ -88,6 +88,7 @@ fn config(strategy: Strategy) -> Config {
         symbol: symbol.into(),
         depth_stream: "depth@0ms".into(),
         book_levels_max: 65_536,
+        leverage: None,
     };
     Config {
         venue: config::Venue { kind: KIND.into(), answer_timeout_ms: 60_000, ..config::Venue::default() },

@@ -14,7 +14,7 @@ mod tls;
 pub use binance::script;
 pub use connection::HttpRequest;
 pub use faults::Faults;
-pub use options::{AccountKey, Limits, VenueOptions};
+pub use options::{AccountKey, AccountStart, Limits, VenueOptions};
 pub use pace::Speed;
 pub use server::{Server, ServerReport};
 pub use tls::{TlsFiles, generate_tls, server_config};

@@ -83,6 +83,17 @@ pub struct VenueOptions {
     pub is_looped: bool,
     /// Rate limits.
     pub limits: Limits,
-    /// Wallet balance at the start, quote x 10^8.
+    /// The account at the start.
+    pub account: AccountStart,
+}
+
+/// What the account of a simulator is like at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountStart {
+    /// Wallet balance, quote x 10^8.
     pub balance_e8: i128,
+    /// Long and short positions are held apart.
+    pub is_hedge: bool,
+    /// Its keys may withdraw.
+    pub can_withdraw: bool,
 }

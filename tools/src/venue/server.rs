@@ -77,7 +77,7 @@ impl Server {
             tls,
             clients: BTreeMap::new(),
             next_token: 1,
-            exchange: Exchange::new(&options.keys, options.limits, options.balance_e8, now_ms()),
+            exchange: Exchange::new(&options.keys, options.limits, options.account, now_ms()),
             pace: Pace::new(options.speed),
             injector: FaultInjector::new(options.faults),
             options,

@@ -25,7 +25,7 @@ use tickpath_shared::{
 use tickpath_tools::{
     capture::{MarketLine, MarketSource, SyntheticMarket},
     venue::{
-        self, AccountKey, Limits,
+        self, AccountKey, AccountStart, Limits,
         binance::{ClientRole, Exchange},
     },
 };
@@ -122,6 +122,7 @@ fn config() -> Config {
         symbol: symbol.into(),
         depth_stream: "depth@0ms".into(),
         book_levels_max: 65_536,
+        leverage: None,
     };
     Config {
         instrument: vec![instrument("BTCUSDT"), instrument("ETHUSDT")],
@@ -143,7 +144,8 @@ impl World {
         let public = bytes(PUBLIC);
         let keys = [AccountKey::Ed25519 { api_key: API_KEY.into(), public }];
         let credentials = Arc::new(Credentials { api_key: API_KEY.into(), secret, kind: KeyKind::Ed25519 });
-        let exchange = Exchange::new(&keys, Limits::NONE, 10_000_000_000_000_000, EPOCH_MS);
+        let account = AccountStart { balance_e8: 10_000_000_000_000_000, ..AccountStart::default() };
+        let exchange = Exchange::new(&keys, Limits::NONE, account, EPOCH_MS);
         let venue = Arc::new(Mutex::new(exchange));
         let failing = Mutex::new((Random::new(seed ^ 77), odds.rest_failure));
         let transport = Arc::new(Local { venue: Arc::clone(&venue), failing });

@@ -1,6 +1,6 @@
 //! The simulated account: settings, orders by id, and what the ledger makes of their executions.
 
-use super::filters::Filters;
+use super::{super::options::AccountStart, filters::Filters};
 use std::collections::{BTreeSet, HashMap};
 use tickpath_hotpath::sim::{Account, End, FeeRates, SimOrder};
 use tickpath_shared::types::{InstrumentDefinition, OrderType, SelfTrade};
@@ -59,6 +59,8 @@ pub(super) struct SimAccount {
     pub(super) ledger: Account,
     /// Positions of both sides are held apart.
     pub(super) is_hedge: bool,
+    /// What the rights of its keys say.
+    pub(super) can_withdraw: bool,
     /// Instruments whose margin is isolated; the setting is shown, the margin itself is always the wallet's.
     pub(super) isolated: BTreeSet<usize>,
     /// Every order ever accepted, by venue id.
@@ -69,10 +71,11 @@ pub(super) struct SimAccount {
 }
 
 impl SimAccount {
-    pub(super) fn new(definitions: &[InstrumentDefinition], balance_e8: i128) -> Self {
+    pub(super) fn new(definitions: &[InstrumentDefinition], start: AccountStart) -> Self {
         Self {
-            ledger: Account::new(definitions, FEES, balance_e8),
-            is_hedge: false,
+            ledger: Account::new(definitions, FEES, start.balance_e8),
+            is_hedge: start.is_hedge,
+            can_withdraw: start.can_withdraw,
             isolated: BTreeSet::new(),
             orders: Vec::new(),
             first_id: 1_000_001,

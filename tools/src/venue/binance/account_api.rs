@@ -288,7 +288,7 @@ impl Exchange {
     pub(super) fn key_rights(&mut self, _: &Parameters) -> Answer {
         Ok(json!({
             "ipRestrict": true, "createTime": 1_623_840_271_000_u64, "enableReading": true,
-            "enableFutures": true, "enableWithdrawals": false, "enableInternalTransfer": false,
+            "enableFutures": true, "enableWithdrawals": self.account.can_withdraw, "enableInternalTransfer": false,
             "permitsUniversalTransfer": false, "enableSpotAndMarginTrading": false, "enableMargin": false,
         }))
     }

@@ -1,7 +1,10 @@
 //! State of the simulated venue, and what its clock does to it. Whoever drives it says what time it is.
 
 use super::{
-    super::{AccountKey, definitions, options::Limits},
+    super::{
+        AccountKey, definitions,
+        options::{AccountStart, Limits},
+    },
     account::SimAccount,
     algo::AlgoBook,
     events,
@@ -111,13 +114,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A venue without books, orders or positions at `now_ms`, unix milliseconds; `balance_e8` is the wallet of its
-    /// one account x 10^8.
-    pub fn new(keys: &[AccountKey], limits: Limits, balance_e8: i128, now_ms: u64) -> Self {
+    /// A venue without books, orders or positions at `now_ms`, unix milliseconds, and its one account.
+    pub fn new(keys: &[AccountKey], limits: Limits, account: AccountStart, now_ms: u64) -> Self {
         let definitions = definitions();
         Self {
             instruments: definitions.iter().map(Instrument::new).collect(),
-            account: SimAccount::new(&definitions, balance_e8),
+            account: SimAccount::new(&definitions, account),
             algos: AlgoBook::default(),
             keys: keys.to_vec(),
             usage: Usage::new(limits),

@@ -85,12 +85,12 @@ fn query_values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a s
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::options::Limits;
+    use super::super::super::options::{AccountStart, Limits};
     use super::*;
 
     #[test]
     fn account_events_reach_those_who_hold_the_key_and_asked_for_them() {
-        let mut exchange = Exchange::new(&[], Limits::NONE, 0, 1_000);
+        let mut exchange = Exchange::new(&[], Limits::NONE, AccountStart::default(), 1_000);
         let key = exchange.start_listening();
         let update = r#"{"e":"ACCOUNT_UPDATE","E":1}"#;
         let get = |exchange: &Exchange, target: &str, event: &str| {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_expired_key_is_told_once_and_replaced() {
-        let mut exchange = Exchange::new(&[], Limits::NONE, 0, 1_000);
+        let mut exchange = Exchange::new(&[], Limits::NONE, AccountStart::default(), 1_000);
         let key = exchange.start_listening();
         let role = exchange.role_of(&format!("/private/ws/{key}")).unwrap();
         exchange.advance(1_000 + 3_599_999);

@@ -363,6 +363,40 @@ impl Rest {
         let answer = self.signed(&MODE, "", venue_ms)?;
         answer["dualSidePosition"].as_bool().ok_or_else(|| malformed(MODE.path, "dualSidePosition"))
     }
+
+    /// Leverage of every symbol of the account.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn leverages(&self, venue_ms: u64) -> Result<Vec<(String, u32)>, RestError> {
+        const CONFIG: Endpoint = get("/fapi/v1/symbolConfig", 5);
+        let answer = self.signed(&CONFIG, "", venue_ms)?;
+        let rows = answer.as_array().ok_or_else(|| malformed(CONFIG.path, "array"))?;
+        let of = |row: &Value| Some((row["symbol"].as_str()?.to_owned(), row["leverage"].as_u64()? as u32));
+        rows.iter().map(|row| of(row).ok_or_else(|| malformed(CONFIG.path, "leverage"))).collect()
+    }
+
+    /// Changes the leverage of a symbol.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn set_leverage(&self, symbol: &str, leverage: u32, venue_ms: u64) -> Result<(), RestError> {
+        let query = format!("symbol={}&leverage={leverage}", encode(symbol));
+        self.signed(&risk(Method::Post, "/fapi/v1/leverage", 1), &query, venue_ms).map(|_| ())
+    }
+
+    /// The key may take money out of the account.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn can_withdraw(&self, venue_ms: u64) -> Result<bool, RestError> {
+        const RIGHTS: Endpoint = get("/sapi/v1/account/apiRestrictions", 1);
+        let answer = self.signed(&RIGHTS, "", venue_ms)?;
+        answer["enableWithdrawals"].as_bool().ok_or_else(|| malformed(RIGHTS.path, "enableWithdrawals"))
+    }
 }
 
 /// Query that names an order by its client order id.

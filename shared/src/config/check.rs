@@ -1,0 +1,158 @@
+//! What cannot work is refused before anything starts, with the key, the value and the bound.
+
+use super::{Config, ConfigError, Mode, StageName};
+use crate::types::{InstanceId, Symbol, decimal};
+
+impl Config {
+    /// Checks ranges and relations. The messages name the key, the value and the bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with the first value that cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_identity()?;
+        self.check_instruments()?;
+        self.check_threads()?;
+        self.check_pairs()?;
+        self.check_probe()?;
+        self.check_limits()
+    }
+
+    fn check_identity(&self) -> Result<(), ConfigError> {
+        InstanceId::new(&self.instance.id)
+            .map_err(|e| ConfigError::Invalid(format!("instance.id: {:?}: {e}", self.instance.id)))?;
+        let is_live_armed = self.instance.mode == Mode::Live && self.instance.arm_at_start;
+        ensure(!is_live_armed, || "instance.arm_at_start: true is for simulation only, mode is live".into())
+    }
+
+    fn check_instruments(&self) -> Result<(), ConfigError> {
+        ensure(!self.instrument.is_empty(), || "instrument: none configured, at least one is needed".into())?;
+        let bound = crate::status::INSTRUMENTS_MAX;
+        ensure(self.instrument.len() <= bound, || {
+            format!("instrument: {} configured, at most {bound}", self.instrument.len())
+        })?;
+        for (i, instrument) in self.instrument.iter().enumerate() {
+            let symbol = &instrument.symbol;
+            ensure(Symbol::new(symbol).is_some(), || {
+                format!("instrument.symbol: {symbol:?} must have 1..={} bytes", Symbol::BYTES)
+            })?;
+            let is_repeated = self.instrument[..i].iter().any(|other| &other.symbol == symbol);
+            ensure(!is_repeated, || format!("instrument.symbol: {symbol:?} is configured twice"))?;
+            in_range("instrument.book_levels_max", instrument.book_levels_max as u64, 1_000, 65_536)?;
+            if let Some(leverage) = instrument.leverage {
+                in_range("instrument.leverage", leverage.into(), 1, 125)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_threads(&self) -> Result<(), ConfigError> {
+        use StageName::{Engine, Feed, Gateway};
+        let allowed: [&[StageName]; 6] =
+            [&[Feed], &[Engine], &[Gateway], &[Feed, Engine], &[Engine, Gateway], &[Feed, Engine, Gateway]];
+        in_range("host.busy_poll_us", self.host.busy_poll_us.into(), 0, 1000)?;
+        for thread in &self.thread {
+            if let Some(priority) = thread.realtime_priority {
+                in_range("thread.realtime_priority", priority.into(), 1, 49)?;
+            }
+            ensure(allowed.contains(&thread.stages.as_slice()), || {
+                format!(
+                    "thread.stages: {:?} are not neighbours in the order feed, engine, gateway",
+                    thread.stages
+                )
+            })?;
+        }
+        let mut stages: Vec<_> = self.thread.iter().flat_map(|t| t.stages.iter()).collect();
+        stages.sort_by_key(|s| **s as u8);
+        ensure(stages == [&Feed, &Engine, &Gateway], || {
+            format!("thread.stages: each of feed, engine, gateway must run exactly once, found {stages:?}")
+        })
+    }
+
+    fn check_pairs(&self) -> Result<(), ConfigError> {
+        let pairs = &self.pairs;
+        if !pairs.is_enabled {
+            return Ok(());
+        }
+        for (key, symbol) in [("pairs.base", &pairs.base), ("pairs.hedge", &pairs.hedge)] {
+            let is_known = self.instrument.iter().any(|i| &i.symbol == symbol);
+            ensure(is_known, || format!("{key}: {symbol:?} is not among the instruments"))?;
+        }
+        ensure(pairs.base != pairs.hedge, || format!("pairs.hedge: {:?} is the base too", pairs.hedge))?;
+        in_range("pairs.window", pairs.window as u64, 10, 100_000)?;
+        in_range("pairs.sample_ms", pairs.sample_ms, 1, 3_600_000)?;
+        in_range("pairs.leg_timeout_ms", pairs.leg_timeout_ms, 10, 60_000)?;
+        in_range("pairs.aggression_ticks", pairs.aggression_ticks as u64, 0, 10_000)?;
+        let is_hysteresis = pairs.entry_z.is_finite() && pairs.exit_z >= 0.0 && pairs.exit_z < pairs.entry_z;
+        ensure(is_hysteresis && pairs.ratio.is_finite(), || {
+            format!("pairs.exit_z: {} must be at least 0 and below entry_z {}", pairs.exit_z, pairs.entry_z)
+        })?;
+        for (key, qty) in [("pairs.base_qty", &pairs.base_qty), ("pairs.hedge_qty", &pairs.hedge_qty)] {
+            let is_positive = decimal::parse(qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+            ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
+        }
+        Ok(())
+    }
+
+    fn check_probe(&self) -> Result<(), ConfigError> {
+        let probe = &self.probe;
+        if !probe.is_enabled {
+            return Ok(());
+        }
+        ensure(self.instance.mode == Mode::Simulation, || {
+            "probe.is_enabled: true is for simulation only, mode is live".into()
+        })?;
+        let is_known = self.instrument.iter().any(|i| i.symbol == probe.symbol);
+        ensure(is_known, || format!("probe.symbol: {:?} is not among the instruments", probe.symbol))?;
+        let is_positive = decimal::parse(probe.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+        ensure(is_positive, || format!("probe.qty: {:?} is not a positive decimal", probe.qty))
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let (risk, journal, venue) = (&self.risk, &self.journal, &self.venue);
+        in_range("risk.collar_bps", risk.collar_bps as u64, 1, 5000)?;
+        in_range("risk.order_rate_max", risk.order_rate_max as u64, 1, 100_000)?;
+        in_range("risk.order_rate_window_ms", risk.order_rate_window_ms, 1, 3_600_000)?;
+        in_range("risk.open_orders_max", risk.open_orders_max as u64, 1, 256)?;
+        in_range("risk.order_notional_max", risk.order_notional_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
+        in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
+        if venue.countdown_ms != 0 {
+            in_range("venue.countdown_ms", venue.countdown_ms, 5_000, 600_000)?;
+        }
+        in_range("venue.connection_life_s", venue.connection_life_s, 3, 86_100)?;
+        ensure(venue.line.len() <= 3, || {
+            format!("venue.line: {} further lines configured, at most 3", venue.line.len())
+        })?;
+        in_range("venue.answer_timeout_ms", venue.answer_timeout_ms, 10, 60_000)?;
+        in_range("venue.frame_bytes_max", venue.frame_bytes_max as u64, 4096, 16 << 20)?;
+        in_range("journal.segment_mib", journal.segment_mib as u64, 1, 64)?;
+        let pools = [
+            ("journal.feed_mib", journal.feed_mib),
+            ("journal.engine_mib", journal.engine_mib),
+            ("journal.gateway_mib", journal.gateway_mib),
+            ("journal.session_mib", journal.session_mib),
+        ];
+        for (key, mib) in pools {
+            in_range(key, mib as u64, (crate::journal::SEGMENTS_MIN * journal.segment_mib) as u64, 65_536)?;
+        }
+        // Headers take a little of a segment; the largest frame must still fit.
+        in_range(
+            "venue.frame_bytes_max",
+            venue.frame_bytes_max as u64,
+            4096,
+            (journal.segment_mib as u64) << 19,
+        )?;
+        in_range("supervisor.stall_ms", self.supervisor.stall_ms, 100, 600_000)
+    }
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
+}
+
+fn in_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    // A negative number arrives as a huge one; print what was written.
+    ensure((min..=max).contains(&value), || format!("{key}: {} is outside {min}..={max}", value as i64))
+}
