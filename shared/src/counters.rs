@@ -55,6 +55,7 @@ crate::labelled_enum! {
         LineCopies = 49, "line_copies", "Updates that another line had delivered before.";
         LineEarly = 50, "line_early", "Diffs of a line that is not in step with the others yet, skipped.";
         LinesLost = 51, "lines_lost", "Lines lost while another one carried on.";
+        LinksSilent = 52, "links_silent", "Connections ended because nothing was heard on them.";
     }
 }
 

@@ -102,6 +102,7 @@ impl Assembly {
             is_tampered: Arc::clone(&is_tampered),
             signer,
             frame_bytes_max: plan.config.venue.frame_bytes_max,
+            silence_ns: plan.config.venue.private_silence_ms * 1_000_000,
         };
         let stages = Stages {
             feed: plan.feed_stage(feed_lane, &status, feed),
@@ -127,7 +128,9 @@ impl Plan<'_> {
     fn feed_stage(&self, lane: LaneWriter, status: &Arc<Status>, links: Links) -> FeedStage {
         let decoder = MarketDecoder::new(self.definitions, self.config.venue.frame_bytes_max);
         let overload = self.config.journal.overload;
-        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload)
+        let venue = &self.config.venue;
+        let silence_ns = [venue.book_silence_ms, venue.market_silence_ms].map(|ms| ms * 1_000_000);
+        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload, silence_ns)
     }
 
     fn engine_stage(

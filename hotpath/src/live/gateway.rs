@@ -5,6 +5,7 @@ use crate::{
     message::{AccountMessage, Ask, EngineMessage, Outcome},
     net::{
         connection::{Connection, LinkError},
+        silence::{Need, Silence},
         wait::Waiter,
     },
     stage::{
@@ -77,6 +78,8 @@ pub struct GatewayParts {
     pub signer: Option<OrderSigner>,
     /// Largest frame of a private socket.
     pub frame_bytes_max: usize,
+    /// How long a private socket may be silent, pings answered; 0 for ever.
+    pub silence_ns: Nanos,
 }
 
 /// The gateway stage.
@@ -84,6 +87,8 @@ pub struct GatewayStage {
     core: Gateway,
     io: Io,
     connections: [Option<Box<Connection>>; connection::COUNT],
+    silence: [Silence; connection::COUNT],
+    silence_ns: Nanos,
     links: Links,
     account: Consumer<AccountMessage>,
     command: Arc<CommandFile>,
@@ -144,6 +149,8 @@ impl GatewayStage {
             core,
             io,
             connections: [None, None],
+            silence: [Silence::default(); connection::COUNT],
+            silence_ns: parts.silence_ns,
             links: rings.links,
             account: rings.account,
             command: parts.command,
@@ -284,6 +291,7 @@ impl GatewayStage {
                 let dead = DeadLink { index, connection: old, error: LinkError::Replaced };
                 let _ = self.links.outgoing.push(dead);
             }
+            self.silence[index] = Silence::new(self.silence_ns, self.io.clock.now());
             self.has_backlog = true;
             self.on_link(index, true);
         }
@@ -300,7 +308,12 @@ impl GatewayStage {
         let Some(connection) = &mut self.connections[index] else { return 0 };
         match connection.receive() {
             Ok(false) if !was_backlog => 0,
-            Ok(_) => self.drain(index),
+            Ok(is_heard) => {
+                if is_heard {
+                    self.silence[index].heard(self.io.clock.now());
+                }
+                self.drain(index)
+            }
             Err(error) => {
                 self.drop_link(index, error);
                 1
@@ -340,8 +353,24 @@ impl GatewayStage {
         self.frame = frame;
     }
 
+    /// Asks silent private sockets for a sign of life, and ends those that give none.
+    fn watch_silence(&mut self, now: Nanos) {
+        for index in 0..connection::COUNT {
+            let Some(connection) = &mut self.connections[index] else { continue };
+            let result = match self.silence[index].need(now) {
+                Need::Nothing => Ok(()),
+                Need::Probe => connection.send_ping(),
+                Need::End => Err(LinkError::Silent),
+            };
+            if let Err(error) = result {
+                self.drop_link(index, error);
+            }
+        }
+    }
+
     fn on_timer(&mut self) {
         let now = self.io.clock.now();
+        self.watch_silence(now);
         self.io.lane.report(&self.io.status);
         self.check_pressure(now);
         if self.is_tampered.load(Ordering::Relaxed) && !self.is_halted_for_tampering {

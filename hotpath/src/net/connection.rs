@@ -31,6 +31,9 @@ pub enum LinkError {
     /// The socket failed.
     #[error("socket: {0}")]
     Io(#[from] io::Error),
+    /// Nothing was heard for as long as is configured.
+    #[error("silent for too long")]
+    Silent,
     /// Another connection has taken over.
     #[error("replaced by another connection")]
     Replaced,
@@ -208,6 +211,15 @@ impl Connection {
     /// [`LinkError`]: whether the venue received the message is not known.
     pub fn send_text(&mut self, text: &[u8]) -> Result<(), LinkError> {
         self.send(ClientFrame::Text, text)
+    }
+
+    /// Asks the peer for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]: the connection is over.
+    pub fn send_ping(&mut self) -> Result<(), LinkError> {
+        self.send(ClientFrame::Ping, &[])
     }
 
     fn send(&mut self, frame: ClientFrame, payload: &[u8]) -> Result<(), LinkError> {

@@ -4,6 +4,7 @@ pub mod affinity;
 pub mod connection;
 pub mod cores;
 pub mod settings;
+pub mod silence;
 pub mod socket;
 pub mod tls;
 pub mod wait;

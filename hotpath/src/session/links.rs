@@ -227,7 +227,10 @@ impl Session {
         handled
     }
 
-    fn tell_dead(&mut self, id: LinkId, why: &dyn std::error::Error) {
+    fn tell_dead(&mut self, id: LinkId, why: &LinkError) {
+        if matches!(why, LinkError::Silent) {
+            self.parts.status.add(Counter::LinksSilent, 1);
+        }
         if !self.is_stopping {
             let text = format!("{id}: {}", super::reports::chain(why));
             self.event(EventCode::Disconnected, Severity::Warning, &text);

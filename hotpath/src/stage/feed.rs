@@ -8,6 +8,7 @@ pub mod lines;
 use crate::{
     market::{Level, MarketHeader, MarketKind},
     net::connection::{Connection, LinkError},
+    net::silence::{Need, Silence},
     net::wait::Waiter,
     venue::{DecodeError, Decoded, MarketDecoder},
     wire::{text::Text, ws::FrameError},
@@ -69,6 +70,10 @@ pub struct Links {
 pub struct FeedStage {
     connections: [Option<Box<Connection>>; SLOTS],
     lines: Lines,
+    /// By slot; pings do not count, a stream that is subscribed to in vain answers them too.
+    silence: [Silence; SLOTS],
+    /// Limits of books and of other streams.
+    silence_ns: [Nanos; 2],
     links: Links,
     decoder: MarketDecoder,
     lane: LaneWriter,
@@ -88,7 +93,7 @@ const LEADS: [Stage; SLOTS_OF_KIND] = [Stage::LeadA, Stage::LeadB, Stage::LeadC,
 const REPORT_NS: Nanos = 50_000_000;
 
 impl FeedStage {
-    /// A feed without connections.
+    /// A feed without connections. `silence_ns` is how long book streams and other streams may be silent, 0 for ever.
     pub fn new(
         decoder: MarketDecoder,
         lane: LaneWriter,
@@ -96,10 +101,13 @@ impl FeedStage {
         status: Arc<Status>,
         clock: Clock,
         overload: Overload,
+        silence_ns: [Nanos; 2],
     ) -> Self {
         Self {
             connections: [const { None }; SLOTS],
             lines: Lines::default(),
+            silence: [Silence::default(); SLOTS],
+            silence_ns,
             links,
             decoder,
             lane,
@@ -115,7 +123,7 @@ impl FeedStage {
     /// One turn at about `now`; returns how many frames were handled.
     pub fn poll(&mut self, now: Nanos, sink: &mut impl EventSink, waiter: &mut Waiter) -> usize {
         self.status.progress(Progress::Feed, now);
-        self.report(now);
+        self.report(now, sink);
         self.take_links(now, waiter);
         if self.must_stall(sink) {
             self.status.add(Counter::FeedStalls, 1);
@@ -124,7 +132,7 @@ impl FeedStage {
         let mut handled = 0;
         // From the last: a connection that ends leaves its place to one that was looked at.
         for at in (0..self.lines.active().len()).rev() {
-            handled += self.poll_connection(self.lines.active()[at], sink);
+            handled += self.poll_connection(now, self.lines.active()[at], sink);
         }
         handled
     }
@@ -134,13 +142,26 @@ impl FeedStage {
         self.overload == Overload::Stall && (self.lane.pressure() >= Pressure::NoNewRisk || !sink.has_room())
     }
 
-    fn report(&mut self, now: Nanos) {
+    /// Ends connections that have been silent for too long.
+    fn end_silent(&mut self, now: Nanos, sink: &mut impl EventSink) {
+        for at in (0..self.lines.active().len()).rev() {
+            let slot = self.lines.active()[at];
+            if self.silence[slot].need(now) == Need::End
+                && let Some(connection) = self.connections[slot].take()
+            {
+                self.drop_link(slot, connection, LinkError::Silent, sink);
+            }
+        }
+    }
+
+    fn report(&mut self, now: Nanos, sink: &mut impl EventSink) {
         if now >= self.next_report_ns {
             self.next_report_ns = now + REPORT_NS;
             self.lane.report(&self.status);
             let fallbacks = self.decoder.fallbacks();
             self.status.add(Counter::FallbackFrames, fallbacks - self.fallbacks);
             self.fallbacks = fallbacks;
+            self.end_silent(now, sink);
         }
     }
 
@@ -148,6 +169,7 @@ impl FeedStage {
         while let Ok(NewLink { index, connection, replaces }) = self.links.incoming.pop() {
             waiter.watch(connection.fd());
             self.lines.open(index, replaces, now);
+            self.silence[index] = Silence::new(self.silence_ns[usize::from(index >= MARKET)], now);
             self.connections[index] = Some(connection);
             self.has_backlog[index] = true;
             self.record_link(now, index, true);
@@ -160,7 +182,7 @@ impl FeedStage {
         Cause::new(self.lane.lane(), sequence.unwrap_or(0))
     }
 
-    fn poll_connection(&mut self, index: usize, sink: &mut impl EventSink) -> usize {
+    fn poll_connection(&mut self, now: Nanos, index: usize, sink: &mut impl EventSink) -> usize {
         let Some(mut connection) = self.connections[index].take() else { return 0 };
         let is_waiting = std::mem::take(&mut self.has_backlog[index]);
         let received = if is_waiting { Ok(true) } else { connection.receive() };
@@ -172,8 +194,11 @@ impl FeedStage {
         match result {
             Ok(handled) => {
                 self.connections[index] = Some(connection);
-                if handled > 0 && self.lines.is_replacing(index) {
-                    self.retire_replaced(index, sink);
+                if handled > 0 {
+                    self.silence[index].heard(now);
+                    if self.lines.is_replacing(index) {
+                        self.retire_replaced(index, sink);
+                    }
                 }
                 handled
             }

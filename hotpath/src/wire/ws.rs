@@ -342,6 +342,8 @@ pub enum ClientFrame {
     Text,
     /// A binary message.
     Binary,
+    /// Asks for an echo.
+    Ping,
     /// Echo of a ping.
     Pong,
     /// Goodbye.
@@ -353,6 +355,7 @@ pub fn encode_masked(frame: ClientFrame, payload: &[u8], mask: [u8; 4], out: &mu
     let opcode = match frame {
         ClientFrame::Text => opcode::TEXT,
         ClientFrame::Binary => opcode::BINARY,
+        ClientFrame::Ping => opcode::PING,
         ClientFrame::Pong => opcode::PONG,
         ClientFrame::Close => opcode::CLOSE,
     };

@@ -118,6 +118,14 @@ impl Config {
         in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
         in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
+        let silences = [
+            ("venue.book_silence_ms", venue.book_silence_ms),
+            ("venue.market_silence_ms", venue.market_silence_ms),
+            ("venue.private_silence_ms", venue.private_silence_ms),
+        ];
+        for (key, ms) in silences.into_iter().filter(|(_, ms)| *ms != 0) {
+            in_range(key, ms, 500, 60_000)?;
+        }
         if venue.countdown_ms != 0 {
             in_range("venue.countdown_ms", venue.countdown_ms, 5_000, 600_000)?;
         }

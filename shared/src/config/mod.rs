@@ -109,6 +109,12 @@ pub struct Venue {
     pub answer_timeout_ms: u64,
     /// Largest frame accepted, bytes.
     pub frame_bytes_max: usize,
+    /// Milliseconds without book data after which its connection is made anew, 500..=60000; 0 for never.
+    pub book_silence_ms: u64,
+    /// The same for other market data, which comes once a second.
+    pub market_silence_ms: u64,
+    /// The same for the private connections, which are asked for a sign of life when they are silent.
+    pub private_silence_ms: u64,
     /// Dead man's switch: milliseconds after which the venue cancels all orders of our instruments unless it is told to
     /// wait again, 5000..=600000; 0 for none.
     pub countdown_ms: u64,
@@ -159,6 +165,9 @@ impl Default for Venue {
             recv_window_ms: 2000,
             answer_timeout_ms: 1000,
             frame_bytes_max: 1 << 20,
+            book_silence_ms: 3_000,
+            market_silence_ms: 5_000,
+            private_silence_ms: 8_000,
             countdown_ms: 60_000,
             rights_url: String::new(),
             connection_life_s: 82_800,

@@ -2,20 +2,17 @@
 
 use crate::PROGRAM;
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 use tickpath_shared::{
     counters::{Counter, Stage},
     record::{BookChange, BookStateRecord, Kind},
 };
-use tickpath_tests::desk::{Desk, wait_for};
+use tickpath_tests::{
+    desk::{Desk, wait_for},
+    relay::Relay,
+};
 use tickpath_tools::offline::{
     journal::{self, Filter},
     replay::{self, ReplayPlan},
@@ -94,59 +91,4 @@ fn a_line_that_is_lost_costs_a_counter() {
     assert!(start.elapsed() < Duration::from_secs(20), "the other line carries on");
     assert_eq!((desk.counter(Counter::BookGaps), desk.counter(Counter::Snapshots)), (0, 2));
     assert_eq!(desk.stop().unwrap(), 0);
-}
-
-/// Carries bytes between clients and a server until it is dropped.
-struct Relay {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-}
-
-impl Relay {
-    fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        std::thread::spawn(move || {
-            let mut pairs: Vec<[TcpStream; 2]> = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                if let Ok((client, _)) = listener.accept() {
-                    let server = TcpStream::connect(upstream).unwrap();
-                    for end in [&client, &server] {
-                        end.set_nonblocking(true).unwrap();
-                    }
-                    pairs.push([client, server]);
-                }
-                for [a, b] in &mut pairs {
-                    carry(a, b);
-                    carry(b, a);
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        });
-        Self { address, stop }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Passes on what is there; what does not fit waits in the sender's socket.
-fn carry(from: &mut TcpStream, to: &mut TcpStream) {
-    let mut bytes = [0; 65_536];
-    if let Ok(n) = from.read(&mut bytes) {
-        let mut at = 0;
-        while at < n {
-            match to.write(&bytes[at..n]) {
-                Ok(written) => at += written,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-                Err(_) => return,
-            }
-        }
-    }
 }

@@ -22,6 +22,7 @@ mod kill;
 mod latency;
 mod lines;
 mod replay;
+mod silence;
 
 /// The command line under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");

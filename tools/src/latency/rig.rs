@@ -91,7 +91,15 @@ fn config(strategy: Strategy) -> Config {
         leverage: None,
     };
     Config {
-        venue: config::Venue { kind: KIND.into(), answer_timeout_ms: 60_000, ..config::Venue::default() },
+        venue: config::Venue {
+            kind: KIND.into(),
+            answer_timeout_ms: 60_000,
+            // Between two rates nothing is sent.
+            book_silence_ms: 0,
+            market_silence_ms: 0,
+            private_silence_ms: 0,
+            ..config::Venue::default()
+        },
         instrument: vec![instrument("BTCUSDT"), instrument("ETHUSDT")],
         probe: config::Probe {
             is_enabled: strategy == Strategy::Probe,
