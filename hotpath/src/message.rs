@@ -130,6 +130,11 @@ pub enum Notice {
     },
     /// The margin mode of the account was changed.
     MarginMode,
+    /// An order or a fill on an instrument is not ours.
+    Foreign {
+        /// Instrument index.
+        instrument: u32,
+    },
     /// The venue's position was not the one by fills, and was taken over.
     PositionMismatch {
         /// Instrument index.

@@ -59,7 +59,9 @@ pub(super) fn serve(request: Request, shared: &Shared) {
         (Method::Get | Method::Head, Some(handler)) => handler(shared),
         (_, Some(_)) => Answer::json(405, &json!({"error": "read only: GET and HEAD"})),
     };
-    let mut response = Response::from_string(answer.body).with_status_code(answer.status);
+    // Whole bodies with their length, however large: nothing here is a stream.
+    let mut response =
+        Response::from_string(answer.body).with_status_code(answer.status).with_chunked_threshold(usize::MAX);
     let headers = [
         ("Content-Type", answer.content_type),
         ("Content-Security-Policy", "default-src 'self'"),

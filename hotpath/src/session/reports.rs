@@ -109,6 +109,10 @@ impl Session {
             Notice::MarginMode => {
                 (Severity::Warning, "the margin mode of the account was changed".to_owned())
             }
+            Notice::Foreign { instrument } => (
+                Severity::Warning,
+                format!("{}: an order or a fill that is not ours", of(instrument).symbol.as_str()),
+            ),
             Notice::PositionMismatch { instrument, ours, venue } => {
                 let definition = of(instrument);
                 let show = |qty| decimal::to_text(qty, definition.qty_scale);

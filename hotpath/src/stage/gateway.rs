@@ -138,6 +138,7 @@ pub struct Gateway {
     rate: RateWindow,
     seen: SeenTrades,
     shown: shown::Shown,
+    foreign: shown::Foreign,
     early_fills: Vec<FillRecord>,
     encoder: OrderEncoder,
     #[serde(skip)]
@@ -185,6 +186,7 @@ impl Gateway {
             rate: RateWindow::new(config.risk.order_rate_max),
             seen: SeenTrades::new(definitions.len()),
             shown: shown::Shown::new(definitions.len()),
+            foreign: shown::Foreign::new(config.venue.foreign_orders),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
             encoder: OrderEncoder::new(config.venue.recv_window_ms, definitions),
             decoder: PrivateDecoder::new(config.venue.frame_bytes_max),

@@ -109,6 +109,8 @@ pub struct Venue {
     pub answer_timeout_ms: u64,
     /// Largest frame accepted, bytes.
     pub frame_bytes_max: usize,
+    /// What happens to orders and fills of the account that are not ours.
+    pub foreign_orders: ForeignOrders,
     /// Milliseconds without book data after which its connection is made anew, 500..=60000; 0 for never.
     pub book_silence_ms: u64,
     /// The same for other market data, which comes once a second.
@@ -126,6 +128,19 @@ pub struct Venue {
     /// Further lines of market data, at most three: connections to the same streams, of which the first copy of an
     /// update counts.
     pub line: Vec<Line>,
+}
+
+/// Orders and fills by hand or of another program. Fills always count for the position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForeignOrders {
+    /// Open orders count for the limits and are canceled with ours; a person is told.
+    #[default]
+    Adopt,
+    /// Open orders are left alone.
+    Ignore,
+    /// As adopt, and nothing is opened any more until a person arms again.
+    Block,
 }
 
 /// A further line of market data.
@@ -165,6 +180,7 @@ impl Default for Venue {
             recv_window_ms: 2000,
             answer_timeout_ms: 1000,
             frame_bytes_max: 1 << 20,
+            foreign_orders: ForeignOrders::Adopt,
             book_silence_ms: 3_000,
             market_silence_ms: 5_000,
             private_silence_ms: 8_000,

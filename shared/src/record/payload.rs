@@ -392,6 +392,7 @@ crate::labelled_enum! {
         KillCleared = 8, "kill_cleared", "The kill latch was released.";
         Tampering = 9, "tampering", "A journal file was replaced, truncated or removed.";
         PositionMismatch = 10, "position_mismatch", "The venue's position differed from the one by fills.";
+        ForeignActivity = 11, "foreign_activity", "Somebody else trades on the account.";
     }
 }
 

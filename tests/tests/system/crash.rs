@@ -2,7 +2,11 @@
 
 use crate::PROGRAM;
 use rusqlite::Connection;
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
 use tickpath_control::store;
 use tickpath_shared::{
     counters::Counter,
@@ -129,15 +133,26 @@ fn hot_killed_at_random_moments_comes_back_knowing_everything() {
     desk.start_venue(&["--speed", "4"]).unwrap();
     desk.start().unwrap();
     let mut pause = pauses(7);
+    let mut ready = Vec::new();
     for _ in 0..kills() {
         // Armed again after every restart, and caught in the middle of trading.
         let fills = Counter::OrdersSent;
         wait_for("orders after a restart", || desk.counter(fills) > 3).unwrap();
         std::thread::sleep(pause());
         let session = desk.status().unwrap().identity().session;
+        let killed = Instant::now();
         desk.kill_child("hot").unwrap();
-        wait_for("the next session", || desk.status().is_ok_and(|s| s.identity().session > session)).unwrap();
+        let is_ready = || desk.status().is_ok_and(|s| s.identity().session > session && s.is_reconciled());
+        wait_for("the next session to know everything", is_ready).unwrap();
+        ready.push(killed.elapsed());
     }
+    ready.sort_unstable();
+    println!(
+        "ready after a kill: median {:.1?}, longest of {} {:.1?}",
+        ready[ready.len() / 2],
+        ready.len(),
+        ready[ready.len() - 1]
+    );
     wait_for("the last reconciliation", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
     wait_for("orders at the end", || desk.counter(Counter::OrdersSent) > 3).unwrap();
     stop_and_compare(&mut desk);

@@ -18,6 +18,7 @@ mod crash;
 mod demo;
 mod faults;
 mod foreign;
+mod foreign_orders;
 mod kill;
 mod latency;
 mod lines;

@@ -2,13 +2,14 @@
 //! meanwhile, and everything is back soon after the network is.
 
 use crate::PROGRAM;
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 use tickpath_shared::{
     counters::Counter,
     record::{BookChange, BookStateRecord, Kind, OrderRecord},
 };
 use tickpath_tests::{
-    desk::{Desk, wait_for},
+    desk::{Desk, signal, wait_for},
     relay::Relay,
 };
 use tickpath_tools::offline::journal::{self, Filter};
@@ -58,7 +59,11 @@ fn a_silent_book_stream_is_made_anew_and_nothing_is_traded_meanwhile() {
         desk.wait_for_counter(Counter::OrdersSent, orders + 1).unwrap();
     }
     assert_eq!(desk.stop().unwrap(), 0);
-    // Between the end of a connection and its books' return no order leaves that opens anything.
+    assert_no_opening_order_on_invalid_books(&desk);
+}
+
+/// Between the loss of a book and its return no order leaves that opens anything; it happened often enough to tell.
+fn assert_no_opening_order_on_invalid_books(desk: &Desk) {
     let (mut invalid, mut orders, mut valid) = (0_usize, 0, [false; 2]);
     let mut moments = Vec::new();
     let filter = Filter { session: None, lane: None, kind: None };
@@ -106,4 +111,25 @@ fn a_half_open_private_connection_is_made_anew() {
     }
     assert_eq!(desk.counter(Counter::PositionMismatches), 0);
     assert_eq!(desk.stop().unwrap(), 0);
+}
+
+#[test]
+fn after_a_pause_of_the_process_everything_is_stale_until_refreshed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "8"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 3).unwrap();
+    for _ in 0..CUTS {
+        let (gaps, orders) = (desk.counter(Counter::PollGaps), desk.counter(Counter::OrdersSent));
+        let hot = desk.child("hot").unwrap();
+        signal(hot, Signal::STOP);
+        // Longer than a poll gap, shorter than the supervisor's patience.
+        std::thread::sleep(Duration::from_millis(1_500));
+        signal(hot, Signal::CONT);
+        desk.wait_for_counter(Counter::PollGaps, gaps + 1).unwrap();
+        desk.wait_for_counter(Counter::OrdersSent, orders + 2).unwrap();
+    }
+    assert_eq!(desk.stop().unwrap(), 0);
+    assert_no_opening_order_on_invalid_books(&desk);
 }

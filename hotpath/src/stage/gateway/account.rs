@@ -113,6 +113,12 @@ impl Gateway {
             }
             return;
         }
+        if self.is_foreign(&open.client_order_id) {
+            self.on_foreign(now, cause, open.instrument, port);
+            if !self.foreign.is_adopting() {
+                return;
+            }
+        }
         let order = Order::sent(open.client_order_id, open.instrument, side, open.price, open.qty, 0, now)
             .adopted(open.venue_order_id, open.filled);
         self.orders.insert(order);

@@ -221,7 +221,10 @@ impl Gateway {
                     self.lose(now, cause, slot, code, port);
                 }
             }
-            PrivateEvent::Order { client_order_id, report, fill, .. } => {
+            PrivateEvent::Order { client_order_id, instrument, report, fill } => {
+                if self.is_foreign(&client_order_id) {
+                    self.on_foreign(now, cause, instrument, port);
+                }
                 if let Some(fill) = fill {
                     self.on_fill(now, cause, fill, port);
                 }
@@ -239,6 +242,11 @@ impl Gateway {
             // The order that a conditional one becomes is told like any other.
             PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
         }
+    }
+
+    /// Of no session of this instance.
+    pub(super) fn is_foreign(&self, id: &ClientOrderId) -> bool {
+        id.parts().map_or(true, |(instance, ..)| instance != self.ids.instance)
     }
 
     fn on_refused(

@@ -8,6 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
+    config::ForeignOrders,
     counters::Counter,
     record::{Cause, FillRecord, PositionRecord, StateReason},
     types::TradingState,
@@ -53,7 +54,48 @@ impl Shown {
     }
 }
 
+/// Pause between two notices of activity that is not ours.
+const NOTICE_NS: Nanos = 1_000_000_000;
+
+/// What is done about orders and fills that are not ours.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Foreign {
+    policy: ForeignOrders,
+    told_ns: Nanos,
+}
+
+impl Foreign {
+    pub(super) fn new(policy: ForeignOrders) -> Self {
+        Self { policy, told_ns: 0 }
+    }
+
+    /// Open orders of others count as ours.
+    pub(super) fn is_adopting(&self) -> bool {
+        self.policy != ForeignOrders::Ignore
+    }
+}
+
 impl Gateway {
+    /// Somebody else trades on the account.
+    pub(super) fn on_foreign(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        instrument: u32,
+        port: &mut impl GatewayPort,
+    ) {
+        if self.foreign.policy == ForeignOrders::Ignore {
+            return;
+        }
+        if self.foreign.told_ns == 0 || now.saturating_sub(self.foreign.told_ns) > NOTICE_NS {
+            self.foreign.told_ns = now.max(1);
+            port.ask(Ask::Tell(Notice::Foreign { instrument }));
+        }
+        if self.foreign.policy == ForeignOrders::Block && self.state == TradingState::Armed {
+            self.set_state(now, cause, TradingState::CancelOnly, StateReason::ForeignActivity, port);
+        }
+    }
+
     /// Position that the engine knows: what is booked, and what was told early.
     pub(super) fn tell_position(&mut self, instrument: u32, port: &mut impl GatewayPort) {
         let qty = self.positions.qty(instrument) + self.shown.early_qty(instrument);
