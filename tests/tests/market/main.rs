@@ -14,6 +14,7 @@ mod messages;
 mod orders;
 mod streams;
 mod tls;
+mod trust;
 
 use cores::{Bench, Damage};
 use std::path::PathBuf;
