@@ -9,6 +9,7 @@
 
 mod cores;
 mod frames;
+mod limits;
 mod lines;
 mod messages;
 mod orders;

@@ -3,7 +3,7 @@
 
 mod io;
 mod links;
-mod local;
+pub mod local;
 pub mod network;
 mod world;
 

@@ -352,6 +352,11 @@ impl Exchange {
         self.account.ledger.wallet_e8()
     }
 
+    /// Request weight used in the current minute.
+    pub fn used_weight(&mut self) -> u64 {
+        self.usage.headers(self.now_ms)[0].1
+    }
+
     /// Orders accepted so far.
     pub fn orders_count(&self) -> usize {
         self.account.orders_count()
