@@ -77,7 +77,7 @@ impl DeadMan {
 
 impl Session {
     pub(super) fn hold_dead_man(&mut self, now: Nanos) {
-        if self.is_stopping || !self.is_account_read() {
+        if self.is_stopping || !self.has_read {
             return;
         }
         let progress = [Progress::Engine, Progress::Gateway].map(|part| self.parts.status.turns(part));
@@ -104,7 +104,7 @@ impl Session {
     /// Stops the countdown after an ordered end: nothing is open that it could cancel.
     pub(super) fn release_dead_man(&mut self) {
         let shop = std::sync::Arc::clone(&self.parts.shop);
-        if self.parts.config.venue.countdown_ms == 0 || !self.is_account_read() {
+        if self.parts.config.venue.countdown_ms == 0 || !self.has_read {
             return;
         }
         if let Err(e) = shop.count_down(0) {

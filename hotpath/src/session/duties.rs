@@ -28,7 +28,7 @@ pub(super) struct Schedule {
     next_reclaim_ns: Nanos,
     next_second_ns: Nanos,
     pub(super) next_time_ns: Nanos,
-    next_key_ns: Nanos,
+    pub(super) next_key_ns: Nanos,
     stop_sent_ns: Option<Nanos>,
     pub(super) last_drift_ns: i64,
 }
@@ -104,7 +104,7 @@ impl Session {
         if now >= due && has_clock && !self.is_stopping {
             self.account = AccountPhase::Reading;
             let from = self.resume.start_ids(&self.parts.shop.definitions);
-            self.send_job(Job::Account { from, with_orders: true });
+            self.send_job(Job::Account { from, with_orders: true, number: self.read_number });
         }
     }
 

@@ -90,6 +90,8 @@ pub enum Job {
         from: ResumeFrom,
         /// Read the orders themselves, to learn how those of an earlier session ended.
         with_orders: bool,
+        /// Number of the read.
+        number: u64,
     },
     /// Ask about one order.
     Order {
@@ -136,7 +138,12 @@ pub enum Done {
         error_bound_ns: u64,
     },
     /// The account.
-    Account(Box<AccountRead>),
+    Account {
+        /// As read.
+        read: Box<AccountRead>,
+        /// Number of the read.
+        number: u64,
+    },
     /// An order and its trades.
     Order {
         /// What the venue knows.
@@ -210,10 +217,10 @@ impl Workshop {
             }
             Job::Snapshot { instrument } => self.snapshot(*instrument),
             Job::Time => self.time(),
-            Job::Account { from, with_orders } => self
+            Job::Account { from, with_orders, number } => self
                 .reader(&|| self.venue_ms())
                 .read(from, *with_orders)
-                .map(|read| Done::Account(Box::new(read))),
+                .map(|read| Done::Account { read: Box::new(read), number: *number }),
             Job::Order { instrument, client_order_id } => {
                 let asked_ns = self.clock.now();
                 let read = self.reader(&|| self.venue_ms()).order(*instrument, client_order_id);
@@ -235,7 +242,10 @@ impl Workshop {
     ///
     /// [`RestError`] of the first instrument that failed.
     pub fn count_down(&self, ms: u64) -> Result<(), RestError> {
-        self.definitions.iter().try_for_each(|d| self.rest.count_down(d.symbol.as_str(), ms, self.venue_ms()))
+        let each =
+            self.definitions.iter().map(|d| self.rest.count_down(d.symbol.as_str(), ms, self.venue_ms()));
+        // One that fails keeps no other from being refreshed.
+        each.collect::<Vec<_>>().into_iter().collect()
     }
 
     fn connect(&self, id: LinkId) -> Result<Established, ConnectError> {

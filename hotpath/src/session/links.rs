@@ -24,6 +24,8 @@ use tickpath_shared::{
 const ACCOUNT_PATIENCE_NS: Nanos = 10_000_000_000;
 const BACKOFF_MIN_NS: Nanos = 250_000_000;
 const BACKOFF_MAX_NS: Nanos = 30_000_000_000;
+/// A connection that lasted so long starts with the shortest pause again.
+const STEADY_NS: Nanos = 60_000_000_000;
 
 /// Places in the book: lines of both market kinds, then one each of the others.
 const PLACES: usize = 2 * LINES_MAX + 2;
@@ -78,9 +80,8 @@ impl LinkBook {
     }
 
     /// The connection is to be made anew, whatever its state.
-    pub(super) fn want_again(&mut self, kind: LinkKind, now: Nanos) {
-        let link = self.get(LinkId { kind, line: 0 });
-        (link.is_up, link.not_before) = (false, now);
+    pub(super) fn want_again(&mut self, kind: LinkKind) {
+        self.get(LinkId { kind, line: 0 }).is_up = false;
     }
 
     /// No further connections.
@@ -103,12 +104,32 @@ impl LinkBook {
             // Spread, so that not all are replaced in one moment.
             let life_ns = self.life_ns - self.life_ns / 64 * place(*id) as u64;
             let link = &self.links[place(*id)];
-            let is_old = link.old.is_none() && now.saturating_sub(link.made_ns) > life_ns;
+            // One replacement of a kind at a time: there is one slot more than lines.
+            let is_old = link.old.is_none()
+                && now.saturating_sub(link.made_ns) > life_ns
+                && !self.is_replacing(id.kind);
             is_wanted && !self.is_stopped && !link.is_out && now >= link.not_before && (!link.is_up || is_old)
         };
-        let due: Vec<LinkId> = ids.into_iter().filter(is_due).collect();
+        let mut due: Vec<LinkId> = ids.into_iter().filter(is_due).collect();
+        let mut replaced = Vec::new();
+        due.retain(|id| {
+            let is_first = !replaced.contains(&id.kind);
+            if self.links[place(*id)].is_up {
+                replaced.push(id.kind);
+                return is_first;
+            }
+            true
+        });
         due.iter().for_each(|id| self.get(*id).is_out = true);
         due
+    }
+
+    /// A connection of this kind is being replaced, or its replacement is being made.
+    fn is_replacing(&self, kind: LinkKind) -> bool {
+        self.ids().filter(|id| id.kind == kind).any(|id| {
+            let link = &self.links[place(id)];
+            link.old.is_some() || (link.is_out && link.is_up)
+        })
     }
 
     /// A connection was made; returns its place in its stage and that of the one it takes over from.
@@ -123,7 +144,10 @@ impl LinkBook {
         let is_fed = matches!(id.kind, LinkKind::Books | LinkKind::Market);
         // A gateway's connection takes the place of the one before at once.
         link.old = link.slot.filter(|_| is_fed);
-        (link.is_out, link.is_up, link.backoff_ns, link.made_ns) = (false, true, 0, now);
+        if now.saturating_sub(link.made_ns) > STEADY_NS {
+            link.backoff_ns = 0;
+        }
+        (link.is_out, link.is_up, link.made_ns) = (false, true, now);
         link.slot = Some(slot);
         link.made += 1;
         (slot, link.old)
@@ -149,6 +173,10 @@ impl LinkBook {
         // The one that was to be replaced carries on, if there was one.
         link.slot = link.old.take();
         let carries_on = link.slot.is_some();
+        if carries_on {
+            // It is as old as it was: the replacement is tried again.
+            link.made_ns = 0;
+        }
         self.back_off(id, now);
         self.get(id).is_up = carries_on;
         Some(id)

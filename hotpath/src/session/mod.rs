@@ -26,7 +26,7 @@ use jobs::{Done, Job, Workshop};
 use links::LinkBook;
 use rtrb::{Consumer, Producer};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -39,6 +39,7 @@ use tickpath_shared::{
     paths::DataDir,
     record::{Cause, Class, EventCode, Kind, SessionEventRecord, Severity},
     status::{Progress, Status},
+    types::ClientOrderId,
 };
 use zerocopy::IntoBytes;
 
@@ -105,6 +106,14 @@ pub struct Session {
     resume: ResumeFile,
     schedule: duties::Schedule,
     account: AccountPhase,
+    /// Number of the read that counts.
+    read_number: u64,
+    /// The account was read before.
+    has_read: bool,
+    /// Session time before which orders of the process before may still arrive.
+    settle_ns: Nanos,
+    /// Orders that are being asked about.
+    asked: HashSet<ClientOrderId>,
     commands_taken: u64,
     command_ids: Vec<u64>,
     answers: u64,
@@ -147,6 +156,10 @@ impl Session {
             resume,
             schedule: duties::Schedule::default(),
             account: AccountPhase::NotBefore(settle_ns),
+            read_number: 0,
+            has_read: false,
+            settle_ns,
+            asked: HashSet::new(),
             commands_taken: 0,
             command_ids: Vec::new(),
             answers: 0,
@@ -202,10 +215,6 @@ impl Session {
         self.run_duties(now);
         self.hold_dead_man(now);
         handled
-    }
-
-    fn is_account_read(&self) -> bool {
-        self.account == AccountPhase::Done
     }
 
     /// Appends a record of the session lane.
@@ -269,12 +278,19 @@ impl Session {
         match ask {
             Ask::Snapshot { instrument } => self.send_job(Job::Snapshot { instrument }),
             Ask::Order { instrument, client_order_id } => {
-                self.send_job(Job::Order { instrument, client_order_id });
+                // Asked again while an answer is out, the queue would only grow.
+                if self.asked.insert(client_order_id) {
+                    self.send_job(Job::Order { instrument, client_order_id });
+                }
             }
             Ask::Cancel { instrument, client_order_id } => {
                 self.send_job(Job::Cancel { instrument, client_order_id });
             }
-            Ask::CatchUp => self.account = AccountPhase::NotBefore(now),
+            Ask::CatchUp => {
+                // Whatever is being read began too early.
+                self.read_number += 1;
+                self.account = AccountPhase::NotBefore(now.max(self.settle_ns));
+            }
             Ask::RenewListenKey => {
                 // Connecting the account stream starts with a new key.
                 self.event(
@@ -282,7 +298,7 @@ impl Session {
                     Severity::Warning,
                     "listen key expired, account stream renewed",
                 );
-                self.links.want_again(jobs::LinkKind::Events, now);
+                self.links.want_again(jobs::LinkKind::Events);
             }
             Ask::RenewOrderSession => {
                 self.event(
@@ -290,7 +306,7 @@ impl Session {
                     Severity::Warning,
                     "order session lost its key, logged on anew",
                 );
-                self.links.want_again(jobs::LinkKind::Orders, now);
+                self.links.want_again(jobs::LinkKind::Orders);
             }
             Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),

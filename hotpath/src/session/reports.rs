@@ -3,7 +3,7 @@
 use super::{
     AccountPhase, Session,
     account::{AccountRead, OrderRead},
-    jobs::{Done, Job},
+    jobs::{Done, Job, LinkKind},
 };
 use crate::{market::MarketHeader, message::Notice, stage::feed::EventSink, venue::RestError};
 use std::sync::{Arc, atomic::Ordering};
@@ -14,6 +14,10 @@ use tickpath_shared::{
 };
 use zerocopy::IntoBytes;
 
+/// Venue's code for a listen key that is gone.
+const CODE_NO_LISTEN_KEY: i64 = -1125;
+/// Pause before a listen key is extended again after a failure.
+const KEY_RETRY_NS: Nanos = 30_000_000_000;
 /// Pause before the account is read again after a failure.
 const RETRY_NS: Nanos = 500_000_000;
 
@@ -26,7 +30,8 @@ impl Session {
                 self.on_snapshot(instrument, requested_ns, &body)
             }
             Done::Time { venue_epoch_ns, error_bound_ns } => self.on_time(venue_epoch_ns, error_bound_ns),
-            Done::Account(read) => self.on_account(&read),
+            Done::Account { number, .. } if number != self.read_number => {}
+            Done::Account { read, .. } => self.on_account(&read),
             Done::Order { read, asked_ns } => self.on_order(&read, asked_ns),
             Done::CountingDown => self.on_dead_man_held(now),
             Done::Nothing => {}
@@ -72,9 +77,8 @@ impl Session {
         if let Err(e) = self.resume.store(&self.parts.shop.definitions, read) {
             self.event(EventCode::Warning, Severity::Warning, &format!("resume file: {e}"));
         }
-        let is_first = self.account != AccountPhase::Done;
         self.account = AccountPhase::Done;
-        if is_first {
+        if !std::mem::replace(&mut self.has_read, true) {
             self.arm_at_start();
         }
     }
@@ -91,6 +95,7 @@ impl Session {
     }
 
     fn on_order(&mut self, read: &OrderRead, asked_ns: Nanos) {
+        self.asked.remove(&read.report.client_order_id);
         let age_ms = self.now().saturating_sub(asked_ns).div_ceil(1_000_000);
         for (kind, payload) in read.records(u32::try_from(age_ms).unwrap_or(u32::MAX)) {
             self.tell_gateway(kind, &payload);
@@ -131,7 +136,16 @@ impl Session {
     fn on_failed(&mut self, now: Nanos, job: &Job, why: &RestError) {
         self.event(EventCode::RestFailed, Severity::Warning, &chain(why));
         match job {
-            Job::Account { .. } => self.account = AccountPhase::NotBefore(now + RETRY_NS),
+            Job::Account { number, .. } if *number == self.read_number => {
+                self.account = AccountPhase::NotBefore(now + RETRY_NS);
+            }
+            Job::Order { client_order_id, .. } => {
+                self.asked.remove(client_order_id);
+            }
+            Job::KeepListenKey if matches!(why, RestError::Refused { code: CODE_NO_LISTEN_KEY, .. }) => {
+                self.links.want_again(LinkKind::Events);
+            }
+            Job::KeepListenKey => self.schedule.next_key_ns = now + KEY_RETRY_NS,
             Job::Time => self.schedule.next_time_ns = now + RETRY_NS,
             Job::CountDown => self.dead_man.on_failed(now),
             // The engine and the gateway ask again after their own patience.

@@ -82,6 +82,7 @@ pub struct FeedStage {
     overload: Overload,
     fallbacks: u64,
     next_report_ns: Nanos,
+    next_silence_ns: Nanos,
     /// Connections whose buffer may hold whole frames: they are drained before more is received.
     has_backlog: [bool; SLOTS],
 }
@@ -116,6 +117,7 @@ impl FeedStage {
             overload,
             fallbacks: 0,
             next_report_ns: 0,
+            next_silence_ns: 0,
             has_backlog: [false; SLOTS],
         }
     }
@@ -123,7 +125,7 @@ impl FeedStage {
     /// One turn at about `now`; returns how many frames were handled.
     pub fn poll(&mut self, now: Nanos, sink: &mut impl EventSink, waiter: &mut Waiter) -> usize {
         self.status.progress(Progress::Feed, now);
-        self.report(now, sink);
+        self.report(now);
         self.take_links(now, waiter);
         if self.must_stall(sink) {
             self.status.add(Counter::FeedStalls, 1);
@@ -133,6 +135,11 @@ impl FeedStage {
         // From the last: a connection that ends leaves its place to one that was looked at.
         for at in (0..self.lines.active().len()).rev() {
             handled += self.poll_connection(now, self.lines.active()[at], sink);
+        }
+        // After the look: what came during a pause of ours was not silence.
+        if now >= self.next_silence_ns {
+            self.next_silence_ns = now + REPORT_NS;
+            self.end_silent(now, sink);
         }
         handled
     }
@@ -154,14 +161,13 @@ impl FeedStage {
         }
     }
 
-    fn report(&mut self, now: Nanos, sink: &mut impl EventSink) {
+    fn report(&mut self, now: Nanos) {
         if now >= self.next_report_ns {
             self.next_report_ns = now + REPORT_NS;
             self.lane.report(&self.status);
             let fallbacks = self.decoder.fallbacks();
             self.status.add(Counter::FallbackFrames, fallbacks - self.fallbacks);
             self.fallbacks = fallbacks;
-            self.end_silent(now, sink);
         }
     }
 

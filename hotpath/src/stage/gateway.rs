@@ -250,7 +250,7 @@ impl Gateway {
 
     fn on_link(&mut self, now: Nanos, cause: Cause, which: u16, is_up: bool, port: &mut impl GatewayPort) {
         self.links[usize::from(which)] = is_up;
-        if which == connection::EVENTS && is_up && self.is_reconciled {
+        if which == connection::EVENTS && is_up {
             // Events may have been missed: nothing is proven until the account was read again.
             self.is_reconciled = false;
             port.ask(Ask::CatchUp);

@@ -98,6 +98,11 @@ impl ClientOrderId {
         Self(out)
     }
 
+    /// The venue's text fits: what is as long as the room may have been cut.
+    pub fn is_whole(&self) -> bool {
+        self.len() < self.0.len()
+    }
+
     /// The text without padding.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {

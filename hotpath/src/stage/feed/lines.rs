@@ -105,13 +105,18 @@ impl Lines {
             self.active[at] = self.active[self.active_len];
         }
         self.replaces[slot] = None;
+        self.replaces.iter_mut().for_each(|old| *old = old.filter(|old| *old != slot));
+        self.merge.reset(slot);
         let left = self.of_kind(kind).count();
         self.is_merging[kind] &= left > 0;
-        let alone = self.of_kind(kind).next().filter(|_| left == 1);
-        if let Some(alone) = alone {
-            // Nobody else will bring what it has missed: a gap is to be seen.
-            self.merge.trust(alone);
-            self.settled_ns[kind] = now + SETTLE_NS;
+        let first = self.of_kind(kind).next();
+        if let Some(first) = first {
+            // What no slot follows any more, nobody else will bring: one goes on, and a gap is to be seen.
+            let followed = self.of_kind(kind).fold(0, |all, slot| all | self.merge.in_step[slot]);
+            self.merge.in_step[first] |= !followed;
+            if left == 1 {
+                self.settled_ns[kind] = now + SETTLE_NS;
+            }
         }
         left
     }

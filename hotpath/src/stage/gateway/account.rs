@@ -7,6 +7,7 @@ use crate::{
 };
 use tickpath_shared::{
     Nanos,
+    counters::Counter,
     record::{
         Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, OrderStateRecord,
         PositionRecord, ReconciledRecord, TimeRecord,
@@ -113,6 +114,10 @@ impl Gateway {
             }
             return;
         }
+        if open.client_order_id.parts().is_ok_and(|(_, epoch, _)| epoch == self.ids.epoch) {
+            // Ours and not in the table: it has ended since the list was made.
+            return;
+        }
         if self.is_foreign(&open.client_order_id) {
             self.on_foreign(now, cause, open.instrument, port);
             if !self.foreign.is_adopting() {
@@ -121,7 +126,14 @@ impl Gateway {
         }
         let order = Order::sent(open.client_order_id, open.instrument, side, open.price, open.qty, 0, now)
             .adopted(open.venue_order_id, open.filled);
-        self.orders.insert(order);
+        if !self.orders.insert(order) {
+            port.count(Counter::OutcomesForeign, 1);
+            return;
+        }
+        // The list may be older than its end; one whose whole id we know is asked about.
+        if let Some(slot) = self.orders.find(&open.client_order_id) {
+            self.lose(now, cause, slot, 0, port);
+        }
     }
 
     fn on_order_report(
@@ -144,8 +156,12 @@ impl Gateway {
             record_earlier(now, cause, &report, port);
             return;
         };
-        if let Some(order) = self.orders.get_mut(slot).filter(|_| report.is_proven == 1) {
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        if report.is_proven == 1 {
             order.on_proof(report.filled);
+        } else if !state.is_terminal() && report.filled > order.filled {
+            // Fills that the list does not show yet: nothing is proven, the next chase asks again.
+            return;
         }
         self.on_report(now, cause, report.client_order_id, said, 0, port);
         self.cancel_again(now, cause, &report.client_order_id, port);
@@ -161,7 +177,8 @@ impl Gateway {
     ) {
         let Some(reconciled) = body::<ReconciledRecord>(message) else { return };
         port.record(Kind::Reconciled, Class::Audit, now, cause, &[reconciled.as_bytes()]);
-        self.is_reconciled = true;
+        // A position in dispute is read once more before anything counts as known.
+        self.is_reconciled = !self.shown.is_disputed();
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;

@@ -237,7 +237,12 @@ impl Gateway {
                 port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));
             }
             PrivateEvent::MarginMode => port.ask(Ask::Tell(Notice::MarginMode)),
-            PrivateEvent::KeyExpired => port.ask(Ask::RenewListenKey),
+            PrivateEvent::KeyExpired => {
+                // The socket stays open and brings nothing any more.
+                self.links[usize::from(connection::EVENTS)] = false;
+                self.on_link_lost(now, cause, port);
+                port.ask(Ask::RenewListenKey);
+            }
             PrivateEvent::SessionLost { .. } => port.ask(Ask::RenewOrderSession),
             // The order that a conditional one becomes is told like any other.
             PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
@@ -264,11 +269,8 @@ impl Gateway {
             (RequestKind::Cancel, CODE_CANCEL_UNKNOWN) | (RequestKind::Place, CODE_DUPLICATE_ID) => {
                 self.lose(now, cause, slot, code, port);
             }
-            (RequestKind::Cancel, _) => {
-                if let Some(order) = self.orders.get_mut(slot) {
-                    order.is_canceling = false;
-                }
-            }
+            // Still wanted: once its time is over the order is asked about, and canceled again if it works.
+            (RequestKind::Cancel, _) => {}
             (RequestKind::Place, _) => {
                 port.count(Counter::OrdersRejected, 1);
                 let report = Report { state: OrderState::Rejected, filled: 0, venue_order_id: 0 };
@@ -287,6 +289,10 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let Some(order) = self.orders.get_mut(slot) else { return };
+        if !order.client_order_id.is_whole() {
+            // The venue cannot be asked by a part of an id; the account stream and the next list tell of it.
+            return;
+        }
         let before = *order;
         order.on_lost();
         order.sent_ns = now;
@@ -440,7 +446,8 @@ impl Gateway {
     pub(super) fn can_be_absent(&self, asked_ns: Nanos, id: &ClientOrderId) -> bool {
         let Some(order) = self.orders.iter().find(|o| o.client_order_id == *id) else { return false };
         let margin = self.recv_window_ns + self.clock_error_ns.unwrap_or(u64::MAX / 4) + 1_000_000_000;
-        asked_ns.saturating_sub(order.placed_ns) > margin
+        // What the venue has named exists.
+        order.venue_order_id == 0 && asked_ns.saturating_sub(order.placed_ns) > margin
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Shown {
     positions: Vec<Option<(i64, Nanos)>>,
     /// Last fill, by instrument.
     moved_ns: Vec<Nanos>,
+    /// What a list said that we do not: the venue's position, its last trade and ours.
+    disputed: Vec<Option<(i64, u64, i64)>>,
 }
 
 impl Shown {
@@ -35,7 +37,13 @@ impl Shown {
             early: Vec::with_capacity(EARLY_MAX),
             positions: vec![None; instruments],
             moved_ns: vec![0; instruments],
+            disputed: vec![None; instruments],
         }
+    }
+
+    /// A position differs from the venue's, by one list so far.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.disputed.iter().any(Option::is_some)
     }
 
     /// A fill was booked.
@@ -151,17 +159,17 @@ impl Gateway {
         while let Some(at) = self.shown.early.iter().position(|(at, _)| now.saturating_sub(*at) > timeout_ns)
         {
             let (_, early) = self.shown.early.remove(at);
-            let EarlyFill { instrument, client_order_id, .. } = early;
-            // Of somebody else's order we know no whole id; what it did to the position is shown and compared.
-            if self.orders.find(&client_order_id).is_some() {
-                port.ask(Ask::Order { instrument, client_order_id });
+            // Of somebody else's order we know nothing; what it did to the position is shown and compared.
+            if let Some(slot) = self.orders.find(&early.client_order_id) {
+                self.lose(now, Cause::NONE, slot, 0, port);
             }
-            self.tell_position(instrument, port);
+            self.tell_position(early.instrument, port);
         }
     }
 
-    /// The account was read again: the venue's position must be ours if both contain the same trades. The venue is
-    /// right; that we were not is for a person to look at before new risk is opened.
+    /// The account was read again: the venue's position must be ours if both contain the same trades. One list may
+    /// lag behind another; when two reads in a row say the same, the venue is right, and that we were not is for a
+    /// person to look at before new risk is opened.
     pub(super) fn compare_position(
         &mut self,
         now: Nanos,
@@ -170,16 +178,21 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let instrument = shown.instrument;
+        let ours = self.positions.qty(instrument);
         let is_same_moment = self.seen.newest(instrument) == shown.through_trade_id;
-        if !is_same_moment || shown.qty == self.positions.qty(instrument) {
+        let dispute =
+            (is_same_moment && shown.qty != ours).then_some((shown.qty, shown.through_trade_id, ours));
+        let before = std::mem::replace(&mut self.shown.disputed[instrument as usize], dispute);
+        if dispute.is_none() {
             return;
         }
+        if before != dispute {
+            port.ask(Ask::CatchUp);
+            return;
+        }
+        self.shown.disputed[instrument as usize] = None;
         port.count(Counter::PositionMismatches, 1);
-        port.ask(Ask::Tell(Notice::PositionMismatch {
-            instrument,
-            ours: self.positions.qty(instrument),
-            venue: shown.qty,
-        }));
+        port.ask(Ask::Tell(Notice::PositionMismatch { instrument, ours, venue: shown.qty }));
         self.take_position(now, cause, shown, port);
         if self.state == TradingState::Armed {
             self.set_state(now, cause, TradingState::CancelOnly, StateReason::PositionMismatch, port);

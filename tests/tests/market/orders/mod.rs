@@ -55,7 +55,9 @@ fn check(world: &World) {
 fn without_faults_both_ends_agree() {
     let world = run(1, Odds::default(), 5_000);
     check(&world);
-    assert!(world.seen().fills > 1_000 && world.seen().unknown == 0, "{:?}", world.seen());
+    // A cancel that loses to a fill is the only outcome that has to be asked for.
+    let seen = world.seen();
+    assert!(seen.fills > 1_000 && seen.unknown < 10 && seen.lost_answers == 0, "{seen:?}");
 }
 
 /// Everything goes wrong at the rates that reliability is stated for. `TICKPATH_SEEDS` asks for more runs of the volume.

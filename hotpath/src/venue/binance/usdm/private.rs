@@ -266,7 +266,7 @@ fn answer_report(result: Node<'_>, definitions: &[InstrumentDefinition]) -> Resu
 }
 
 /// The venue's order status as ours.
-pub(super) fn order_state(status: &str) -> Result<OrderState, PrivateError> {
+fn order_state(status: &str) -> Result<OrderState, PrivateError> {
     Ok(match status {
         "NEW" => OrderState::Working,
         "PARTIALLY_FILLED" => OrderState::PartiallyFilled,
@@ -280,7 +280,7 @@ pub(super) fn order_state(status: &str) -> Result<OrderState, PrivateError> {
 
 /// As [`order_state`] of an event. A word that is new to us must not cost the fill beside it: such an order is asked
 /// about. Orders of the venue's own making (liquidation, insurance fund) are shown as new until they have filled.
-fn event_state(status: &str) -> OrderState {
+pub(super) fn event_state(status: &str) -> OrderState {
     match status {
         "NEW_INSURANCE" | "NEW_ADL" => OrderState::Working,
         _ => order_state(status).unwrap_or(OrderState::Unknown),

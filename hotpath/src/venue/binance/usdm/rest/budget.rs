@@ -11,6 +11,9 @@ const LIMIT: u64 = 2_400;
 /// Pause after a refusal that names none.
 const PAUSE_MS: u64 = 60_000;
 
+/// Longest ban of the venue: three days.
+const BAN_MS_MAX: u64 = 3 * 24 * 60 * MINUTE_MS;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
@@ -65,7 +68,7 @@ impl Budget {
                 Urgency::Ordinary => state.limit - state.limit / 5,
                 Urgency::Risk => state.limit,
             };
-            if state.used + weight > limit {
+            if state.used.saturating_add(weight) > limit {
                 return Err(MINUTE_MS - now_ms % MINUTE_MS);
             }
             state.used += weight;
@@ -73,9 +76,12 @@ impl Budget {
         })
     }
 
-    /// Takes note of the venue's count.
-    pub fn note_used(&self, used: u64, now_ms: u64) {
-        self.with(now_ms, |state| state.used = state.used.max(used));
+    /// Takes note of the venue's count in an answer to what was asked at `asked_ms`. One from the minute before says
+    /// nothing of this one.
+    pub fn note_used(&self, used: u64, asked_ms: u64, now_ms: u64) {
+        if asked_ms / MINUTE_MS == now_ms / MINUTE_MS {
+            self.with(now_ms, |state| state.used = state.used.max(used));
+        }
     }
 
     /// The venue refused for too many requests (429), or has banned the address (418): nothing is asked before its
@@ -83,12 +89,16 @@ impl Budget {
     pub fn block(&self, retry_after_s: Option<u64>, until_ms: Option<u64>, now_ms: u64) {
         let pause_ms = retry_after_s.map_or(PAUSE_MS, |s| s.saturating_mul(1000));
         let until = until_ms.unwrap_or(0).max(now_ms.saturating_add(pause_ms));
+        // No ban is longer; an answer that says so is none.
+        let until = until.min(now_ms.saturating_add(BAN_MS_MAX));
         self.with(now_ms, |state| state.blocked_until_ms = state.blocked_until_ms.max(until));
     }
 
     /// The venue's limit, as it publishes it.
     pub fn set_limit(&self, limit: u64) {
-        self.lock().limit = limit;
+        if limit > 0 {
+            self.lock().limit = limit;
+        }
     }
 }
 
@@ -110,10 +120,10 @@ mod tests {
     #[test]
     fn what_others_of_the_address_used_counts() {
         let budget = Budget::default();
-        budget.note_used(1_910, 5);
+        budget.note_used(1_910, 4, 5);
         assert_eq!(budget.admit(20, Urgency::Ordinary, 6), Err(59_994));
         assert_eq!(budget.admit(10, Urgency::Ordinary, 6), Ok(()));
-        budget.note_used(3, 7);
+        budget.note_used(3, 7, 7);
         assert!(budget.admit(1, Urgency::Ordinary, 8).is_err(), "an older answer takes nothing back");
     }
 

@@ -123,9 +123,10 @@ impl Rest {
             .transport
             .call(&call)
             .map_err(|source| RestError::Transport { path: path.to_owned(), source })?;
+        let asked_ms = now_ms;
         let now_ms = self.transport.now_ms();
         if let Some(used) = answer.used_weight {
-            self.budget.note_used(used, now_ms);
+            self.budget.note_used(used, asked_ms, now_ms);
         }
         if answer.status == 200 {
             return Ok(answer.body);

@@ -1,6 +1,6 @@
 //! Answers of REST as domain records, and what is wrong with those that are none.
 
-use super::{super::private::order_state, RestError};
+use super::{super::private::event_state, RestError};
 use serde_json::Value;
 use tickpath_shared::{
     record::{FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
@@ -106,7 +106,7 @@ pub(super) fn report(
     d: &InstrumentDefinition,
 ) -> Result<OrderReportRecord, RestError> {
     let status = row["status"].as_str().ok_or_else(|| malformed(path, "status"))?;
-    let state = order_state(status).map_err(|_| malformed(path, "status"))?;
+    let state = event_state(status);
     Ok(OrderReportRecord {
         client_order_id: client_id(path, row)?,
         venue_order_id: number(path, row, "orderId")?,
