@@ -42,6 +42,9 @@ fn books_are_exact_over_a_server_of_others() {
         ("TICKPATH__VENUE__ORDER_URL", format!("ws://{streams}/ws-fapi/v1")),
         ("TICKPATH__PAIRS__IS_ENABLED", "false".to_owned()),
         ("TICKPATH__JOURNAL__OVERLOAD", "stall".to_owned()),
+        // The captures have no mark prices, and an end.
+        ("TICKPATH__VENUE__MARKET_SILENCE_MS", "0".to_owned()),
+        ("TICKPATH__VENUE__BOOK_SILENCE_MS", "60000".to_owned()),
     ];
     let environment: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
