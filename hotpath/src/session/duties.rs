@@ -165,6 +165,8 @@ impl Session {
             Ok(Verb::ClearKill) => self.clear_kill(command),
             Ok(verb) => {
                 self.is_stopping |= verb == Verb::Stop;
+                // Whoever disarms is not overruled by a start that is still under way.
+                self.is_arming &= verb != Verb::Disarm;
                 self.command_gateway(command.id, verb);
             }
             Err(outcome) => {

@@ -33,7 +33,7 @@ use std::{
 use tickpath_shared::{
     Nanos,
     clock::Clock,
-    command::CommandFile,
+    command::{CommandFile, CommandOutcome, Verb},
     config::Config,
     journal::{LaneShared, LaneWriter},
     paths::DataDir,
@@ -110,6 +110,8 @@ pub struct Session {
     read_number: u64,
     /// The account was read before.
     has_read: bool,
+    /// Arming itself was refused because the account was being read again.
+    is_arming: bool,
     /// Session time before which orders of the process before may still arrive.
     settle_ns: Nanos,
     /// Orders that are being asked about.
@@ -158,6 +160,7 @@ impl Session {
             account: AccountPhase::NotBefore(settle_ns),
             read_number: 0,
             has_read: false,
+            is_arming: false,
             settle_ns,
             asked: HashSet::new(),
             commands_taken: 0,
@@ -310,7 +313,12 @@ impl Session {
             }
             Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),
-            Ask::Answer { id, verb, outcome } => self.answer(id, verb, outcome),
+            Ask::Answer { id, verb, outcome } => {
+                self.is_arming |= id == 0
+                    && verb == Verb::Arm as u16
+                    && outcome == CommandOutcome::RefusedNotReconciled as u16;
+                self.answer(id, verb, outcome);
+            }
         }
     }
 

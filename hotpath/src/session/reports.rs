@@ -78,7 +78,8 @@ impl Session {
             self.event(EventCode::Warning, Severity::Warning, &format!("resume file: {e}"));
         }
         self.account = AccountPhase::Done;
-        if !std::mem::replace(&mut self.has_read, true) {
+        let is_first = !std::mem::replace(&mut self.has_read, true);
+        if std::mem::take(&mut self.is_arming) || is_first {
             self.arm_at_start();
         }
     }
