@@ -83,6 +83,18 @@ impl Drop for Scratch {
 /// Caps of the rig's connections: those of a default configuration.
 pub(super) const CAPS: Caps = Caps { frame_bytes: 1 << 20, message_bytes: 4 << 20, utf8: Utf8::LeftToReader };
 
+fn venue() -> config::Venue {
+    config::Venue {
+        kind: KIND.into(),
+        answer_timeout_ms: 60_000,
+        // Between two rates nothing is sent.
+        book_silence_ms: 0,
+        market_silence_ms: 0,
+        private_silence_ms: 0,
+        ..config::Venue::default()
+    }
+}
+
 fn config(strategy: Strategy) -> Config {
     let instrument = |symbol: &str| config::Instrument {
         symbol: symbol.into(),
@@ -91,15 +103,7 @@ fn config(strategy: Strategy) -> Config {
         leverage: None,
     };
     Config {
-        venue: config::Venue {
-            kind: KIND.into(),
-            answer_timeout_ms: 60_000,
-            // Between two rates nothing is sent.
-            book_silence_ms: 0,
-            market_silence_ms: 0,
-            private_silence_ms: 0,
-            ..config::Venue::default()
-        },
+        venue: venue(),
         instrument: vec![instrument("BTCUSDT"), instrument("ETHUSDT")],
         probe: config::Probe {
             is_enabled: strategy == Strategy::Probe,

@@ -4,6 +4,7 @@ use super::{
     account::Ticket,
     events,
     exchange::Exchange,
+    filters::Filters,
     orders::{Answer, parse_side},
     parameters::Parameters,
     refused::Refused,
@@ -176,15 +177,7 @@ impl Exchange {
         let side = parse_side(p)?;
         let (position, is_reduce_only) = self.position_side(p)?;
         let (filters, is_close_position) = (&self.instruments[index].filters, p.flag("closePosition")?);
-        let is_closable = matches!(kind, AlgoKind::StopMarket | AlgoKind::TakeProfitMarket);
-        let qty = match (is_close_position, p.get("quantity")) {
-            (true, Some(_)) => return Err(Refused::not_required("quantity")),
-            (true, None) if !is_closable => {
-                return Err(Refused::new(-4136, "Target strategy invalid for closePosition."));
-            }
-            (true, None) => 0,
-            (false, _) => filters.qty(p.required("quantity")?, kind.is_market())?,
-        };
+        let qty = algo_qty(filters, kind, is_close_position, p)?;
         let price = match kind.is_market() {
             true => None,
             false => Some(filters.price(p.required("price")?)?),
@@ -386,6 +379,24 @@ impl Exchange {
             "createTime": algo.created_ms, "updateTime": algo.updated_ms, "triggerTime": algo.triggered_ms,
             "goodTillDate": 0,
         })
+    }
+}
+
+/// Quantity of a conditional order; 0 for one that closes whatever the position is by then.
+fn algo_qty(
+    filters: &Filters,
+    kind: AlgoKind,
+    is_close_position: bool,
+    p: &Parameters,
+) -> Result<i64, Refused> {
+    let is_closable = matches!(kind, AlgoKind::StopMarket | AlgoKind::TakeProfitMarket);
+    match (is_close_position, p.get("quantity")) {
+        (true, Some(_)) => Err(Refused::not_required("quantity")),
+        (true, None) if !is_closable => {
+            Err(Refused::new(-4136, "Target strategy invalid for closePosition."))
+        }
+        (true, None) => Ok(0),
+        (false, _) => filters.qty(p.required("quantity")?, kind.is_market()),
     }
 }
 
