@@ -1,11 +1,12 @@
 //! Messages between the stages and the session thread: plain data, whole, never changed after they are
 //! sent. Market events have a form of their own in [`crate::market`].
 
+use crate::order::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     record::{Cause, IntentRecord},
-    types::{ClientOrderId, OrderState, Refusal},
+    types::{OrderState, Refusal},
 };
 
 /// What an engine tells its gateway.
@@ -29,6 +30,9 @@ pub struct EngineMessage {
     pub number: u64,
     /// Session time of the decision, for latency histograms only: it never influences a decision.
     pub decided_ns: Nanos,
+    /// Venue's time of the last change of the book decided on, unix milliseconds; 0 without one.
+    #[serde(default)]
+    pub book_venue_ms: u64,
     /// What it says.
     pub body: EngineBody,
 }
@@ -76,7 +80,12 @@ impl Default for Outcome {
 
 impl Default for EngineMessage {
     fn default() -> Self {
-        Self { number: 0, decided_ns: 0, body: EngineBody::Mark { instrument: 0, price_e8: 0 } }
+        Self {
+            number: 0,
+            decided_ns: 0,
+            book_venue_ms: 0,
+            body: EngineBody::Mark { instrument: 0, price_e8: 0 },
+        }
     }
 }
 
@@ -159,17 +168,19 @@ pub enum Ask {
         /// Instrument index.
         instrument: u32,
         /// The order.
-        client_order_id: ClientOrderId,
+        name: OrderName,
     },
     /// Cancel an order by the second road, because the order session is down.
     Cancel {
         /// Instrument index.
         instrument: u32,
         /// The order.
-        client_order_id: ClientOrderId,
+        name: OrderName,
     },
     /// Open orders and trades of the account, after the account stream was interrupted.
     CatchUp,
+    /// The venue's clock: a request of ours was out of its time.
+    Time,
     /// A new key for the account stream.
     RenewListenKey,
     /// The order session lost its key: log on anew.

@@ -172,6 +172,7 @@ impl Desk {
             authority,
             order_rate_max: 100_000,
             leg_timeout_ms: 100,
+            book_venue_age_ms_max: 3000,
         };
         std::fs::write(data.config(), template::config_text(&data, &simulation))?;
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -215,6 +216,10 @@ impl Desk {
         all.extend(["--weight-1m", &many, "--orders-10s", &many, "--orders-1m", &many]);
         all.extend(["--balance", "10000000"]);
         all.extend_from_slice(arguments);
+        if arguments.contains(&"--capture") {
+            // Recorded data is as old as its recording.
+            self.environment.push(("TICKPATH__RISK__BOOK_VENUE_AGE_MS_MAX".into(), "0".into()));
+        }
         let log = self.data.root().join("venue.log");
         self.venue_process = Some(Process::start(&self.program, &all, &self.environment, &log)?);
         wait_for("the simulator", || std::net::TcpStream::connect(self.venue).is_ok())

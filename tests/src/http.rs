@@ -20,14 +20,28 @@ pub fn raw(address: SocketAddr, request: &[u8]) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
+/// A request with a body; returns status and body of the answer.
+///
+/// # Errors
+///
+/// Those of the socket.
+pub fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len());
+    Ok(parts(&raw(address, (head + body).as_bytes())?))
+}
+
 /// `GET`; returns status and body.
 ///
 /// # Errors
 ///
 /// Those of the socket.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
-    let answer = raw(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    Ok(parts(&raw(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?))
+}
+
+fn parts(answer: &str) -> (u16, String) {
     let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned());
-    Ok((status, body))
+    (status, body)
 }

@@ -33,6 +33,8 @@ pub struct Simulation {
     pub order_rate_max: usize,
     /// Pause of a leg after a refusal.
     pub leg_timeout_ms: u64,
+    /// Oldest book update by the venue's clock, milliseconds.
+    pub book_venue_age_ms_max: u64,
 }
 
 /// The file, with names in braces where a run's values go.
@@ -57,6 +59,7 @@ pub fn config_text(data: &DataDir, s: &Simulation) -> String {
         ("overload", s.overload.to_string()),
         ("order_rate_max", s.order_rate_max.to_string()),
         ("leg_timeout_ms", s.leg_timeout_ms.to_string()),
+        ("book_venue_age_ms_max", s.book_venue_age_ms_max.to_string()),
     ];
     let fill = |text: String, (name, value): (&str, String)| text.replace(&format!("{{{name}}}"), &value);
     values.into_iter().fold(SIMULATION.to_owned(), fill)

@@ -17,11 +17,7 @@ use crate::{
         settings::{self, Setting},
     },
     pipeline::HotThreads,
-    session::{
-        Session, SessionParts,
-        connect::Roots,
-        jobs::{Job, Workshop},
-    },
+    session::{Session, SessionParts, connect::Roots, jobs::Workshop},
     venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
@@ -236,9 +232,8 @@ impl Hot<'_> {
     fn run(self, assembly: Assembly, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
         let status = Arc::clone(&assembly.status);
         // Workers first: threads inherit the affinity of the one that spawns them.
-        let (jobs, jobs_taken) = crossbeam::channel::unbounded();
         let (done_sent, done) = crossbeam::channel::unbounded();
-        let workers = self.shop.start(3, &jobs_taken, &done_sent)?;
+        let crew = self.shop.start(3, &done_sent)?;
         let parts = SessionParts {
             config: self.config.clone(),
             data: self.data.clone(),
@@ -252,7 +247,7 @@ impl Hot<'_> {
             is_unclean: self.is_unclean,
             session: self.session,
         };
-        let mut session = Session::new(parts, assembly.rings, jobs.clone(), done);
+        let mut session = Session::new(parts, assembly.rings, crew.bench(), done);
         for (severity, text) in &assembly.notes {
             session.event(EventCode::Setting, *severity, text);
         }
@@ -269,9 +264,8 @@ impl Hot<'_> {
         let outcome = session.run(is_stop);
         threads.stop();
         session.drop_dead_links();
-        for _ in &workers {
-            let _ = jobs.send(Job::Quit);
-        }
+        crew.quit();
+        session.release_dead_man();
         self.finish(&mut session, &status, outcome)
     }
 

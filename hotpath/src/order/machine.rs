@@ -1,6 +1,7 @@
 //! Life of one order. Answers and account events race each other, so changes are monotone: an end is final
 //! once every fill it implies has been seen, and quantity comes from fills alone.
 
+use super::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
@@ -85,6 +86,11 @@ impl Order {
         (self.venue_order_id, self.filled, self.venue_filled) = (venue_order_id, filled, filled);
         self.state = if filled > 0 { OrderState::PartiallyFilled } else { OrderState::Working };
         self
+    }
+
+    /// How the venue is told which order this is.
+    pub const fn name(&self) -> OrderName {
+        OrderName { client_order_id: self.client_order_id, venue_order_id: self.venue_order_id }
     }
 
     /// Quantity that may still fill.

@@ -7,6 +7,33 @@ pub use machine::{Order, Report};
 use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, Side};
 
+/// How the venue is told which order is meant: by its client order id, or by the venue's own number when the id is
+/// longer than we keep. Two orders of somebody else may agree in what we keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderName {
+    /// Client order id, as far as it fits.
+    pub client_order_id: ClientOrderId,
+    /// Venue's id, 0 while unknown.
+    pub venue_order_id: u64,
+}
+
+impl OrderName {
+    /// An order of ours, whose client order id is known whole.
+    pub const fn ours(client_order_id: ClientOrderId) -> Self {
+        Self { client_order_id, venue_order_id: 0 }
+    }
+
+    /// The venue's number, when the order has to be named by it.
+    pub fn number(&self) -> Option<u64> {
+        (!self.client_order_id.is_whole()).then_some(self.venue_order_id)
+    }
+
+    /// The venue can be asked about it.
+    pub fn is_usable(&self) -> bool {
+        self.number() != Some(0)
+    }
+}
+
 /// Slots of the table: the most orders that can be open, whatever is configured.
 pub const ORDERS_MAX: usize = 256;
 
@@ -73,9 +100,13 @@ impl OrderTable {
         self.find_by(|order| order.client_order_id == *id)
     }
 
-    /// The order with this venue id; trade lists know no other.
-    pub fn find_by_venue_id(&self, venue_order_id: u64) -> Option<usize> {
-        self.find_by(|order| order.venue_order_id == venue_order_id)
+    /// The order that the venue speaks of; trade lists know no client ids.
+    pub fn find_named(&self, name: &OrderName) -> Option<usize> {
+        let by_id = name.client_order_id.is_whole().then(|| self.find(&name.client_order_id)).flatten();
+        by_id.or_else(|| {
+            let number = name.venue_order_id;
+            (number != 0).then(|| self.find_by(|order| order.venue_order_id == number))?
+        })
     }
 
     fn find_by(&self, is_wanted: impl Fn(&Order) -> bool) -> Option<usize> {

@@ -1,9 +1,12 @@
 //! Reading the account: what the venue shows, in an order in which it proves itself.
 
-use crate::venue::{Rest, RestError};
+use crate::{
+    order::OrderName,
+    venue::{Rest, RestError},
+};
 use tickpath_shared::{
     record::{FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord},
-    types::{ClientOrderId, InstrumentDefinition},
+    types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
 
@@ -114,9 +117,9 @@ impl AccountReader<'_> {
     /// # Errors
     ///
     /// [`RestError`].
-    pub fn order(&self, instrument: u32, id: &ClientOrderId) -> Result<OrderRead, RestError> {
+    pub fn order(&self, instrument: u32, name: &OrderName) -> Result<OrderRead, RestError> {
         let definition = &self.definitions[instrument as usize];
-        let report = self.rest.order(definition, id, self.now())?;
+        let report = self.rest.order(definition, name, self.now())?;
         // After the report: it must not claim an end whose trades the list does not show.
         let trades = match report.venue_order_id {
             0 => Vec::new(),

@@ -101,10 +101,11 @@ impl Session {
         }
     }
 
-    /// Stops the countdown after an ordered end: nothing is open that it could cancel.
-    pub(super) fn release_dead_man(&mut self) {
+    /// Stops the countdown after an ordered end: nothing is open that it could cancel. The last refresh has ended by
+    /// then, or would start it anew.
+    pub fn release_dead_man(&mut self) {
         let shop = std::sync::Arc::clone(&self.parts.shop);
-        if self.parts.config.venue.countdown_ms == 0 || !self.has_read {
+        if self.parts.config.venue.countdown_ms == 0 || !self.has_read || !self.has_ended_quietly {
             return;
         }
         if let Err(e) = shop.count_down(0) {

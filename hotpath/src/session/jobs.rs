@@ -6,6 +6,7 @@ use super::{
     connect::{ConnectError, Established, Roots, connect},
 };
 use crate::{
+    order::OrderName,
     venue::{
         BOOK_STREAMS, Credentials, MARKET_STREAMS, Rest, RestError, is_logged_on, logon_request, streams,
     },
@@ -18,13 +19,17 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::{Config, Line, Venue},
-    types::{ClientOrderId, InstrumentDefinition},
+    types::InstrumentDefinition,
 };
+
+/// Longest wait at the end for requests that take risk away.
+const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +103,14 @@ pub enum Job {
         /// Instrument index.
         instrument: u32,
         /// The order.
-        client_order_id: ClientOrderId,
+        name: OrderName,
     },
     /// Cancel one order.
     Cancel {
         /// Instrument index.
         instrument: u32,
         /// The order.
-        client_order_id: ClientOrderId,
+        name: OrderName,
     },
     /// Let the venue wait again before it cancels everything.
     CountDown,
@@ -148,6 +153,8 @@ pub enum Done {
     Order {
         /// What the venue knows.
         read: OrderRead,
+        /// How it was asked.
+        name: OrderName,
         /// Session time before it was asked.
         asked_ns: Nanos,
     },
@@ -177,26 +184,84 @@ pub struct Workshop {
     pub venue_epoch_ns: AtomicU64,
 }
 
+impl Job {
+    /// It takes risk away: a worker of its own does it, so that no slow reading is ever ahead of it.
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self, Self::Cancel { .. } | Self::CountDown)
+    }
+}
+
+/// The way to the workers.
+#[derive(Clone)]
+pub struct Bench {
+    ordinary: Sender<Job>,
+    urgent: Sender<Job>,
+}
+
+impl Bench {
+    /// Hands a job to whoever does its kind.
+    pub fn send(&self, job: Job) {
+        let to = if job.is_urgent() { &self.urgent } else { &self.ordinary };
+        // Workers live until the session ends; a closed channel means that it has.
+        let _ = to.send(job);
+    }
+}
+
+/// Workers at work.
+pub struct Crew {
+    bench: Bench,
+    threads: [Vec<JoinHandle<()>>; 2],
+}
+
+impl Crew {
+    /// The way to them.
+    pub fn bench(&self) -> Bench {
+        self.bench.clone()
+    }
+
+    /// Ends them, and waits a while for what takes risk away; readings end with the process.
+    pub fn quit(self) {
+        let [ordinary, urgent] = &self.threads;
+        ordinary.iter().for_each(|_| drop(self.bench.ordinary.send(Job::Quit)));
+        urgent.iter().for_each(|_| drop(self.bench.urgent.send(Job::Quit)));
+        let deadline = Instant::now() + QUIT_PATIENCE;
+        while !urgent.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 impl Workshop {
     /// The venue's time now, in unix milliseconds.
     pub fn venue_ms(&self) -> u64 {
         (self.venue_epoch_ns.load(Ordering::Relaxed) + self.clock.now()) / 1_000_000
     }
 
-    /// Starts `count` workers.
+    /// Starts `count` workers, and one for what cannot wait.
     ///
     /// # Errors
     ///
     /// When the system refuses a thread.
-    pub fn start(
+    pub fn start(self: &Arc<Self>, count: usize, done: &Sender<Done>) -> std::io::Result<Crew> {
+        let (ordinary, ordinary_taken) = crossbeam::channel::unbounded();
+        let (urgent, urgent_taken) = crossbeam::channel::unbounded();
+        let threads = [
+            self.hire("worker", count, &ordinary_taken, done)?,
+            self.hire("urgent", 1, &urgent_taken, done)?,
+        ];
+        Ok(Crew { bench: Bench { ordinary, urgent }, threads })
+    }
+
+    fn hire(
         self: &Arc<Self>,
+        name: &str,
         count: usize,
         jobs: &Receiver<Job>,
         done: &Sender<Done>,
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
         let spawn = |i| {
             let (shop, jobs, done) = (Arc::clone(self), jobs.clone(), done.clone());
-            std::thread::Builder::new().name(format!("session-worker-{i}")).spawn(move || {
+            std::thread::Builder::new().name(format!("session-{name}-{i}")).spawn(move || {
                 while let Ok(job) = jobs.recv() {
                     if matches!(job, Job::Quit) || done.send(shop.run(job)).is_err() {
                         return;
@@ -221,14 +286,14 @@ impl Workshop {
                 .reader(&|| self.venue_ms())
                 .read(from, *with_orders)
                 .map(|read| Done::Account { read: Box::new(read), number: *number }),
-            Job::Order { instrument, client_order_id } => {
+            Job::Order { instrument, name } => {
                 let asked_ns = self.clock.now();
-                let read = self.reader(&|| self.venue_ms()).order(*instrument, client_order_id);
-                read.map(|read| Done::Order { read, asked_ns })
+                let read = self.reader(&|| self.venue_ms()).order(*instrument, name);
+                read.map(|read| Done::Order { read, name: *name, asked_ns })
             }
-            Job::Cancel { instrument, client_order_id } => {
+            Job::Cancel { instrument, name } => {
                 let definition = &self.definitions[*instrument as usize];
-                self.rest.cancel(definition, client_order_id, self.venue_ms()).map(|()| Done::Nothing)
+                self.rest.cancel(definition, name, self.venue_ms()).map(|()| Done::Nothing)
             }
             Job::CountDown => self.count_down(self.config.venue.countdown_ms).map(|()| Done::CountingDown),
             Job::KeepListenKey | Job::Quit => self.rest.keep_listen_key().map(|()| Done::Nothing),

@@ -18,11 +18,12 @@ pub use resume::ResumeFile;
 use crate::{
     live::EventSender,
     message::{AccountMessage, Ask},
+    order::OrderName,
     stage::feed::{DeadLink, NewLink},
     venue::MarketDecoder,
 };
-use crossbeam::channel::{Receiver, Sender};
-use jobs::{Done, Job, Workshop};
+use crossbeam::channel::Receiver;
+use jobs::{Bench, Done, Job, Workshop};
 use links::LinkBook;
 use rtrb::{Consumer, Producer};
 use std::{
@@ -39,7 +40,6 @@ use tickpath_shared::{
     paths::DataDir,
     record::{Cause, Class, EventCode, Kind, SessionEventRecord, Severity},
     status::{Progress, Status},
-    types::ClientOrderId,
 };
 use zerocopy::IntoBytes;
 
@@ -96,7 +96,7 @@ pub struct SessionParts {
 pub struct Session {
     parts: SessionParts,
     rings: SessionRings,
-    jobs: Sender<Job>,
+    jobs: Bench,
     done: Receiver<Done>,
     decoder: MarketDecoder,
     /// Messages waiting for room in the ring to the gateway, in order.
@@ -115,11 +115,13 @@ pub struct Session {
     /// Session time before which orders of the process before may still arrive.
     settle_ns: Nanos,
     /// Orders that are being asked about.
-    asked: HashSet<ClientOrderId>,
+    asked: HashSet<OrderName>,
     commands_taken: u64,
     command_ids: Vec<u64>,
     answers: u64,
     is_stopping: bool,
+    /// Nothing was open when it stopped.
+    has_ended_quietly: bool,
     fatal: Option<String>,
 }
 
@@ -136,7 +138,7 @@ enum AccountPhase {
 
 impl Session {
     /// A session that has not connected yet. `jobs` and `done` lead to and from the workers.
-    pub fn new(parts: SessionParts, rings: SessionRings, jobs: Sender<Job>, done: Receiver<Done>) -> Self {
+    pub fn new(parts: SessionParts, rings: SessionRings, jobs: Bench, done: Receiver<Done>) -> Self {
         let frame_bytes = parts.config.venue.frame_bytes_max;
         let decoder = MarketDecoder::new(&parts.shop.definitions, frame_bytes);
         // Whatever the process before sent has arrived, or is refused by the venue, after this time.
@@ -167,6 +169,7 @@ impl Session {
             command_ids: Vec::new(),
             answers: 0,
             is_stopping: false,
+            has_ended_quietly: false,
             fatal: None,
         }
     }
@@ -193,9 +196,7 @@ impl Session {
                 stop_deadline = Some(now + 2_000_000_000);
             }
             let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
-            if is_quiet {
-                self.release_dead_man();
-            }
+            self.has_ended_quietly = is_quiet;
             if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
                 return Ok(());
             }
@@ -264,8 +265,7 @@ impl Session {
     }
 
     fn send_job(&mut self, job: Job) {
-        // Workers live until the session ends; a closed channel means that it has.
-        let _ = self.jobs.send(job);
+        self.jobs.send(job);
     }
 
     fn take_asks(&mut self, now: Nanos) -> usize {
@@ -280,15 +280,14 @@ impl Session {
     fn on_ask(&mut self, now: Nanos, ask: Ask) {
         match ask {
             Ask::Snapshot { instrument } => self.send_job(Job::Snapshot { instrument }),
-            Ask::Order { instrument, client_order_id } => {
+            Ask::Order { instrument, name } => {
                 // Asked again while an answer is out, the queue would only grow.
-                if self.asked.insert(client_order_id) {
-                    self.send_job(Job::Order { instrument, client_order_id });
+                if self.asked.insert(name) {
+                    self.send_job(Job::Order { instrument, name });
                 }
             }
-            Ask::Cancel { instrument, client_order_id } => {
-                self.send_job(Job::Cancel { instrument, client_order_id });
-            }
+            Ask::Cancel { instrument, name } => self.send_job(Job::Cancel { instrument, name }),
+            Ask::Time => self.schedule.next_time_ns = now,
             Ask::CatchUp => {
                 // Whatever is being read began too early.
                 self.read_number += 1;

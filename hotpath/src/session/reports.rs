@@ -5,7 +5,9 @@ use super::{
     account::{AccountRead, OrderRead},
     jobs::{Done, Job, LinkKind},
 };
-use crate::{market::MarketHeader, message::Notice, stage::feed::EventSink, venue::RestError};
+use crate::{
+    market::MarketHeader, message::Notice, order::OrderName, stage::feed::EventSink, venue::RestError,
+};
 use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
@@ -32,7 +34,7 @@ impl Session {
             Done::Time { venue_epoch_ns, error_bound_ns } => self.on_time(venue_epoch_ns, error_bound_ns),
             Done::Account { number, .. } if number != self.read_number => {}
             Done::Account { read, .. } => self.on_account(&read),
-            Done::Order { read, asked_ns } => self.on_order(&read, asked_ns),
+            Done::Order { read, name, asked_ns } => self.on_order(&read, &name, asked_ns),
             Done::CountingDown => self.on_dead_man_held(now),
             Done::Nothing => {}
             Done::Failed(job, why) => self.on_failed(now, &job, &why),
@@ -95,8 +97,8 @@ impl Session {
         open.chain(listed).find(is_newer).map(|id| id.as_str().to_owned())
     }
 
-    fn on_order(&mut self, read: &OrderRead, asked_ns: Nanos) {
-        self.asked.remove(&read.report.client_order_id);
+    fn on_order(&mut self, read: &OrderRead, name: &OrderName, asked_ns: Nanos) {
+        self.asked.remove(name);
         let age_ms = self.now().saturating_sub(asked_ns).div_ceil(1_000_000);
         for (kind, payload) in read.records(u32::try_from(age_ms).unwrap_or(u32::MAX)) {
             self.tell_gateway(kind, &payload);
@@ -140,8 +142,8 @@ impl Session {
             Job::Account { number, .. } if *number == self.read_number => {
                 self.account = AccountPhase::NotBefore(now + RETRY_NS);
             }
-            Job::Order { client_order_id, .. } => {
-                self.asked.remove(client_order_id);
+            Job::Order { name, .. } => {
+                self.asked.remove(name);
             }
             Job::KeepListenKey if matches!(why, RestError::Refused { code: CODE_NO_LISTEN_KEY, .. }) => {
                 self.links.want_again(LinkKind::Events);

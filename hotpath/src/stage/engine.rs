@@ -63,6 +63,9 @@ struct Instrument {
     mark_e8: i64,
     /// Session time of the last change of the book.
     book_ns: Nanos,
+    /// Venue's time of that change, unix milliseconds.
+    #[serde(default)]
+    book_venue_ms: u64,
     /// Session time of the last request for a snapshot; 0 when none is out.
     asked_ns: Nanos,
     /// `top_id` of the last telemetry record.
@@ -102,6 +105,7 @@ impl Engine {
                     ticker_id: 0,
                     mark_e8: 0,
                     book_ns: 0,
+                    book_venue_ms: 0,
                     asked_ns: 0,
                     told_id: 0,
                     overflows: 0,
@@ -182,12 +186,12 @@ impl Engine {
         match instrument.book.on_diff(event) {
             DiffResult::Applied => {
                 port.count(Counter::DepthApplied, 1);
-                self.after_depth(now, index, port);
+                self.after_depth(now, index, event.header.venue_ms, port);
             }
             DiffResult::Joined => {
                 port.count(Counter::DepthApplied, 1);
                 self.tell_book(now, index, BookChange::Valid, 0, port);
-                self.after_depth(now, index, port);
+                self.after_depth(now, index, event.header.venue_ms, port);
             }
             DiffResult::Buffered => {
                 port.count(Counter::DepthBuffered, 1);
@@ -215,9 +219,9 @@ impl Engine {
     }
 
     /// The book follows the stream: refresh what is derived from it.
-    fn after_depth(&mut self, now: Nanos, index: usize, port: &mut impl EnginePort) {
+    fn after_depth(&mut self, now: Nanos, index: usize, venue_ms: u64, port: &mut impl EnginePort) {
         let instrument = &mut self.instruments[index];
-        instrument.book_ns = now;
+        (instrument.book_ns, instrument.book_venue_ms) = (now, venue_ms);
         if instrument.book.last_update_id() >= instrument.top_id {
             instrument.top_id = instrument.book.last_update_id();
             instrument.top = instrument.book.top();
@@ -252,7 +256,7 @@ impl Engine {
                 port.count(Counter::DepthBeforeSnapshot, skipped);
                 port.count(Counter::DepthApplied, applied);
                 self.tell_book(now, index, BookChange::Valid, event.header.last_update_id, port);
-                self.after_depth(now, index, port);
+                self.after_depth(now, index, event.header.venue_ms, port);
             }
             SnapshotResult::Waiting { skipped } => {
                 port.count(Counter::Snapshots, 1);
@@ -269,7 +273,7 @@ impl Engine {
     fn on_mark(&mut self, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
         let price_e8 = event.levels[0].price;
         self.instruments[index].mark_e8 = price_e8;
-        self.send(EngineBody::Mark { instrument: index as u32, price_e8 }, port);
+        self.send(EngineBody::Mark { instrument: index as u32, price_e8 }, 0, port);
     }
 
     fn reset_book(&mut self, now: Nanos, index: usize, why: BookChange, port: &mut impl EnginePort) {
@@ -386,15 +390,16 @@ impl Engine {
         };
         port.record(Kind::Intent, Class::Audit, now, cause, &[intent.as_bytes()]);
         port.count(Counter::Intents, 1);
-        self.send(EngineBody::Intent(intent), port);
+        let book_venue_ms = instrument.book_venue_ms;
+        self.send(EngineBody::Intent(intent), book_venue_ms, port);
         if let Some(pairs) = &mut self.pairs {
             pairs.on_sent(now, order.instrument, intent.number);
         }
     }
 
-    fn send(&mut self, body: EngineBody, port: &mut impl EnginePort) {
+    fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {
         self.sent += 1;
-        port.send(EngineMessage { number: self.sent, decided_ns: 0, body });
+        port.send(EngineMessage { number: self.sent, decided_ns: 0, book_venue_ms, body });
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl EnginePort) {

@@ -26,6 +26,9 @@ use tickpath_shared::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
+/// Clocks drift apart by less than one part in so many.
+const CLOCK_DRIFT_PART: u64 = 10_000;
+
 /// Fills kept that arrive before the start position.
 const EARLY_FILLS_MAX: usize = 256;
 
@@ -132,6 +135,9 @@ pub struct Gateway {
     pressure: Pressure,
     venue_epoch_ns: u64,
     clock_error_ns: Option<u64>,
+    /// Session time of that.
+    #[serde(default)]
+    clock_ns: Nanos,
     marks: Vec<Mark>,
     positions: Positions,
     orders: OrderTable,
@@ -180,6 +186,7 @@ impl Gateway {
             pressure: Pressure::Low,
             venue_epoch_ns: 0,
             clock_error_ns: None,
+            clock_ns: 0,
             marks: vec![Mark::default(); definitions.len()],
             positions: Positions::new(definitions.len()),
             orders: OrderTable::default(),
@@ -233,18 +240,24 @@ impl Gateway {
             EngineBody::Mark { instrument, price_e8 } => {
                 self.marks[instrument as usize] = Mark { price_e8, seen_ns: now };
             }
-            EngineBody::Intent(intent) => self.on_intent(now, cause, &intent, message.decided_ns, port),
+            EngineBody::Intent(intent) => self.on_intent(now, cause, &intent, message, port),
         }
     }
 
-    fn standing(&self) -> Standing {
+    /// Bound of the error of the venue's clock: clocks drift apart while nobody compares them.
+    pub(super) fn clock_error_at(&self, now: Nanos) -> Option<u64> {
+        let since = now.saturating_sub(self.clock_ns);
+        self.clock_error_ns.map(|error| error.saturating_add(since / CLOCK_DRIFT_PART))
+    }
+
+    fn standing(&self, now: Nanos) -> Standing {
         Standing {
             is_killed: self.is_killed,
             state: self.state,
             is_reconciled: self.is_reconciled,
             is_connected: self.links.iter().all(|up| *up),
             pressure: self.pressure,
-            clock_error_ns: self.clock_error_ns,
+            clock_error_ns: self.clock_error_at(now),
         }
     }
 
@@ -340,6 +353,7 @@ impl Gateway {
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         self.chase_orders(now, port);
         self.check_shown(now, port);
+        self.adopt_strange(now, port);
         if now >= self.next_digest_ns {
             self.next_digest_ns = now + DIGEST_NS;
             let record = DigestRecord { events: self.events, digest: self.digest() };
@@ -355,6 +369,11 @@ impl Gateway {
     /// The venue's time in unix milliseconds at `now`.
     fn venue_ms(&self, now: Nanos) -> u64 {
         (self.venue_epoch_ns + now) / 1_000_000
+    }
+
+    /// How long ago something happened by the venue's clock, milliseconds; nothing is younger than now.
+    fn venue_age_ms(&self, now: Nanos, venue_ms: u64) -> u64 {
+        self.venue_ms(now).saturating_sub(venue_ms)
     }
 
     /// Trading state.

@@ -117,6 +117,9 @@ impl Config {
         in_range("risk.order_notional_max", risk.order_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
+        ensure(risk.book_venue_age_ms_max != 0 || self.instance.mode == Mode::Simulation, || {
+            "risk.book_venue_age_ms_max: 0 is for simulation only, mode is live".into()
+        })?;
         in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
         let silences = [
             ("venue.book_silence_ms", venue.book_silence_ms),

@@ -349,6 +349,9 @@ pub struct Risk {
     pub mark_age_ms_max: u64,
     /// Oldest book update accepted, milliseconds.
     pub book_age_ms_max: u64,
+    /// Oldest book update accepted by the venue's own clock, milliseconds, 0 to accept any: recorded data is as old as
+    /// its recording.
+    pub book_venue_age_ms_max: u64,
     /// Longest way of an intent to the gateway, milliseconds.
     pub intent_age_ms_max: u64,
     /// Largest notional of an order, quote currency.
@@ -375,6 +378,7 @@ impl Default for Risk {
             collar_bps: 100,
             mark_age_ms_max: 10_000,
             book_age_ms_max: 2_000,
+            book_venue_age_ms_max: 3_000,
             intent_age_ms_max: 500,
             order_notional_max: 2_000 * 100_000_000,
             position_notional_max: 5_000 * 100_000_000,

@@ -76,7 +76,7 @@ fn run(is_tls: bool) {
         None => Desk::new(dir.path(), PROGRAM, &environment).unwrap(),
     };
     let keys = KeyFile::load(&dir.path().join("secrets/venue_keys.json")).unwrap();
-    let faults = Faults { drop: 2e-5, irregular: 1e-4, seed: 5, ..Faults::default() };
+    let faults = Faults { drop: 2e-5, irregular: 1e-4, seed: 5, ..Faults::default() }.plan();
     let options = VenueOptions {
         listen: desk.venue,
         market: Market::Synthetic { seed: 5 },

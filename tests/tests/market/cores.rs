@@ -20,9 +20,9 @@ use tickpath_shared::{
     counters::Counter,
     record::{
         BookChange, BookStateRecord, Cause, Class, CommandRecord, Kind, PositionRecord, ReconciledRecord,
-        TimeRecord,
+        RefusalRecord, TimeRecord,
     },
-    types::{InstanceId, InstrumentDefinition},
+    types::{InstanceId, InstrumentDefinition, Refusal},
 };
 use tickpath_tools::{
     capture::{CaptureReader, MarketLine, MarketSource},
@@ -52,6 +52,12 @@ pub struct Found {
     pub unflagged: u64,
     pub orders: u64,
     pub orders_while_invalid: u64,
+    /// Orders decided on a book older than allowed by the venue's clock.
+    pub stale_orders: u64,
+    pub refused_as_stale: u64,
+    pub last_order_ns: Nanos,
+    /// Lines that arrived over a slow network.
+    pub arrived: u64,
     /// Diffs after which a book that calls itself valid differed from the undamaged one.
     pub books_differ: u64,
 }
@@ -70,6 +76,7 @@ pub struct Bench {
     random: u64,
     held: Option<MarketLine>,
     due: Vec<(u64, u32)>,
+    epoch_ms: u64,
     now: Nanos,
     lines: u64,
     pub found: Found,
@@ -87,10 +94,23 @@ struct Io {
     gaps: u64,
     duplicates: u64,
     resyncs: u64,
+    /// Venue's time now, and of the last diff that arrived, by instrument: unix milliseconds.
+    venue_ms: u64,
+    book_ms: [u64; 2],
+    stale_orders: u64,
+    refused_as_stale: u64,
+    last_order_ns: Nanos,
 }
+
+/// Oldest book, by the venue's clock, that an order may be decided on, milliseconds.
+const BOOK_AGE_MS_MAX: u64 = 3_000;
 
 impl Port for Io {
     fn record(&mut self, kind: Kind, _class: Class, _now: Nanos, _cause: Cause, parts: &[&[u8]]) {
+        if kind == Kind::Refusal {
+            let (refusal, _) = RefusalRecord::read_from_prefix(parts[0]).unwrap();
+            self.refused_as_stale += u64::from(refusal.reason == Refusal::BookStale as u16);
+        }
         if kind == Kind::BookState {
             let (state, _) = BookStateRecord::read_from_prefix(parts[0]).unwrap();
             self.is_valid[state.instrument as usize] = state.change == BookChange::Valid as u16;
@@ -118,10 +138,16 @@ impl EnginePort for Io {
 }
 
 impl GatewayPort for Io {
-    fn send(&mut self, _now: Nanos, request: &Outgoing<'_>) {
+    fn send(&mut self, now: Nanos, request: &Outgoing<'_>) {
+        if request.is_order {
+            self.last_order_ns = now;
+        }
         self.orders += u64::from(request.is_order);
         let is_any_invalid = self.is_valid.contains(&false);
         self.orders_while_invalid += u64::from(request.is_order && is_any_invalid);
+        let is_of_btc = request.text.windows(7).any(|w| w == b"BTCUSDT");
+        let age_ms = self.venue_ms.saturating_sub(self.book_ms[usize::from(!is_of_btc)]);
+        self.stale_orders += u64::from(request.is_order && self.venue_ms != 0 && age_ms > BOOK_AGE_MS_MAX);
     }
 
     fn tell(&mut self, outcome: Outcome) {
@@ -178,6 +204,7 @@ impl Bench {
             random: damage.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             held: None,
             due: Vec::new(),
+            epoch_ms: 0,
             now: 1,
             lines: 0,
             found: Found::default(),
@@ -238,21 +265,55 @@ impl Bench {
         (self.found.gaps, self.found.duplicates, self.found.resyncs) = (io.gaps, io.duplicates, io.resyncs);
     }
 
+    /// The venue's clock shows so many unix milliseconds at the bench's time zero.
+    pub fn set_epoch(&mut self, unix_ms: u64) {
+        let time = TimeRecord { venue_epoch_ns: unix_ms * 1_000_000, error_bound_ns: 1_000_000, drift_ns: 0 };
+        self.account(Kind::Time, time.as_bytes());
+        self.epoch_ms = unix_ms;
+    }
+
+    /// The venue sends a line: its own book takes it.
+    pub fn sent(&mut self, line: &MarketLine) {
+        self.lines += 1;
+        self.judge(line);
+    }
+
+    /// A turn of everything that has a timer.
+    pub fn turn(&mut self, now: Nanos) {
+        self.now = now;
+        self.io.venue_ms = self.epoch_ms + now / 1_000_000;
+        self.answer_snapshots();
+        if (now / 5_000_000).is_multiple_of(200) {
+            self.mark_all();
+        }
+        self.engine.on_event(now, Cause::NONE, EngineEvent::Timer, &mut self.io);
+        self.settle();
+        self.tell_gateway(GatewayEvent::Timer);
+    }
+
+    /// A line has arrived.
+    pub fn arrived(&mut self, line: &MarketLine) {
+        self.found.arrived += 1;
+        self.deliver(line);
+    }
+
+    /// What was seen so far.
+    pub fn figures(&self) -> Found {
+        let io = &self.io;
+        let (orders, orders_while_invalid) = (io.orders, io.orders_while_invalid);
+        let (stale_orders, refused_as_stale) = (io.stale_orders, io.refused_as_stale);
+        let last_order_ns = io.last_order_ns;
+        Found { orders, orders_while_invalid, stale_orders, refused_as_stale, last_order_ns, ..self.found }
+    }
+
     /// The undamaged book takes the line; the engine takes what the damage leaves of it.
     fn pass(&mut self, line: MarketLine) {
-        if line.is_snapshot() {
-            let index = self.definitions.iter().position(|d| d.symbol.as_str() == line.symbol).unwrap();
-            let header = self.decoder.decode_snapshot(line.text.as_bytes(), index).unwrap();
-            self.truth[index].on_snapshot(&MarketEvent { header, levels: self.decoder.levels() });
-            return;
+        if self.lines.is_multiple_of(200) {
+            self.mark_all();
         }
-        self.mark_now_and_then(&line);
-        assert_eq!(self.decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);
-        let header = *self.decoder.header();
-        let is_diff = header.kind == MarketKind::Depth as u16;
-        if is_diff {
-            let index = usize::from(header.instrument);
-            self.truth[index].on_diff(&MarketEvent { header, levels: self.decoder.levels() });
+        let is_diff = self.judge(&line);
+        if line.is_snapshot() {
+            return;
         }
         let Faults { drop, repeat, swap, .. } = self.faults;
         let draw = self.unit();
@@ -274,11 +335,26 @@ impl Bench {
         }
     }
 
-    /// A mark price for every instrument, often enough for the collar.
-    fn mark_now_and_then(&mut self, line: &MarketLine) {
-        if !self.lines.is_multiple_of(200) {
-            return;
+    /// The undamaged book takes a line; true for a diff.
+    fn judge(&mut self, line: &MarketLine) -> bool {
+        if line.is_snapshot() {
+            let index = self.definitions.iter().position(|d| d.symbol.as_str() == line.symbol).unwrap();
+            let header = self.decoder.decode_snapshot(line.text.as_bytes(), index).unwrap();
+            self.truth[index].on_snapshot(&MarketEvent { header, levels: self.decoder.levels() });
+            return false;
         }
+        assert_eq!(self.decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);
+        let header = *self.decoder.header();
+        let is_diff = header.kind == MarketKind::Depth as u16;
+        if is_diff {
+            let index = usize::from(header.instrument);
+            self.truth[index].on_diff(&MarketEvent { header, levels: self.decoder.levels() });
+        }
+        is_diff
+    }
+
+    /// A mark price for every instrument, often enough for the collar.
+    fn mark_all(&mut self) {
         for (index, definition) in self.definitions.clone().iter().enumerate() {
             let mid_e8 = definition.price_to_e8(self.truth[index].top().mid_halves()) / 2;
             if mid_e8 == 0 {
@@ -289,7 +365,6 @@ impl Bench {
                 instrument: index as u16,
                 bids: 1,
                 read_ns: self.now,
-                venue_ms: line.time_ns / 1_000_000,
                 ..MarketHeader::default()
             };
             let levels = [Level { price: mid_e8 as i64, qty: 0 }];
@@ -308,6 +383,9 @@ impl Bench {
         header.read_ns = self.now;
         let levels = self.decoder.levels().to_vec();
         let index = usize::from(header.instrument);
+        if header.kind == MarketKind::Depth as u16 {
+            self.io.book_ms[index] = header.venue_ms;
+        }
         let was_valid = self.engine.book(index).is_valid();
         self.tell_engine(MarketEvent { header, levels: &levels });
         if header.kind != MarketKind::Depth as u16 {

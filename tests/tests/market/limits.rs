@@ -6,7 +6,10 @@ use std::{
     error::Error,
     sync::{Arc, Mutex},
 };
-use tickpath_hotpath::venue::{Answer, Call, Credentials, Method, Rest, RestError, Secret, Transport};
+use tickpath_hotpath::{
+    order::OrderName,
+    venue::{Answer, Call, Credentials, Method, Rest, RestError, Secret, Transport},
+};
 use tickpath_shared::{config::KeyKind, types::ClientOrderId};
 use tickpath_tools::venue::{
     AccountKey, AccountStart, HttpRequest, Limits,
@@ -106,7 +109,7 @@ fn refusals_and_bans_are_waited_for_and_cancels_have_their_reserve() {
         }
         held_back += u64::from(matches!(rest.server_time(), Err(RestError::NoBudget { .. })));
         let is_blocked = ms < watched.seen.lock().unwrap().not_before_ms;
-        let canceled = rest.cancel(&definition, &id, ms);
+        let canceled = rest.cancel(&definition, &OrderName::ours(id), ms);
         // While nobody else is there, a cancel is always asked for.
         if !is_blocked && !is_hogged && matches!(canceled, Err(RestError::NoBudget { .. })) {
             let used = lock(&venue).used_weight();

@@ -13,6 +13,8 @@ mod limits;
 mod lines;
 mod messages;
 mod orders;
+mod resets;
+mod slow;
 mod streams;
 mod tls;
 mod trust;

@@ -8,8 +8,11 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
 };
-use tickpath_hotpath::venue::{
-    Answer, Call, Credentials, MarketDecoder, PrivateDecoder, PrivateEvent, Rest, Secret, Transport,
+use tickpath_hotpath::{
+    order::OrderName,
+    venue::{
+        Answer, Call, Credentials, MarketDecoder, PrivateDecoder, PrivateEvent, Rest, Secret, Transport,
+    },
 };
 use tickpath_shared::{
     config::KeyKind,
@@ -247,7 +250,7 @@ fn rest_answers_mean_what_serde_json_makes_of_them() {
         match name.as_str() {
             "order_response" => {
                 let id = ClientOrderId::from_venue(root["clientOrderId"].as_str().unwrap().as_bytes());
-                let report = client_of(text).order(&definitions[0], &id, 0).unwrap();
+                let report = client_of(text).order(&definitions[0], &OrderName::ours(id), 0).unwrap();
                 assert_eq!((report.client_order_id, report.state), (id, OrderState::Working as u8));
                 assert_eq!(Some(report.venue_order_id), root["orderId"].as_u64());
                 assert_eq!(report.filled, 0);

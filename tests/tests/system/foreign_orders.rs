@@ -1,7 +1,7 @@
 //! Orders by hand on the same account: adopted, left alone, or a reason to open nothing more.
 
 use crate::{PROGRAM, kill::place_resting};
-use tickpath_shared::{counters::Counter, record::Kind, types::TradingState};
+use tickpath_shared::{counters::Counter, record::Kind, status::InstrumentWord, types::TradingState};
 use tickpath_tests::desk::{Desk, wait_for};
 use tickpath_tools::offline::journal::{self, Filter};
 
@@ -34,6 +34,27 @@ fn an_order_by_hand_can_stop_new_risk() {
     wait_for("cancel only", is_blocked).unwrap();
     assert_eq!(desk.stop().unwrap(), 0);
     assert!(is_told(&desk));
+}
+
+/// Ids longer than we keep, which agree in what we keep, of orders opened while the desk trades.
+#[test]
+fn orders_by_hand_can_be_adopted_whatever_they_are_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk_with(dir.path(), "adopt");
+    let names = ["first", "second"].map(|name| format!("a-long-name-given-by-somebody-{name}"));
+    names.iter().for_each(|name| place_resting(&desk, name));
+    wait_for("all three to count", || {
+        desk.status().is_ok_and(|s| s.instrument(0, InstrumentWord::OpenOrders) >= 3)
+    })
+    .unwrap();
+    let (code, text) = desk.run_here(&["disarm"]).unwrap();
+    assert_eq!(code, 0, "{text}");
+    wait_for("all to be canceled", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty())).unwrap();
+    wait_for("none to count", || {
+        desk.status().is_ok_and(|s| s.instrument(0, InstrumentWord::OpenOrders) == 0)
+    })
+    .unwrap();
+    assert_eq!(desk.stop().unwrap(), 0);
 }
 
 #[test]

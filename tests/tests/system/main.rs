@@ -24,6 +24,7 @@ mod latency;
 mod lines;
 mod replay;
 mod silence;
+mod venue_faults;
 
 /// The command line under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");

@@ -3,7 +3,7 @@
 use super::{print, stop_flag};
 use crate::{
     template::KeyFile,
-    venue::{AccountStart, Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
+    venue::{AccountStart, FaultFile, Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -82,6 +82,9 @@ pub(super) struct VenueArguments {
     /// The rights of the keys say that they may withdraw
     #[arg(long)]
     may_withdraw: bool,
+    /// What goes wrong and when (TOML); POST /admin/faults takes the same while it runs
+    #[arg(long = "faults")]
+    fault_file: Option<PathBuf>,
     #[command(flatten)]
     faults: FaultArguments,
 }
@@ -110,13 +113,19 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         }
         _ => None,
     };
+    let mut faults = a.faults.with_seed(a.seed).plan();
+    if let Some(path) = &a.fault_file {
+        let file = FaultFile::load(path)?;
+        faults.seed = if file.seed == 0 { a.seed } else { file.seed };
+        faults.fault.extend(file.fault);
+    }
     let mut server = Server::new(VenueOptions {
         listen: a.listen,
         market,
         speed: a.speed,
         keys: KeyFile::load(&a.keys)?,
         tls,
-        faults: a.faults.with_seed(a.seed),
+        faults,
         is_looped: a.is_looped,
         limits: Limits { weight_1m: a.weight_1m, orders_10s: a.orders_10s, orders_1m: a.orders_1m },
         account: AccountStart {
@@ -135,13 +144,8 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         }
         stop.load(Ordering::Relaxed)
     })?;
-    print(&format!(
-        "{} lines; dropped {}, repeated {}, swapped {}, irregular {}\n",
-        report.lines,
-        report.faults.dropped,
-        report.faults.repeated,
-        report.faults.swapped,
-        report.faults.irregular
-    ));
+    let faults: Vec<String> = report.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+    print(&format!("{} lines; faults: {faults}\n", report.lines));
     Ok(ExitCode::SUCCESS)
 }

@@ -184,6 +184,8 @@ impl Setup {
             authority: tls.as_ref().map(|files| files.authority.clone()),
             order_rate_max: if is_offline { 100_000 } else { 200 },
             leg_timeout_ms: if is_offline { 20 } else { 2000 },
+            // Recorded data carries the time of its recording, and a market at another speed no time of ours.
+            book_venue_age_ms_max: if options.captures.is_empty() && !is_offline { 3000 } else { 0 },
         };
         // A configuration that is there already is the user's.
         if !data.config().exists() || is_ours(&data.config()) {

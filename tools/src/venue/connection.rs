@@ -1,11 +1,15 @@
 //! One client of the simulator: an HTTP request that is answered, or a WebSocket once it is upgraded.
 
-use super::binance::{ClientRole, HttpAnswer};
+use super::{
+    Channel,
+    binance::{ClientRole, HttpAnswer},
+};
 use mio::net::TcpStream;
 use rustls::{ServerConnection, StreamOwned};
 use std::{
     io::{self, Read, Write},
     sync::Arc,
+    time::Duration,
 };
 use tungstenite::{
     Message, WebSocket,
@@ -146,6 +150,8 @@ pub(super) struct Client {
     state: State,
     /// Rest of an HTTP answer that did not fit the socket.
     unsent: Vec<u8>,
+    /// Messages that wait while the connection is neither read nor written.
+    held: Option<Vec<String>>,
     is_closing: bool,
     pub(super) role: ClientRole,
 }
@@ -155,8 +161,51 @@ impl Client {
         Self {
             state: State::Head(stream, Vec::new()),
             unsent: Vec::new(),
+            held: None,
             is_closing: false,
             role: ClientRole::Http,
+        }
+    }
+
+    /// Whose messages it gets.
+    pub(super) fn channel(&self) -> Channel {
+        match &self.role {
+            ClientRole::Http => Channel::Rest,
+            ClientRole::Streams { route, .. } => Channel::of_route(route),
+            ClientRole::Account { .. } => Channel::Account,
+            ClientRole::Api(_) => Channel::Orders,
+        }
+    }
+
+    /// Neither reads nor writes, or does so again.
+    pub(super) fn set_frozen(&mut self, is_frozen: bool) {
+        if is_frozen {
+            self.held.get_or_insert_default();
+        } else if let Some(held) = self.held.take() {
+            for text in &held {
+                self.send(text);
+            }
+        }
+    }
+
+    /// It is neither read nor written.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Says goodbye, if it can be said.
+    pub(super) fn close(&mut self) {
+        if let State::WebSocket(ws) = &mut self.state {
+            // The peer may be gone already.
+            let _ = ws.close(None).and_then(|()| ws.flush());
+        }
+    }
+
+    /// Lets the connection end in a reset instead of an orderly close.
+    pub(super) fn reset(&mut self) {
+        if let Some(stream) = self.stream_mut() {
+            // What cannot be reset is closed.
+            let _ = rustix::net::sockopt::set_socket_linger(stream.tcp_mut(), Some(Duration::ZERO));
         }
     }
 
@@ -220,6 +269,10 @@ impl Client {
 
     /// Queues a text message; false when the client is gone.
     pub(super) fn send(&mut self, text: &str) -> bool {
+        if let Some(held) = &mut self.held {
+            held.push(text.to_owned());
+            return true;
+        }
         let State::WebSocket(ws) = &mut self.state else { return false };
         match ws.write(Message::text(text)) {
             Ok(()) => true,

@@ -3,17 +3,20 @@
 //!
 //! One thread, one event loop: connections, market data and matching need no lock and have one order.
 
+mod admin;
 pub mod binance;
 mod connection;
 mod faults;
+mod network;
 mod options;
 mod pace;
+mod plan;
 mod server;
 mod tls;
 
 pub use binance::script;
 pub use connection::HttpRequest;
-pub use faults::Faults;
+pub use faults::{Channel, Fault, FaultError, FaultFile, FaultKind, Faults};
 pub use options::{AccountKey, AccountStart, Limits, VenueOptions};
 pub use pace::Speed;
 pub use server::{Server, ServerReport};

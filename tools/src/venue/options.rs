@@ -1,6 +1,6 @@
 //! What a simulator is made of.
 
-use super::{Faults, Market, Speed, TlsFiles};
+use super::{FaultFile, Market, Speed, TlsFiles};
 use std::net::SocketAddr;
 
 /// Rate limits of the venue.
@@ -77,8 +77,8 @@ pub struct VenueOptions {
     pub keys: Vec<AccountKey>,
     /// Certificate and key; `None` for plain TCP.
     pub tls: Option<TlsFiles>,
-    /// Damage done to the market data on its way to the clients.
-    pub faults: Faults,
+    /// What goes wrong.
+    pub faults: FaultFile,
     /// Start the capture over at its end, as a new stretch of the same market.
     pub is_looped: bool,
     /// Rate limits.

@@ -1,18 +1,20 @@
 //! The event loop: accepts clients, answers them, and sends market data at its pace.
 
 use super::{
-    Speed, VenueOptions,
+    Channel, Market, Speed, VenueOptions,
     binance::{ClientRole, Exchange, HttpAnswer, Reply},
     connection::{Client, Incoming, Stream},
-    faults::{FaultCounts, FaultInjector},
+    faults::FaultKind,
+    network::Parcel,
     pace::Pace,
+    plan::FaultPlan,
     tls::server_config,
 };
 use crate::capture::{MarketLine, MarketSource};
 use anyhow::{Context, Result};
 use mio::{Events, Interest, Poll, Token, net::TcpListener};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,12 +28,12 @@ const BURST: usize = 64;
 const TICK: Duration = Duration::from_millis(20);
 
 /// What a simulator did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerReport {
     /// Market lines read, snapshots included.
     pub lines: u64,
-    /// Damage done.
-    pub faults: FaultCounts,
+    /// What went wrong, and how often.
+    pub faults: BTreeMap<FaultKind, u64>,
     /// The market came to its end.
     pub is_finished: bool,
 }
@@ -41,15 +43,20 @@ pub struct Server {
     poll: Poll,
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    clients: BTreeMap<usize, Client>,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) clients: BTreeMap<usize, Client>,
     next_token: usize,
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
     options: VenueOptions,
     source: Box<dyn MarketSource>,
     next: Option<MarketLine>,
     pace: Pace,
-    injector: FaultInjector,
+    pub(super) plan: FaultPlan<Parcel>,
+    pub(super) began: Instant,
+    /// Channels whose connections are neither read nor written.
+    pub(super) frozen: BTreeSet<Channel>,
+    /// Clients that are told that the venue closes: when it does, plan's time.
+    pub(super) closing: Vec<(u64, usize)>,
     has_started: bool,
     report: ServerReport,
 }
@@ -79,7 +86,10 @@ impl Server {
             next_token: 1,
             exchange: Exchange::new(&options.keys, options.limits, options.account, now_ms()),
             pace: Pace::new(options.speed),
-            injector: FaultInjector::new(options.faults),
+            plan: FaultPlan::new(options.faults.clone(), 0),
+            began: Instant::now(),
+            frozen: BTreeSet::new(),
+            closing: Vec::new(),
             options,
             source,
             next,
@@ -102,10 +112,11 @@ impl Server {
         let mut events = Events::with_capacity(256);
         while !is_stop(self.report.is_finished && self.is_drained()) {
             self.exchange.advance(now_ms());
+            self.apply_faults();
             if self.exchange.has_output() {
                 self.deliver();
             }
-            let wait = self.send_market()?;
+            let wait = self.send_market()?.min(self.plan_wait());
             self.flush_all();
             match self.poll.poll(&mut events, Some(wait.min(TICK))) {
                 Ok(()) => {}
@@ -117,8 +128,10 @@ impl Server {
                 if token == LISTENER { self.accept() } else { self.serve(token.0) }
             }
         }
-        self.report.faults = self.injector.counts;
-        Ok(self.report)
+        for (fault, count) in self.plan.counts() {
+            *self.report.faults.entry(fault.kind).or_default() += count;
+        }
+        Ok(self.report.clone())
     }
 
     fn accept(&mut self) {
@@ -139,18 +152,16 @@ impl Server {
     }
 
     /// Takes everything a client has sent.
-    fn serve(&mut self, token: usize) {
+    pub(super) fn serve(&mut self, token: usize) {
         while let Some(client) = self.clients.get_mut(&token) {
+            if client.is_frozen() {
+                return;
+            }
             match client.read() {
                 Incoming::Nothing => break,
                 Incoming::Gone => self.drop_client(token),
                 Incoming::Http(request) => {
-                    match self.exchange.on_http(&request, token) {
-                        Some(answer) => client.respond(&answer),
-                        // Answered later, when its snapshot comes by.
-                        None => break,
-                    }
-                    self.flush(token);
+                    self.on_request(token, &request);
                     break;
                 }
                 Incoming::Upgrade(target) => self.on_upgrade(token, &target),
@@ -187,9 +198,15 @@ impl Server {
     }
 
     fn on_text(&mut self, token: usize, text: &str) {
+        if self.is_answered_instead(token, text) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(&token) else { return };
         let reply = self.exchange.on_text(&mut client.role, text);
         match reply {
+            Reply::Text(answer) if matches!(client.role, ClientRole::Api(_)) => {
+                self.send(Channel::Orders, Parcel::Reply(token, answer));
+            }
             Reply::Text(answer) => {
                 client.send(&answer);
             }
@@ -204,18 +221,13 @@ impl Server {
     }
 
     /// Sends account events to everybody who listens, and answers to those who waited.
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         for event in self.exchange.take_events() {
-            for client in self.clients.values_mut() {
-                if let Some(text) = self.exchange.event_for(&client.role, &event) {
-                    client.send(&text);
-                }
-            }
+            self.send(Channel::Account, Parcel::Event(event));
         }
         for (token, body) in self.exchange.take_answers() {
-            if let Some(client) = self.clients.get_mut(&token) {
-                client.respond(&HttpAnswer { status: 200, headers: Vec::new(), body });
-            }
+            let answer = HttpAnswer { status: 200, headers: Vec::new(), body };
+            self.send(Channel::Rest, Parcel::Answer(token, answer));
         }
         self.flush_all();
     }
@@ -223,9 +235,15 @@ impl Server {
     /// Sends the lines that are due, unless a client has not drained; returns how long to wait. The market starts
     /// with the first client that wants something of it, so that none misses its beginning.
     fn send_market(&mut self) -> Result<Duration> {
-        self.has_started |= self.is_subscribed() || self.exchange.is_awaited();
         if !self.has_started {
-            return Ok(TICK);
+            if !self.is_subscribed() && !self.exchange.is_awaited() {
+                return Ok(TICK);
+            }
+            self.has_started = true;
+            if matches!(self.options.market, Market::Synthetic { .. }) {
+                // Its clock starts with its market: what it says happens now happens now.
+                self.restart_market()?;
+            }
         }
         for _ in 0..BURST {
             let Some(line) = &self.next else { return Ok(TICK) };
@@ -255,12 +273,10 @@ impl Server {
         }
         self.report.lines += 1;
         let extra = self.exchange.on_line(&line);
-        let clients = &mut self.clients;
-        if !line.is_snapshot() {
-            self.injector.pass(line, &mut |line| broadcast(clients, &line));
-        }
-        for line in extra {
-            broadcast(clients, &line);
+        let lines = std::iter::once(line).filter(|line| !line.is_snapshot()).chain(extra);
+        for line in lines {
+            let channel = Channel::of_route(super::binance::route_of(&line.stream));
+            self.send(channel, Parcel::Line(line));
         }
         if self.exchange.has_output() {
             self.deliver();
@@ -270,28 +286,36 @@ impl Server {
 
     fn on_market_end(&mut self) -> Result<()> {
         if self.options.is_looped {
-            self.source = self.options.market.open(now_ms())?;
-            self.next = self.source.next_line()?;
-            self.pace = Pace::new(self.options.speed);
+            self.restart_market()
         } else {
             self.report.is_finished = true;
+            Ok(())
         }
+    }
+
+    fn restart_market(&mut self) -> Result<()> {
+        self.source = self.options.market.open(now_ms())?;
+        self.next = self.source.next_line()?;
+        self.pace = Pace::new(self.options.speed);
         Ok(())
     }
 
     /// Every client's bytes have reached its socket.
     fn is_drained(&mut self) -> bool {
         let tokens: Vec<usize> = self.clients.keys().copied().collect();
-        tokens.into_iter().all(|token| self.flush(token))
+        tokens.into_iter().all(|token| self.flush(token)) && self.plan.is_empty()
     }
 
-    fn flush_all(&mut self) {
+    pub(super) fn flush_all(&mut self) {
         self.is_drained();
     }
 
     /// Flushes one client; false while bytes wait.
-    fn flush(&mut self, token: usize) -> bool {
+    pub(super) fn flush(&mut self, token: usize) -> bool {
         let Some(client) = self.clients.get_mut(&token) else { return true };
+        if client.is_frozen() {
+            return true;
+        }
         match client.flush() {
             Ok(is_drained) => is_drained,
             Err(()) => {
@@ -301,7 +325,7 @@ impl Server {
         }
     }
 
-    fn drop_client(&mut self, token: usize) {
+    pub(super) fn drop_client(&mut self, token: usize) {
         if let Some(mut client) = self.clients.remove(&token)
             && let Some(stream) = client.stream_mut()
         {
@@ -310,23 +334,6 @@ impl Server {
     }
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     unix_ns_now() / 1_000_000
-}
-
-/// Sends a frame to every client subscribed to its stream on the right route.
-fn broadcast(clients: &mut BTreeMap<usize, Client>, line: &MarketLine) {
-    let route = super::binance::route_of(&line.stream);
-    for client in clients.values_mut() {
-        let ClientRole::Streams { route: of, is_combined, streams } = &client.role else { continue };
-        if of != route || !streams.contains(&line.stream) {
-            continue;
-        }
-        if *is_combined {
-            client.send(&line.text);
-        } else {
-            let data = line.text.split_once("\"data\":").map_or("", |(_, data)| data);
-            client.send(data.strip_suffix('}').unwrap_or(data).trim_start());
-        }
-    }
 }

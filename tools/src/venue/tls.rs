@@ -35,8 +35,7 @@ pub fn generate_tls(dir: &Path) -> Result<TlsFiles> {
     let authority_cert = authority.self_signed(&authority_key)?;
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate()?;
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = rcgen::CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    let certificate = rcgen::CertificateParams::new(names())?.signed_by(&key, &issuer)?;
     let files = TlsFiles {
         authority: dir.join("authority.pem"),
         certificate: dir.join("venue.pem"),
@@ -48,6 +47,22 @@ pub fn generate_tls(dir: &Path) -> Result<TlsFiles> {
     Ok(files)
 }
 
+/// Server side with the right names and an authority that no client knows.
+///
+/// # Errors
+///
+/// When no key can be made.
+pub(super) fn strange_server_config() -> Result<Arc<ServerConfig>> {
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new(names())?.self_signed(&key)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    config_of(certificate.der().clone(), key)
+}
+
+fn names() -> Vec<String> {
+    vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
+}
+
 /// Server side of a generated authority.
 ///
 /// # Errors
@@ -56,6 +71,10 @@ pub fn generate_tls(dir: &Path) -> Result<TlsFiles> {
 pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
     let certificate = CertificateDer::from_pem_file(&files.certificate).context("certificate")?;
     let key = PrivateKeyDer::from_pem_file(&files.key).context("key")?;
+    config_of(certificate, key)
+}
+
+fn config_of(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -3,7 +3,7 @@
 use super::{Gateway, GatewayPort, body};
 use crate::{
     message::{AccountMessage, Ask},
-    order::{Order, Report},
+    order::{Order, OrderName, Report},
 };
 use tickpath_shared::{
     Nanos,
@@ -25,7 +25,7 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         match Kind::from_repr(message.kind) {
-            Some(Kind::Time) => self.on_time(message),
+            Some(Kind::Time) => self.on_time(now, message),
             Some(Kind::StartPosition) => self.on_start_position(now, cause, message, port),
             Some(Kind::OpenOrder) => self.on_open_order(now, cause, message, port),
             Some(Kind::VenueTrade) => {
@@ -44,10 +44,10 @@ impl Gateway {
         }
     }
 
-    fn on_time(&mut self, message: &AccountMessage) {
+    fn on_time(&mut self, now: Nanos, message: &AccountMessage) {
         if let Some(time) = body::<TimeRecord>(message) {
             self.venue_epoch_ns = time.venue_epoch_ns;
-            self.clock_error_ns = Some(time.error_bound_ns);
+            (self.clock_error_ns, self.clock_ns) = (Some(time.error_bound_ns), now);
         }
     }
 
@@ -103,7 +103,8 @@ impl Gateway {
         let Some(open) = body::<OpenOrderRecord>(message) else { return };
         port.record(Kind::OpenOrder, Class::Audit, now, cause, &[open.as_bytes()]);
         let Some(side) = Side::from_repr(open.side) else { return };
-        if let Some(slot) = self.orders.find(&open.client_order_id) {
+        let name = OrderName { client_order_id: open.client_order_id, venue_order_id: open.venue_order_id };
+        if let Some(slot) = self.orders.find_named(&name) {
             let report = Report {
                 state: OrderState::Working,
                 filled: open.filled,
@@ -130,8 +131,8 @@ impl Gateway {
             port.count(Counter::OutcomesForeign, 1);
             return;
         }
-        // The list may be older than its end; one whose whole id we know is asked about.
-        if let Some(slot) = self.orders.find(&open.client_order_id) {
+        // The list may be older than its end.
+        if let Some(slot) = self.orders.find_named(&name) {
             self.lose(now, cause, slot, 0, port);
         }
     }
@@ -145,14 +146,16 @@ impl Gateway {
     ) {
         let Some(report) = body::<OrderReportRecord>(message) else { return };
         let Some(state) = OrderState::from_repr(report.state) else { return };
+        let name =
+            OrderName { client_order_id: report.client_order_id, venue_order_id: report.venue_order_id };
         // What counts is when the venue was asked, not when its answer came.
         let asked_ns = now.saturating_sub(u64::from(report.age_ms) * 1_000_000);
-        if state == OrderState::Absent && !self.can_be_absent(asked_ns, &report.client_order_id) {
+        if state == OrderState::Absent && !self.can_be_absent(asked_ns, &name) {
             // It may still be on its way; the next chase asks again.
             return;
         }
         let said = Report { state, filled: report.filled, venue_order_id: report.venue_order_id };
-        let Some(slot) = self.orders.find(&report.client_order_id) else {
+        let Some(slot) = self.orders.find_named(&name) else {
             record_earlier(now, cause, &report, port);
             return;
         };
@@ -164,7 +167,7 @@ impl Gateway {
             return;
         }
         self.on_report(now, cause, report.client_order_id, said, 0, port);
-        self.cancel_again(now, cause, &report.client_order_id, port);
+        self.cancel_again(now, cause, &name, port);
     }
 
     /// The account has been read: whatever the venue does not show as open must be asked about.
@@ -185,8 +188,8 @@ impl Gateway {
             if let Some(order) = self.orders.get_mut(slot)
                 && order.is_unknown()
             {
-                let (instrument, client_order_id) = (order.instrument, order.client_order_id);
-                port.ask(Ask::Order { instrument, client_order_id });
+                let (instrument, name) = (order.instrument, order.name());
+                port.ask(Ask::Order { instrument, name });
             }
         }
         port.on_gauges(self);

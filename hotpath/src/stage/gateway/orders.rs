@@ -2,8 +2,8 @@
 
 use super::{Gateway, GatewayPort, Outgoing, connection};
 use crate::{
-    message::{Ask, Notice, OutcomeBody},
-    order::{Order, Report},
+    message::{Ask, EngineMessage, Notice, OutcomeBody},
+    order::{Order, OrderName, Report},
     risk::{self, Breach, Context},
     venue::{PrivateEvent, Request, RequestKind},
 };
@@ -19,6 +19,8 @@ use zerocopy::IntoBytes;
 const CODE_CANCEL_UNKNOWN: i32 = -2011;
 /// Venue's code for a client order id that is open already: an earlier attempt was accepted.
 const CODE_DUPLICATE_ID: i32 = -4116;
+/// Venue's code for a time stamp outside of the request's window: it was not carried out.
+const CODE_OUT_OF_TIME: i32 = -1021;
 
 impl Gateway {
     pub(super) fn on_intent(
@@ -26,7 +28,7 @@ impl Gateway {
         now: Nanos,
         cause: Cause,
         intent: &IntentRecord,
-        decided_ns: Nanos,
+        message: &EngineMessage,
         port: &mut impl GatewayPort,
     ) {
         let (Some(side), Some(time_in_force)) =
@@ -36,6 +38,7 @@ impl Gateway {
         };
         let context = Context {
             now,
+            book_venue_age_ms: self.venue_age_ms(now, message.book_venue_ms),
             limits: &self.limits,
             intent,
             side,
@@ -45,14 +48,14 @@ impl Gateway {
             orders: &self.orders,
             in_flight: self.orders.in_flight(intent.instrument, side),
             rate: &self.rate,
-            standing: self.standing(),
+            standing: self.standing(now),
         };
         if let Err(breach) = risk::check(&context) {
             self.refuse(now, cause, intent, breach, port);
             return;
         }
         port.on_risk_passed();
-        self.place(now, cause, intent, side, time_in_force, decided_ns, port);
+        self.place(now, cause, intent, side, time_in_force, message.decided_ns, port);
     }
 
     fn refuse(
@@ -171,11 +174,13 @@ impl Gateway {
             is_reduce_only: 0,
             reserved: [0; 7],
         };
-        self.request(now, cause, Kind::Cancel, &Request::Cancel, &record, Stamps::default(), port);
+        let name = order.name();
+        let request = name.number().map_or(Request::Cancel, Request::CancelNumber);
+        self.request(now, cause, Kind::Cancel, &request, &record, Stamps::default(), port);
         port.count(Counter::CancelsSent, 1);
         if !self.links[usize::from(connection::ORDERS)] {
             // The request above went nowhere.
-            port.ask(Ask::Cancel { instrument: record.instrument, client_order_id: record.client_order_id });
+            port.ask(Ask::Cancel { instrument: record.instrument, name });
         }
     }
 
@@ -184,10 +189,10 @@ impl Gateway {
         &mut self,
         now: Nanos,
         cause: Cause,
-        id: &ClientOrderId,
+        name: &OrderName,
         port: &mut impl GatewayPort,
     ) {
-        let Some(slot) = self.orders.find(id) else { return };
+        let Some(slot) = self.orders.find_named(name) else { return };
         let is_open = |o: &&mut Order| matches!(o.state, OrderState::Working | OrderState::PartiallyFilled);
         if self.orders.get_mut(slot).filter(is_open).is_some_and(|order| order.is_canceling) {
             self.cancel(now, cause, slot, port);
@@ -224,6 +229,7 @@ impl Gateway {
             PrivateEvent::Order { client_order_id, instrument, report, fill } => {
                 if self.is_foreign(&client_order_id) {
                     self.on_foreign(now, cause, instrument, port);
+                    self.adopt_later(now, client_order_id, report);
                 }
                 if let Some(fill) = fill {
                     self.on_fill(now, cause, fill, port);
@@ -269,9 +275,14 @@ impl Gateway {
             (RequestKind::Cancel, CODE_CANCEL_UNKNOWN) | (RequestKind::Place, CODE_DUPLICATE_ID) => {
                 self.lose(now, cause, slot, code, port);
             }
+            (RequestKind::Cancel, CODE_OUT_OF_TIME) => port.ask(Ask::Time),
             // Still wanted: once its time is over the order is asked about, and canceled again if it works.
             (RequestKind::Cancel, _) => {}
             (RequestKind::Place, _) => {
+                if code == CODE_OUT_OF_TIME {
+                    // Not sent again by itself: what it was decided on is older by a way there and back.
+                    port.ask(Ask::Time);
+                }
                 port.count(Counter::OrdersRejected, 1);
                 let report = Report { state: OrderState::Rejected, filled: 0, venue_order_id: 0 };
                 self.on_report(now, cause, id, report, code, port);
@@ -289,8 +300,8 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let Some(order) = self.orders.get_mut(slot) else { return };
-        if !order.client_order_id.is_whole() {
-            // The venue cannot be asked by a part of an id; the account stream and the next list tell of it.
+        if !order.name().is_usable() {
+            // Nothing to ask by: the account stream and the next list tell of it.
             return;
         }
         let before = *order;
@@ -301,7 +312,7 @@ impl Gateway {
             port.count(Counter::OrdersUnknown, 1);
             record_change(now, cause, &before, &after, code, port);
         }
-        port.ask(Ask::Order { instrument: after.instrument, client_order_id: after.client_order_id });
+        port.ask(Ask::Order { instrument: after.instrument, name: after.name() });
     }
 
     /// Applies what the venue says about an order, on any road, and removes it at its end.
@@ -314,7 +325,8 @@ impl Gateway {
         code: i32,
         port: &mut impl GatewayPort,
     ) {
-        let Some(slot) = self.orders.find(&id) else {
+        let name = OrderName { client_order_id: id, venue_order_id: report.venue_order_id };
+        let Some(slot) = self.orders.find_named(&name) else {
             if !report.state.is_terminal() && id.parts().map_or(true, |(_, epoch, _)| epoch != self.ids.epoch)
             {
                 port.count(Counter::OutcomesForeign, 1);
@@ -348,8 +360,8 @@ impl Gateway {
             // Kept until it is known whether the start position contains it; listed trades it contains.
             self.early_fills.push(fill);
         }
-        let by_id = self.orders.find(&fill.client_order_id);
-        let Some(slot) = by_id.or_else(|| self.orders.find_by_venue_id(fill.venue_order_id)) else {
+        let name = OrderName { client_order_id: fill.client_order_id, venue_order_id: fill.venue_order_id };
+        let Some(slot) = self.orders.find_named(&name) else {
             if fill.is_reconciled == 0 {
                 port.count(Counter::FillsForeign, 1);
             }
@@ -443,9 +455,11 @@ impl Gateway {
     }
 
     /// Absence counts as proof only when the order can no longer arrive at the venue.
-    pub(super) fn can_be_absent(&self, asked_ns: Nanos, id: &ClientOrderId) -> bool {
-        let Some(order) = self.orders.iter().find(|o| o.client_order_id == *id) else { return false };
-        let margin = self.recv_window_ns + self.clock_error_ns.unwrap_or(u64::MAX / 4) + 1_000_000_000;
+    pub(super) fn can_be_absent(&mut self, asked_ns: Nanos, name: &OrderName) -> bool {
+        let slot = self.orders.find_named(name);
+        let Some(order) = slot.and_then(|slot| self.orders.get_mut(slot)).copied() else { return false };
+        let margin =
+            self.recv_window_ns + self.clock_error_at(asked_ns).unwrap_or(u64::MAX / 4) + 1_000_000_000;
         // What the venue has named exists.
         order.venue_order_id == 0 && asked_ns.saturating_sub(order.placed_ns) > margin
     }

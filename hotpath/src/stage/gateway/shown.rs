@@ -3,6 +3,7 @@
 use super::{Gateway, GatewayPort};
 use crate::{
     message::{Ask, Notice, OutcomeBody},
+    order::{OrderName, Report},
     venue::{EarlyFill, ShownPositions},
 };
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use tickpath_shared::{
     config::ForeignOrders,
     counters::Counter,
     record::{Cause, FillRecord, PositionRecord, StateReason},
-    types::TradingState,
+    types::{ClientOrderId, TradingState},
 };
 
 /// Early fills waiting for their order's event. A full table only means that a fill is told with its event.
@@ -70,11 +71,14 @@ const NOTICE_NS: Nanos = 1_000_000_000;
 pub(super) struct Foreign {
     policy: ForeignOrders,
     told_ns: Nanos,
+    /// An order of others works that is not in the table: since when, 0 for none.
+    #[serde(default)]
+    strange_ns: Nanos,
 }
 
 impl Foreign {
     pub(super) fn new(policy: ForeignOrders) -> Self {
-        Self { policy, told_ns: 0 }
+        Self { policy, told_ns: 0, strange_ns: 0 }
     }
 
     /// Open orders of others count as ours.
@@ -101,6 +105,23 @@ impl Gateway {
         }
         if self.foreign.policy == ForeignOrders::Block && self.state == TradingState::Armed {
             self.set_state(now, cause, TradingState::CancelOnly, StateReason::ForeignActivity, port);
+        }
+    }
+
+    /// An order that somebody else has opened counts as ours once the list of open orders shows all of it.
+    pub(super) fn adopt_later(&mut self, now: Nanos, client_order_id: ClientOrderId, report: Report) {
+        let name = OrderName { client_order_id, venue_order_id: report.venue_order_id };
+        let is_strange = !report.state.is_terminal() && self.orders.find_named(&name).is_none();
+        if is_strange && self.foreign.is_adopting() && self.foreign.strange_ns == 0 {
+            self.foreign.strange_ns = now.max(1);
+        }
+    }
+
+    /// Has the list read, for all that were opened in the meantime.
+    pub(super) fn adopt_strange(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        if self.foreign.strange_ns != 0 && now.saturating_sub(self.foreign.strange_ns) > NOTICE_NS {
+            self.foreign.strange_ns = 0;
+            port.ask(Ask::CatchUp);
         }
     }
 

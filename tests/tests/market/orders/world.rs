@@ -278,7 +278,12 @@ impl World {
             let marks: Vec<i64> = (0..2).map(|i| lock(&self.venue).mark_price_e8(i)).collect();
             for (instrument, price_e8) in (0..).zip(marks) {
                 let body = EngineBody::Mark { instrument, price_e8 };
-                self.tell(GatewayEvent::Engine(&EngineMessage { number: 0, decided_ns: self.now, body }));
+                self.tell(GatewayEvent::Engine(&EngineMessage {
+                    number: 0,
+                    decided_ns: self.now,
+                    book_venue_ms: 0,
+                    body,
+                }));
             }
             if !self.gateway.is_reconciled() {
                 return self.at(10 * MS, Happening::Timer);
@@ -351,7 +356,9 @@ impl World {
             reserved: [0; 2],
         };
         let body = EngineBody::Intent(intent);
-        self.tell(GatewayEvent::Engine(&EngineMessage { number: intent.number, decided_ns: self.now, body }));
+        let book_venue_ms = EPOCH_MS + self.now / MS;
+        let message = EngineMessage { number: intent.number, decided_ns: self.now, book_venue_ms, body };
+        self.tell(GatewayEvent::Engine(&message));
         self.intents += self.io.seen.orders - before;
     }
 
@@ -360,9 +367,7 @@ impl World {
         let clock = move || venue_ms;
         let reader = AccountReader { rest: &self.rest, definitions: &self.definitions, venue_ms: &clock };
         let records = match ask {
-            Ask::Order { instrument, client_order_id } => {
-                reader.order(instrument, &client_order_id).map(|read| read.records(0))
-            }
+            Ask::Order { instrument, name } => reader.order(instrument, &name).map(|read| read.records(0)),
             Ask::CatchUp => reader.read(&self.resume, false).map(|read| {
                 for trade in &read.trades {
                     let from = &mut self.resume.trades[trade.instrument as usize];
@@ -370,9 +375,9 @@ impl World {
                 }
                 read.records()
             }),
-            Ask::Cancel { instrument, client_order_id } => {
+            Ask::Cancel { instrument, name } => {
                 let definition = &self.definitions[instrument as usize];
-                self.rest.cancel(definition, &client_order_id, venue_ms).map(|()| Vec::new())
+                self.rest.cancel(definition, &name, venue_ms).map(|()| Vec::new())
             }
             Ask::RenewListenKey => {
                 let session = self.links[usize::from(connection::EVENTS)].session;
@@ -382,7 +387,11 @@ impl World {
                 self.io.notices.push(notice);
                 return;
             }
-            Ask::RenewOrderSession | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
+            Ask::Time
+            | Ask::RenewOrderSession
+            | Ask::Snapshot { .. }
+            | Ask::KillLatch { .. }
+            | Ask::Answer { .. } => {
                 return;
             }
         };

@@ -122,7 +122,7 @@ impl Exchange {
         let (key, since) = session.logged_on.as_ref().map_or((None, None), |(k, at)| (Some(k), Some(*at)));
         json!({
             "apiKey": key, "authorizedSince": since, "connectedSince": session.connected_ms,
-            "returnRateLimits": !session.is_brief, "serverTime": self.now_ms,
+            "returnRateLimits": !session.is_brief, "serverTime": self.clock_ms(),
         })
     }
 

@@ -20,7 +20,7 @@ use tickpath_hotpath::{
     sim::{End, LedgerTrade, Matcher, SimOutcome},
     venue::MarketDecoder,
 };
-use tickpath_shared::types::{InstrumentDefinition, PositionSide};
+use tickpath_shared::types::{InstrumentDefinition, PositionSide, decimal};
 
 /// Levels a side that the simulator's book keeps.
 const BOOK_LEVELS: usize = 65_536;
@@ -111,6 +111,8 @@ pub struct Exchange {
     pub(super) listen: Option<ListenKey>,
     listen_keys: u64,
     next_due_ms: u64,
+    /// What the clock that requests are judged by is ahead of the true one, milliseconds.
+    skew_ms: i64,
 }
 
 impl Exchange {
@@ -132,6 +134,7 @@ impl Exchange {
             listen: None,
             listen_keys: 0,
             next_due_ms: 0,
+            skew_ms: 0,
         }
     }
 
@@ -204,6 +207,52 @@ impl Exchange {
     /// The venue's clock, unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// The clock that requests are judged by and that is told to those who ask.
+    pub(super) fn clock_ms(&self) -> u64 {
+        self.now_ms.saturating_add_signed(self.skew_ms)
+    }
+
+    /// Puts that clock ahead or back.
+    pub fn set_skew(&mut self, skew_ms: i64) {
+        self.skew_ms = skew_ms;
+    }
+
+    /// The listen key is gone before its time.
+    pub fn kill_listen_key(&mut self) {
+        if let Some(listen) = &mut self.listen {
+            listen.expires_ms = 0;
+        }
+        self.next_due_ms = 0;
+    }
+
+    /// Another tick size from now on; what rests keeps its price.
+    ///
+    /// # Errors
+    ///
+    /// An unknown symbol, or a tick that cannot be.
+    pub fn set_tick(&mut self, symbol: &str, tick: &str) -> Result<(), String> {
+        let index = self.find(symbol).ok_or_else(|| format!("symbol {symbol:?} is not traded here"))?;
+        let definition = &mut self.instruments[index].filters.definition;
+        let step = decimal::parse(tick.as_bytes(), definition.price_scale)
+            .map_err(|e| format!("tick {tick:?} of {symbol}: {e}"))?;
+        if step <= 0 {
+            return Err(format!("tick {tick:?} of {symbol}: must be above 0"));
+        }
+        definition.tick = step;
+        Ok(())
+    }
+
+    /// Stops trading of a symbol, or lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// An unknown symbol.
+    pub fn toggle_trading(&mut self, symbol: &str) -> Result<(), String> {
+        let index = self.find(symbol).ok_or_else(|| format!("symbol {symbol:?} is not traded here"))?;
+        self.instruments[index].filters.definition.is_trading ^= 1;
+        Ok(())
     }
 
     /// Index of a symbol.

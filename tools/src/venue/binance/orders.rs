@@ -71,6 +71,9 @@ impl Exchange {
         let (position, is_reduce_only) = self.position_side(p)?;
         let client_order_id = self.client_order_id(index, p.get("newClientOrderId"))?;
         let filters = &self.instruments[index].filters;
+        if filters.definition.is_trading == 0 && !is_reduce_only {
+            return Err(Refused::new(-4140, "Invalid symbol status for opening position."));
+        }
         let price = self.limit_price(index, kind, side, p)?;
         let qty = filters.qty(p.required("quantity")?, kind == OrderType::Market)?;
         let submit = Submit {

@@ -1,7 +1,7 @@
 //! REST endpoints of the simulator: one table says what each costs, who may ask, and who answers.
 
 use super::{
-    super::{AccountKey, INSTRUMENTS, connection::HttpRequest},
+    super::{AccountKey, connection::HttpRequest},
     exchange::{Exchange, Instrument},
     limits::Cost,
     orders::Answer,
@@ -62,7 +62,7 @@ use Access::{Anybody, Key, Signed};
 
 const ROUTES: &[Route] = &[
     route("GET", "/fapi/v1/ping", Anybody, weight(1), |_, _| Ok(json!({}))),
-    route("GET", "/fapi/v1/time", Anybody, weight(1), |x, _| Ok(json!({"serverTime": x.now_ms}))),
+    route("GET", "/fapi/v1/time", Anybody, weight(1), |x, _| Ok(json!({"serverTime": x.clock_ms()}))),
     route("GET", "/fapi/v1/exchangeInfo", Anybody, weight(1), Exchange::exchange_info),
     route("GET", "/fapi/v1/ticker/bookTicker", Anybody, weight(2), Exchange::book_ticker),
     route("GET", "/fapi/v1/ticker/price", Anybody, weight(1), Exchange::price_ticker),
@@ -199,13 +199,14 @@ impl Exchange {
     pub(super) fn check_time(&self, p: &Parameters) -> Result<(), Refused> {
         let timestamp: u64 = p.parsed("timestamp")?.ok_or_else(|| Refused::parameter("timestamp"))?;
         let window: u64 = p.parsed("recvWindow")?.unwrap_or(5000);
-        if timestamp >= self.now_ms + 1000 {
+        let now_ms = self.clock_ms();
+        if timestamp >= now_ms + 1000 {
             return Err(Refused::new(
                 -1021,
                 "Timestamp for this request was 1000ms ahead of the server's time.",
             ));
         }
-        if self.now_ms.saturating_sub(timestamp) > window {
+        if now_ms.saturating_sub(timestamp) > window {
             return Err(Refused::new(-1021, "Timestamp for this request is outside of the recvWindow."));
         }
         Ok(())
@@ -213,7 +214,7 @@ impl Exchange {
 
     fn exchange_info(&mut self, _: &Parameters) -> Answer {
         Ok(json!({
-            "timezone": "UTC", "serverTime": self.now_ms, "futuresType": "U_MARGINED",
+            "timezone": "UTC", "serverTime": self.clock_ms(), "futuresType": "U_MARGINED",
             "rateLimits": self.usage.show(self.now_ms, false), "exchangeFilters": [],
             "assets": [{"asset": "USDT", "marginAvailable": true, "autoAssetExchange": "-10000"}],
             "symbols": self.instruments.iter().map(symbol_info).collect::<Value>(),
@@ -263,14 +264,12 @@ impl Exchange {
 fn symbol_info(instrument: &Instrument) -> Value {
     let (d, filters) = (instrument.definition(), &instrument.filters);
     let symbol = instrument.symbol();
-    let words = INSTRUMENTS.iter().find(|i| i.symbol == symbol);
-    let (tick, lot) =
-        words.map_or((price_text(d, d.tick), qty_text(d, d.lot)), |i| (i.tick.into(), i.lot.into()));
+    let (tick, lot) = (price_text(d, d.tick), qty_text(d, d.lot));
     let percent = |e4: i128| decimal::to_text(e4 as i64, 4);
     let whole = |units: i64, scale: u8| decimal::to_text(units / decimal::pow10(scale), 0);
     json!({
         "symbol": symbol, "pair": symbol, "contractType": "PERPETUAL", "deliveryDate": 4_133_404_800_000_u64,
-        "onboardDate": 1_569_398_400_000_u64, "status": if d.is_trading == 1 { "TRADING" } else { "PENDING_TRADING" },
+        "onboardDate": 1_569_398_400_000_u64, "status": if d.is_trading == 1 { "TRADING" } else { "BREAK" },
         "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000",
         "baseAsset": symbol.trim_end_matches("USDT"), "quoteAsset": "USDT", "marginAsset": "USDT",
         "pricePrecision": d.price_scale, "quantityPrecision": d.qty_places, "baseAssetPrecision": 8,

@@ -30,6 +30,8 @@ pub enum Request {
     },
     /// Cancel by client order id.
     Cancel,
+    /// Cancel by the venue's order id: of an order of somebody else whose client order id is longer than we keep.
+    CancelNumber(u64),
 }
 
 /// Builds requests in a fixed buffer, from pieces that are prepared for every instrument and kind of order.
@@ -191,12 +193,19 @@ impl OrderEncoder {
                 }
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
-            Request::Cancel => {
+            Request::Cancel | Request::CancelNumber(_) => {
                 draft.put(b"{\"id\":\"c");
                 draft.id(id);
-                draft.put(b"\",\"method\":\"order.cancel\",\"params\":{\"origClientOrderId\":\"");
-                draft.id(id);
-                draft.put(b"\",\"recvWindow\":");
+                draft.put(b"\",\"method\":\"order.cancel\",\"params\":{");
+                if let Request::CancelNumber(number) = *request {
+                    draft.put(b"\"orderId\":");
+                    draft.number(number as i64, 0);
+                } else {
+                    draft.put(b"\"origClientOrderId\":\"");
+                    draft.id(id);
+                    draft.put(b"\"");
+                }
+                draft.put(b",\"recvWindow\":");
                 draft.number(self.recv_window_ms as i64, 0);
                 draft.put(b",\"symbol\":\"");
                 draft.put(definition.symbol.as_bytes());
@@ -364,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_signed_request_verifies_as_the_venue_does_it() {
-        for request in [PLACE, Request::Cancel] {
+        for request in [PLACE, Request::Cancel, Request::CancelNumber(8_389_765_512_345_678_901)] {
             let canonical = text(&request);
             let mut out = Vec::new();
             sign_request(canonical.as_bytes(), "the-key", &Secret::hmac("the-secret").unwrap(), &mut out);

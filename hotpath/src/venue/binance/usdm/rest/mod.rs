@@ -10,7 +10,7 @@ pub use budget::{Budget, Urgency};
 pub use transport::{Answer, Call, Http, Method, Transport};
 
 use super::super::sign::percent_encode;
-use crate::venue::Credentials;
+use crate::{order::OrderName, venue::Credentials};
 use parse::{
     by_symbol, encode, malformed, open_order, parse, parse_definitions, position, refusal, report, trade,
     weight_limit,
@@ -21,7 +21,7 @@ use thiserror::Error;
 use tickpath_shared::{
     config::KeyKind,
     record::{FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
-    types::{ClientOrderId, InstrumentDefinition, OrderState},
+    types::{InstrumentDefinition, OrderState},
 };
 
 /// Largest answer read, and largest `exchangeInfo`.
@@ -31,6 +31,8 @@ const EXCHANGE_INFO_MAX: u64 = 16 << 20;
 const PAGE: usize = 1000;
 /// Venue's code for an order it does not know.
 const CODE_NO_SUCH_ORDER: i64 = -2013;
+/// Venue's code for a time stamp outside of the request's window.
+const CODE_OUT_OF_TIME: i64 = -1021;
 
 /// Why a request has no usable answer. For an order this always means: outcome unknown.
 #[derive(Debug, Error)]
@@ -138,7 +140,18 @@ impl Rest {
         Err(refused)
     }
 
+    /// A signed request. One that was out of its time by the venue's clock was not carried out: it is stamped with
+    /// that clock and sent once more.
     fn signed(&self, endpoint: &Endpoint, query: &str, venue_ms: u64) -> Result<Value, RestError> {
+        match self.signed_at(endpoint, query, venue_ms) {
+            Err(RestError::Refused { code: CODE_OUT_OF_TIME, .. }) => {
+                self.signed_at(endpoint, query, self.server_time()?)
+            }
+            other => other,
+        }
+    }
+
+    fn signed_at(&self, endpoint: &Endpoint, query: &str, venue_ms: u64) -> Result<Value, RestError> {
         let separator = if query.is_empty() { "" } else { "&" };
         let payload = format!("{query}{separator}recvWindow={}&timestamp={venue_ms}", self.recv_window_ms);
         let signature = self.credentials.secret.sign_to_string(payload.as_bytes());
@@ -300,14 +313,14 @@ impl Rest {
     pub fn order(
         &self,
         definition: &InstrumentDefinition,
-        id: &ClientOrderId,
+        name: &OrderName,
         venue_ms: u64,
     ) -> Result<OrderReportRecord, RestError> {
         const ORDER: Endpoint = get("/fapi/v1/order", 1);
-        match self.signed(&ORDER, &named(definition, id), venue_ms) {
+        match self.signed(&ORDER, &named(definition, name), venue_ms) {
             Ok(row) => report(ORDER.path, &row, definition),
             Err(RestError::Refused { code: CODE_NO_SUCH_ORDER, .. }) => Ok(OrderReportRecord {
-                client_order_id: *id,
+                client_order_id: name.client_order_id,
                 venue_order_id: 0,
                 filled: 0,
                 state: OrderState::Absent as u8,
@@ -327,10 +340,11 @@ impl Rest {
     pub fn cancel(
         &self,
         definition: &InstrumentDefinition,
-        id: &ClientOrderId,
+        name: &OrderName,
         venue_ms: u64,
     ) -> Result<(), RestError> {
-        self.signed(&risk(Method::Delete, "/fapi/v1/order", 1), &named(definition, id), venue_ms).map(|_| ())
+        const CANCEL: Endpoint = risk(Method::Delete, "/fapi/v1/order", 1);
+        self.signed(&CANCEL, &named(definition, name), venue_ms).map(|_| ())
     }
 
     /// Cancels every open order of a symbol.
@@ -401,8 +415,12 @@ impl Rest {
 }
 
 /// Query that names an order by its client order id.
-fn named(definition: &InstrumentDefinition, id: &ClientOrderId) -> String {
-    format!("symbol={}&origClientOrderId={}", encode(definition.symbol.as_str()), id.as_str())
+fn named(definition: &InstrumentDefinition, name: &OrderName) -> String {
+    let symbol = encode(definition.symbol.as_str());
+    match name.number() {
+        Some(number) => format!("symbol={symbol}&orderId={number}"),
+        None => format!("symbol={symbol}&origClientOrderId={}", encode(name.client_order_id.as_str())),
+    }
 }
 
 /// The request that logs an order session on (`session.logon`), `None` for keys that sign every request.
