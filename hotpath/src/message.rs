@@ -155,6 +155,17 @@ pub enum Notice {
     },
 }
 
+/// Why a private connection is of no use any more, or soon will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The account stream's key has expired.
+    KeyExpired,
+    /// The order session has lost its key.
+    SessionLost,
+    /// The venue will close it.
+    Closing,
+}
+
 /// What stages ask the session thread for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -181,10 +192,13 @@ pub enum Ask {
     CatchUp,
     /// The venue's clock: a request of ours was out of its time.
     Time,
-    /// A new key for the account stream.
-    RenewListenKey,
-    /// The order session lost its key: log on anew.
-    RenewOrderSession,
+    /// A new connection in the place of a private one.
+    Renew {
+        /// Which: [`crate::stage::gateway::connection`].
+        connection: u16,
+        /// Why.
+        why: Renewal,
+    },
     /// Tell a person.
     Tell(Notice),
     /// Store the kill latch, or remove it.

@@ -79,11 +79,10 @@ crate::labelled_enum! {
         OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";
         OrderToFill = 10, "order_to_fill", "Write of the order returned to fill read.";
         Kernel = 11, "kernel", "Packet taken by the kernel to read returned, where receive stamps are on.";
-        LeadA = 12, "lead_a", "An update on the lines' first slot to its next copy on another line.";
-        LeadB = 13, "lead_b", "An update on the lines' second slot to its next copy on another line.";
-        LeadC = 14, "lead_c", "An update on the lines' third slot to its next copy on another line.";
-        LeadD = 15, "lead_d", "An update on the lines' fourth slot to its next copy on another line.";
-        LeadE = 16, "lead_e", "An update on the lines' fifth slot to its next copy on another line.";
+        LeadA = 12, "lead_a", "An update on the first line to its next copy on another line.";
+        LeadB = 13, "lead_b", "An update on the second line to its next copy on another line.";
+        LeadC = 14, "lead_c", "An update on the third line to its next copy on another line.";
+        LeadD = 15, "lead_d", "An update on the fourth line to its next copy on another line.";
     }
 }
 

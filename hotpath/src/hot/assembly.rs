@@ -12,7 +12,7 @@ use crate::{
     session::SessionRings,
     stage::{
         engine::Engine,
-        feed::{FeedStage, Links},
+        feed::{FeedStage, Links, Patience},
         gateway::{Gateway, OrderIds},
     },
     venue::MarketDecoder,
@@ -130,7 +130,8 @@ impl Plan<'_> {
         let overload = self.config.journal.overload;
         let venue = &self.config.venue;
         let silence_ns = [venue.book_silence_ms, venue.market_silence_ms].map(|ms| ms * 1_000_000);
-        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload, silence_ns)
+        let patience = Patience { silence_ns, first_ns: venue.first_message_ms * 1_000_000 };
+        FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload, patience)
     }
 
     fn engine_stage(

@@ -10,7 +10,7 @@ use crate::{
     },
     stage::{
         Port, TIMER_NS,
-        feed::{DeadLink, Links, NewLink},
+        feed::{DeadLink, LinkNews, Links, NewLink},
         gateway::{Gateway, GatewayEvent, GatewayPort, Outgoing, connection},
     },
     venue::{KEY_EXPIRED, REQUEST_BYTES_MAX, Secret, is_secret, sign_request},
@@ -289,7 +289,7 @@ impl GatewayStage {
             if let Some(old) = self.connections[index].replace(connection) {
                 // Whatever it still brings comes on the new one too, or is asked about.
                 let dead = DeadLink { index, connection: old, error: LinkError::Replaced };
-                let _ = self.links.outgoing.push(dead);
+                let _ = self.links.outgoing.push(LinkNews::Dead(dead));
             }
             self.silence[index] = Silence::new(self.silence_ns, self.io.clock.now());
             self.has_backlog = true;
@@ -395,7 +395,7 @@ impl GatewayStage {
     fn drop_link(&mut self, index: usize, error: LinkError) {
         let Some(connection) = self.connections[index].take() else { return };
         // A full ring would need more dead connections than the session thread ever made.
-        let _ = self.links.outgoing.push(DeadLink { index, connection, error });
+        let _ = self.links.outgoing.push(LinkNews::Dead(DeadLink { index, connection, error }));
         self.on_link(index, false);
     }
 }

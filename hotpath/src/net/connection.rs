@@ -34,6 +34,9 @@ pub enum LinkError {
     /// Nothing was heard for as long as is configured.
     #[error("silent for too long")]
     Silent,
+    /// A stream of it has brought nothing since it was opened.
+    #[error("a stream brought nothing since it was opened")]
+    Mute,
     /// Another connection has taken over.
     #[error("replaced by another connection")]
     Replaced,

@@ -29,7 +29,7 @@ use tickpath_shared::{
 };
 
 /// Longest wait at the end for requests that take risk away.
-const QUIT_PATIENCE: Duration = Duration::from_secs(2);
+const QUIT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Connections of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

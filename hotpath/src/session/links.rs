@@ -5,10 +5,11 @@ use super::{
     AccountPhase, Session,
     jobs::{Job, LinkId, LinkKind},
 };
+use crate::message::Renewal;
 use crate::net::{connection::LinkError, settings};
 use crate::stage::{
     feed::{
-        DeadLink, NewLink,
+        DeadLink, LinkNews, NewLink,
         lines::{BOOKS, LINES_MAX, MARKET, SLOTS_OF_KIND},
     },
     gateway::connection,
@@ -46,6 +47,8 @@ struct Link {
     backoff_ns: Nanos,
     made: u64,
     made_ns: Nanos,
+    /// To be replaced whatever its age.
+    is_ending: bool,
     /// Where it is in its stage.
     slot: Option<usize>,
     /// Where the connection is that it takes over from.
@@ -106,7 +109,7 @@ impl LinkBook {
             let link = &self.links[place(*id)];
             // One replacement of a kind at a time: there is one slot more than lines.
             let is_old = link.old.is_none()
-                && now.saturating_sub(link.made_ns) > life_ns
+                && (link.is_ending || now.saturating_sub(link.made_ns) > life_ns)
                 && !self.is_replacing(id.kind);
             is_wanted && !self.is_stopped && !link.is_out && now >= link.not_before && (!link.is_up || is_old)
         };
@@ -147,7 +150,7 @@ impl LinkBook {
         if now.saturating_sub(link.made_ns) > STEADY_NS {
             link.backoff_ns = 0;
         }
-        (link.is_out, link.is_up, link.made_ns) = (false, true, now);
+        (link.is_out, link.is_up, link.made_ns, link.is_ending) = (false, true, now, false);
         link.slot = Some(slot);
         link.made += 1;
         (slot, link.old)
@@ -175,11 +178,26 @@ impl LinkBook {
         let carries_on = link.slot.is_some();
         if carries_on {
             // It is as old as it was: the replacement is tried again.
-            link.made_ns = 0;
+            link.is_ending = true;
         }
         self.back_off(id, now);
         self.get(id).is_up = carries_on;
         Some(id)
+    }
+
+    /// The venue will close the feed's connection in a slot: it is replaced as if its life were over.
+    fn on_closing(&mut self, slot: usize) {
+        let id = self.ids().find(|id| self.links[place(*id)].slot == Some(slot));
+        if let Some(id) = id {
+            self.get(id).is_ending = true;
+        }
+    }
+
+    /// The venue can be reached again: nobody waits for his turn.
+    pub(super) fn on_healed(&mut self, now: Nanos) {
+        for link in &mut self.links {
+            (link.not_before, link.backoff_ns) = (link.not_before.min(now), 0);
+        }
     }
 
     /// Doubles the pause, with a jitter of a quarter from the clock's low bits.
@@ -215,7 +233,7 @@ impl Session {
             LinkKind::Orders | LinkKind::Events => &mut self.rings.gateway_links,
         };
         // Room for more connections than are ever made between two polls of a stage.
-        let _ = ring.push(NewLink { index, connection, replaces });
+        let _ = ring.push(NewLink { index, line: id.line, connection, replaces });
         self.event(EventCode::Connected, Severity::Info, &id.to_string());
         if is_first {
             let text = format!("socket {id}: {}", settings::line(&settings));
@@ -231,8 +249,17 @@ impl Session {
 
     pub(super) fn take_dead_links(&mut self, now: Nanos) -> usize {
         let mut handled = 0;
-        while let Ok(DeadLink { index, error, .. }) = self.rings.feed_dead.pop() {
+        while let Ok(news) = self.rings.feed_dead.pop() {
             handled += 1;
+            let DeadLink { index, error, .. } = match news {
+                LinkNews::Dead(dead) => dead,
+                LinkNews::Closing(index) => {
+                    self.links.on_closing(index);
+                    let text = format!("the venue will close market connection {index}, which is replaced");
+                    self.event(EventCode::Disconnected, Severity::Info, &text);
+                    continue;
+                }
+            };
             match self.links.on_feed_dead(index, now) {
                 Some(id) => self.tell_dead(id, &error),
                 None => {
@@ -240,8 +267,9 @@ impl Session {
                 }
             }
         }
-        while let Ok(DeadLink { index, error, .. }) = self.rings.gateway_dead.pop() {
+        while let Ok(news) = self.rings.gateway_dead.pop() {
             handled += 1;
+            let LinkNews::Dead(DeadLink { index, error, .. }) = news else { continue };
             if matches!(error, LinkError::Replaced) {
                 continue;
             }
@@ -253,6 +281,18 @@ impl Session {
             self.tell_dead(id, &error);
         }
         handled
+    }
+
+    /// Makes a private connection anew; connecting the account stream starts with a new key.
+    pub(super) fn renew(&mut self, which: u16, why: Renewal) {
+        let kind = if which == connection::ORDERS { LinkKind::Orders } else { LinkKind::Events };
+        let why = match why {
+            Renewal::KeyExpired => "listen key expired",
+            Renewal::SessionLost => "order session lost its key",
+            Renewal::Closing => "the venue will close it",
+        };
+        self.event(EventCode::Private, Severity::Warning, &format!("{}: {why}, made anew", kind.label()));
+        self.links.want_again(kind);
     }
 
     fn tell_dead(&mut self, id: LinkId, why: &LinkError) {
@@ -315,6 +355,31 @@ mod tests {
         assert_eq!(book.on_feed_dead(BOOKS, now + SECOND), Some(BOOK));
         assert!(!book.get(BOOK).is_up);
         assert!(book.due(now + 3 * SECOND, true, true).contains(&BOOK));
+    }
+
+    #[test]
+    fn a_connection_that_will_be_closed_is_replaced_first() {
+        let mut book = connected(1);
+        assert!(!book.due(10 * SECOND, true, true).contains(&BOOK));
+        book.on_closing(BOOKS);
+        let now = 11 * SECOND;
+        assert!(book.due(now, true, true).contains(&BOOK));
+        assert_eq!(book.on_made(BOOK, now), (BOOKS + 1, Some(BOOKS)));
+    }
+
+    #[test]
+    fn when_the_venue_is_back_nobody_waits_for_his_turn() {
+        let mut book = LinkBook::new(1, 1_000 * SECOND);
+        let events = LinkId { kind: LinkKind::Events, line: 0 };
+        for minute in 1..=10 {
+            assert_eq!(book.due(minute * 60 * SECOND, false, false), [events]);
+            book.back_off(events, minute * 60 * SECOND);
+        }
+        let now = 601 * SECOND;
+        assert_eq!(book.due(now, false, false), []);
+        book.on_healed(now);
+        assert_eq!(book.due(now, false, false), [events]);
+        assert_eq!(book.back_off(events, now), BACKOFF_MIN_NS);
     }
 
     #[test]

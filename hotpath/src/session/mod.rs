@@ -19,7 +19,7 @@ use crate::{
     live::EventSender,
     message::{AccountMessage, Ask},
     order::OrderName,
-    stage::feed::{DeadLink, NewLink},
+    stage::feed::{LinkNews, NewLink},
     venue::MarketDecoder,
 };
 use crossbeam::channel::Receiver;
@@ -61,9 +61,9 @@ pub struct SessionRings {
     /// Connections to the gateway.
     pub gateway_links: Producer<NewLink>,
     /// Connections the feed is done with.
-    pub feed_dead: Consumer<DeadLink>,
+    pub feed_dead: Consumer<LinkNews>,
     /// Connections the gateway is done with.
-    pub gateway_dead: Consumer<DeadLink>,
+    pub gateway_dead: Consumer<LinkNews>,
 }
 
 /// What the session thread is made of.
@@ -120,6 +120,8 @@ pub struct Session {
     command_ids: Vec<u64>,
     answers: u64,
     is_stopping: bool,
+    /// The last look at the venue's clock found nobody there.
+    is_unreachable: bool,
     /// Nothing was open when it stopped.
     has_ended_quietly: bool,
     fatal: Option<String>,
@@ -169,6 +171,7 @@ impl Session {
             command_ids: Vec::new(),
             answers: 0,
             is_stopping: false,
+            is_unreachable: false,
             has_ended_quietly: false,
             fatal: None,
         }
@@ -293,23 +296,7 @@ impl Session {
                 self.read_number += 1;
                 self.account = AccountPhase::NotBefore(now.max(self.settle_ns));
             }
-            Ask::RenewListenKey => {
-                // Connecting the account stream starts with a new key.
-                self.event(
-                    EventCode::Private,
-                    Severity::Warning,
-                    "listen key expired, account stream renewed",
-                );
-                self.links.want_again(jobs::LinkKind::Events);
-            }
-            Ask::RenewOrderSession => {
-                self.event(
-                    EventCode::Private,
-                    Severity::Warning,
-                    "order session lost its key, logged on anew",
-                );
-                self.links.want_again(jobs::LinkKind::Orders);
-            }
+            Ask::Renew { connection, why } => self.renew(connection, why),
             Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),
             Ask::Answer { id, verb, outcome } => {

@@ -31,7 +31,12 @@ impl Session {
             Done::Snapshot { instrument, requested_ns, body } => {
                 self.on_snapshot(instrument, requested_ns, &body)
             }
-            Done::Time { venue_epoch_ns, error_bound_ns } => self.on_time(venue_epoch_ns, error_bound_ns),
+            Done::Time { venue_epoch_ns, error_bound_ns } => {
+                if std::mem::take(&mut self.is_unreachable) {
+                    self.links.on_healed(now);
+                }
+                self.on_time(venue_epoch_ns, error_bound_ns);
+            }
             Done::Account { number, .. } if number != self.read_number => {}
             Done::Account { read, .. } => self.on_account(&read),
             Done::Order { read, name, asked_ns } => self.on_order(&read, &name, asked_ns),
@@ -149,7 +154,11 @@ impl Session {
                 self.links.want_again(LinkKind::Events);
             }
             Job::KeepListenKey => self.schedule.next_key_ns = now + KEY_RETRY_NS,
-            Job::Time => self.schedule.next_time_ns = now + RETRY_NS,
+            Job::Time => {
+                // The cheapest request tells when the road to the venue is open again.
+                self.is_unreachable |= matches!(why, RestError::Transport { .. });
+                self.schedule.next_time_ns = now + RETRY_NS;
+            }
             Job::CountDown => self.dead_man.on_failed(now),
             // The engine and the gateway ask again after their own patience.
             _ => {}

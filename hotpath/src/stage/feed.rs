@@ -3,6 +3,7 @@
 //! Book streams and other market streams each have one to four lines, connections to the same streams, and a spare
 //! slot in which a connection is replaced before it ends. Updates that arrive on several are used once.
 
+mod first;
 pub mod lines;
 
 use crate::{
@@ -13,7 +14,8 @@ use crate::{
     venue::{DecodeError, Decoded, MarketDecoder},
     wire::{text::Text, ws::FrameError},
 };
-use lines::{Lines, MARKET, SLOTS, SLOTS_OF_KIND, Verdict};
+use first::FirstMessages;
+use lines::{LINES_MAX, Lines, MARKET, SLOTS, Verdict};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
 use tickpath_shared::{
@@ -42,6 +44,8 @@ pub trait EventSink {
 pub struct NewLink {
     /// Index of the connection within its stage.
     pub index: usize,
+    /// Line that it is of, from 0.
+    pub line: usize,
     /// The connection.
     pub connection: Box<Connection>,
     /// Index of the connection that it takes over from, which ends once this one misses nothing.
@@ -58,18 +62,42 @@ pub struct DeadLink {
     pub error: LinkError,
 }
 
+/// What a hot stage tells of its connections.
+pub enum LinkNews {
+    /// One is over.
+    Dead(DeadLink),
+    /// The venue will close the one with this index.
+    Closing(usize),
+}
+
 /// Channels of connections between a hot stage and the session thread.
 pub struct Links {
     /// Connections to use.
     pub incoming: Consumer<NewLink>,
-    /// Connections that are over.
-    pub outgoing: Producer<DeadLink>,
+    /// What becomes of them.
+    pub outgoing: Producer<LinkNews>,
+}
+
+/// How long connections may bring nothing, nanoseconds; 0 for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// Of book streams and of the others, at any time.
+    pub silence_ns: [Nanos; 2],
+    /// Of every stream, at its beginning.
+    pub first_ns: Nanos,
 }
 
 /// The feed stage.
 pub struct FeedStage {
     connections: [Option<Box<Connection>>; SLOTS],
     lines: Lines,
+    /// Line of each slot.
+    line_of: [usize; SLOTS],
+    /// Streams of each slot that have brought something.
+    first: [FirstMessages; SLOTS],
+    /// How long a stream may take to bring something.
+    first_ns: Nanos,
+    instruments: usize,
     /// By slot; pings do not count, a stream that is subscribed to in vain answers them too.
     silence: [Silence; SLOTS],
     /// Limits of books and of other streams.
@@ -87,14 +115,14 @@ pub struct FeedStage {
     has_backlog: [bool; SLOTS],
 }
 
-/// How far ahead the slots' updates were of the next copy.
-const LEADS: [Stage; SLOTS_OF_KIND] = [Stage::LeadA, Stage::LeadB, Stage::LeadC, Stage::LeadD, Stage::LeadE];
+/// How far ahead the lines' updates were of the next copy.
+const LEADS: [Stage; LINES_MAX] = [Stage::LeadA, Stage::LeadB, Stage::LeadC, Stage::LeadD];
 
 /// Session time between two publications of the lane's gauges.
 const REPORT_NS: Nanos = 50_000_000;
 
 impl FeedStage {
-    /// A feed without connections. `silence_ns` is how long book streams and other streams may be silent, 0 for ever.
+    /// A feed without connections.
     pub fn new(
         decoder: MarketDecoder,
         lane: LaneWriter,
@@ -102,13 +130,17 @@ impl FeedStage {
         status: Arc<Status>,
         clock: Clock,
         overload: Overload,
-        silence_ns: [Nanos; 2],
+        patience: Patience,
     ) -> Self {
         Self {
             connections: [const { None }; SLOTS],
             lines: Lines::default(),
+            line_of: [0; SLOTS],
+            first: [FirstMessages::default(); SLOTS],
+            first_ns: patience.first_ns,
+            instruments: decoder.instruments(),
             silence: [Silence::default(); SLOTS],
-            silence_ns,
+            silence_ns: patience.silence_ns,
             links,
             decoder,
             lane,
@@ -153,10 +185,15 @@ impl FeedStage {
     fn end_silent(&mut self, now: Nanos, sink: &mut impl EventSink) {
         for at in (0..self.lines.active().len()).rev() {
             let slot = self.lines.active()[at];
-            if self.silence[slot].need(now) == Need::End
-                && let Some(connection) = self.connections[slot].take()
-            {
-                self.drop_link(slot, connection, LinkError::Silent, sink);
+            let error = if self.silence[slot].need(now) == Need::End {
+                LinkError::Silent
+            } else if self.first[slot].is_overdue(now, self.instruments) {
+                LinkError::Mute
+            } else {
+                continue;
+            };
+            if let Some(connection) = self.connections[slot].take() {
+                self.drop_link(slot, connection, error, sink);
             }
         }
     }
@@ -172,9 +209,11 @@ impl FeedStage {
     }
 
     fn take_links(&mut self, now: Nanos, waiter: &mut Waiter) {
-        while let Ok(NewLink { index, connection, replaces }) = self.links.incoming.pop() {
+        while let Ok(NewLink { index, line, connection, replaces }) = self.links.incoming.pop() {
             waiter.watch(connection.fd());
             self.lines.open(index, replaces, now);
+            self.line_of[index] = line;
+            self.first[index] = FirstMessages::new(self.first_ns, now);
             self.silence[index] = Silence::new(self.silence_ns[usize::from(index >= MARKET)], now);
             self.connections[index] = Some(connection);
             self.has_backlog[index] = true;
@@ -263,6 +302,7 @@ impl FeedStage {
         let decoded = if self.lines.is_merging(index) {
             let decoded = self.decoder.decode(text);
             if decoded == Ok(Decoded::Event) && !self.is_first(index, read_ns) {
+                self.first[index].heard(self.decoder.header());
                 return true;
             }
             Some(decoded)
@@ -274,7 +314,7 @@ impl FeedStage {
         // An input that cannot be journalled is not consumed: the next diff shows the gap.
         let Ok(reserved) = self.lane.reserve(Class::Input, read_ns, payload_bytes) else { return true };
         let cause = Cause::new(self.lane.lane(), reserved.sequence());
-        let is_text = self.pass_on(read_ns, cause, text, decoded, sink);
+        let is_text = self.pass_on(index, read_ns, cause, text, decoded, sink);
         let parts = [meta.as_bytes(), frame];
         self.lane.fill(reserved, Kind::Frame, Class::Input, read_ns, Cause::NONE, &parts);
         is_text
@@ -288,7 +328,7 @@ impl FeedStage {
             Verdict::Copy(lead) => {
                 self.status.add(Counter::LineCopies, 1);
                 if let Some((first, lead_ns)) = lead {
-                    self.status.histogram(LEADS[first % SLOTS_OF_KIND]).record(lead_ns);
+                    self.status.histogram(LEADS[self.line_of[first] % LINES_MAX]).record(lead_ns);
                 }
                 false
             }
@@ -302,6 +342,7 @@ impl FeedStage {
     #[inline(always)]
     fn pass_on(
         &mut self,
+        index: usize,
         read_ns: Nanos,
         cause: Cause,
         text: Text<'_>,
@@ -314,6 +355,7 @@ impl FeedStage {
         };
         match decoded {
             Ok(Decoded::Event) => {
+                self.first[index].heard(self.decoder.header());
                 let header = self.decoder.header_mut();
                 header.cause = cause.0;
                 header.read_ns = read_ns;
@@ -325,6 +367,10 @@ impl FeedStage {
                 }
             }
             Ok(Decoded::Ignored) => self.status.add(Counter::IgnoredFrames, 1),
+            Ok(Decoded::Closing) => {
+                // A full ring would need more news than there are connections.
+                let _ = self.links.outgoing.push(LinkNews::Closing(index));
+            }
             Ok(Decoded::UnknownSymbol) => self.status.add(Counter::UnknownSymbols, 1),
             Err(_) => {
                 self.status.add(Counter::DecodeErrors, 1);
@@ -354,7 +400,7 @@ impl FeedStage {
             }
         }
         // A full ring would need more dead connections than the session thread ever made.
-        let _ = self.links.outgoing.push(DeadLink { index, connection, error });
+        let _ = self.links.outgoing.push(LinkNews::Dead(DeadLink { index, connection, error }));
     }
 }
 

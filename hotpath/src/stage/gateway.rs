@@ -217,7 +217,9 @@ impl Gateway {
         match event {
             GatewayEvent::Engine(message) => self.on_engine(now, cause, message, port),
             GatewayEvent::Account(message) => self.on_account(now, cause, message, port),
-            GatewayEvent::Private { frame, .. } => self.on_private(now, cause, frame, port),
+            GatewayEvent::Private { connection, frame } => {
+                self.on_private(now, cause, connection, frame, port);
+            }
             GatewayEvent::Link { connection, is_up } => self.on_link(now, cause, connection, is_up, port),
             GatewayEvent::Kill { is_set } => self.on_kill(now, cause, is_set, port),
             GatewayEvent::Pressure(level) => self.on_pressure(now, cause, level, port),

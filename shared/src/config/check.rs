@@ -125,6 +125,7 @@ impl Config {
             ("venue.book_silence_ms", venue.book_silence_ms),
             ("venue.market_silence_ms", venue.market_silence_ms),
             ("venue.private_silence_ms", venue.private_silence_ms),
+            ("venue.first_message_ms", venue.first_message_ms),
         ];
         for (key, ms) in silences.into_iter().filter(|(_, ms)| *ms != 0) {
             in_range(key, ms, 500, 60_000)?;

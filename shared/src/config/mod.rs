@@ -117,6 +117,9 @@ pub struct Venue {
     pub market_silence_ms: u64,
     /// The same for the private connections, which are asked for a sign of life when they are silent.
     pub private_silence_ms: u64,
+    /// Longest wait for the first diff and the first mark price of every instrument on a new connection, milliseconds, 0
+    /// for ever.
+    pub first_message_ms: u64,
     /// Dead man's switch: milliseconds after which the venue cancels all orders of our instruments unless it is told to
     /// wait again, 5000..=600000; 0 for none.
     pub countdown_ms: u64,
@@ -182,6 +185,7 @@ impl Default for Venue {
             frame_bytes_max: 1 << 20,
             foreign_orders: ForeignOrders::Adopt,
             book_silence_ms: 3_000,
+            first_message_ms: 30_000,
             market_silence_ms: 5_000,
             private_silence_ms: 8_000,
             countdown_ms: 60_000,

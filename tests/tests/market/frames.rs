@@ -196,7 +196,7 @@ pub fn ours(decoder: &mut MarketDecoder, frame: &[u8]) -> Meaning {
             let header = MarketHeader { off_tick: 0, ..*decoder.header() };
             Meaning::Event(header, decoder.levels().to_vec())
         }
-        Ok(Decoded::Ignored | Decoded::UnknownSymbol) => Meaning::Nothing,
+        Ok(Decoded::Ignored | Decoded::Closing | Decoded::UnknownSymbol) => Meaning::Nothing,
         Err(_) => Meaning::Refused,
     }
 }

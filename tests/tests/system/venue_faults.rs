@@ -218,6 +218,47 @@ fn half_open_connections_of_every_kind_are_made_anew() {
     assert_eq!(desk.stop().unwrap(), 0);
 }
 
+/// The venue says beforehand that it will close every connection: each is replaced before.
+#[test]
+fn connections_that_the_venue_will_close_are_replaced_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = trading_desk(dir.path(), &[], "25");
+    let (made, from) = (desk.counter(Counter::Reconnects), Instant::now());
+    plan(&desk, "[[fault]]\nkind = \"shutdown\"\non = [\"books\", \"market\", \"orders\", \"account\"]");
+    desk.wait_for_counter(Counter::Reconnects, made + 4).unwrap();
+    let replaced = from.elapsed();
+    let sent = desk.counter(Counter::OrdersSent);
+    desk.wait_for_counter(Counter::OrdersSent, sent + 2).unwrap();
+    // Past the moment at which the venue closes what is left of them.
+    std::thread::sleep(Duration::from_secs(11).saturating_sub(from.elapsed()));
+    println!("four connections replaced within {replaced:.1?} of the notice");
+    assert!(replaced < Duration::from_secs(9), "{replaced:?}");
+    for counter in [Counter::BookGaps, Counter::LinesLost, Counter::DepthDuplicates] {
+        assert_eq!(desk.counter(counter), 0, "{counter}");
+    }
+    assert_eq!(desk.counter(Counter::Snapshots), 2, "no book was lost");
+    assert_both_ends_agree(&desk);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// A stream that brings nothing while the others of its connection are well.
+#[test]
+fn a_stream_that_was_asked_for_in_vain_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = Desk::busy();
+    environment.push(("TICKPATH__VENUE__FIRST_MESSAGE_MS", "2000"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&["--seed", "26"]).unwrap();
+    plan(&desk, "[[fault]]\nkind = \"drop\"\non = [\"books\"]\ncontains = \"ethusdt@depth\"");
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Reconnects, 2).unwrap();
+    assert_eq!(desk.counter(Counter::OrdersSent), 0);
+    calm(&desk);
+    desk.wait_for_counter(Counter::OrdersSent, 2).unwrap();
+    assert_both_ends_agree(&desk);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
 /// The venue's clock and ours are apart, by little and by much: requests out of their time are refused by the venue,
 /// the offset is measured again, and trading goes on.
 #[test]

@@ -89,6 +89,7 @@ fn venue() -> config::Venue {
         answer_timeout_ms: 60_000,
         // Between two rates nothing is sent.
         book_silence_ms: 0,
+        first_message_ms: 0,
         market_silence_ms: 0,
         private_silence_ms: 0,
         ..config::Venue::default()
@@ -201,6 +202,7 @@ impl Hands {
     /// Never with the rings of a new session.
     pub(super) fn open(&mut self, market: Transport, orders: Transport, events: Transport) -> Result<()> {
         let link = |index, transport| NewLink {
+            line: 0,
             index,
             connection: Box::new(Connection::new(transport, &[], CAPS, 0x9e37_79b9_7f4a_7c15)),
             replaces: None,

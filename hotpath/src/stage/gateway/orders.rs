@@ -2,7 +2,7 @@
 
 use super::{Gateway, GatewayPort, Outgoing, connection};
 use crate::{
-    message::{Ask, EngineMessage, Notice, OutcomeBody},
+    message::{Ask, EngineMessage, Notice, OutcomeBody, Renewal},
     order::{Order, OrderName, Report},
     risk::{self, Breach, Context},
     venue::{PrivateEvent, Request, RequestKind},
@@ -199,10 +199,17 @@ impl Gateway {
         }
     }
 
-    pub(super) fn on_private(&mut self, now: Nanos, cause: Cause, frame: &[u8], port: &mut impl GatewayPort) {
+    pub(super) fn on_private(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        from: u16,
+        frame: &[u8],
+        port: &mut impl GatewayPort,
+    ) {
         port.count(Counter::PrivateFrames, 1);
         match self.decoder.decode(frame, &self.definitions) {
-            Ok(event) => self.on_private_event(now, cause, event, port),
+            Ok(event) => self.on_private_event(now, cause, from, event, port),
             Err(_) => port.count(Counter::PrivateErrors, 1),
         }
     }
@@ -211,6 +218,7 @@ impl Gateway {
         &mut self,
         now: Nanos,
         cause: Cause,
+        from: u16,
         event: PrivateEvent,
         port: &mut impl GatewayPort,
     ) {
@@ -247,9 +255,12 @@ impl Gateway {
                 // The socket stays open and brings nothing any more.
                 self.links[usize::from(connection::EVENTS)] = false;
                 self.on_link_lost(now, cause, port);
-                port.ask(Ask::RenewListenKey);
+                port.ask(Ask::Renew { connection: connection::EVENTS, why: Renewal::KeyExpired });
             }
-            PrivateEvent::SessionLost { .. } => port.ask(Ask::RenewOrderSession),
+            PrivateEvent::SessionLost { .. } => {
+                port.ask(Ask::Renew { connection: connection::ORDERS, why: Renewal::SessionLost });
+            }
+            PrivateEvent::Closing => port.ask(Ask::Renew { connection: from, why: Renewal::Closing }),
             // The order that a conditional one becomes is told like any other.
             PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
         }

@@ -379,19 +379,15 @@ impl World {
                 let definition = &self.definitions[instrument as usize];
                 self.rest.cancel(definition, &name, venue_ms).map(|()| Vec::new())
             }
-            Ask::RenewListenKey => {
-                let session = self.links[usize::from(connection::EVENTS)].session;
-                return self.at(0, Happening::Down { which: connection::EVENTS, session });
+            Ask::Renew { connection: which, .. } => {
+                let session = self.links[usize::from(which)].session;
+                return self.at(0, Happening::Down { which, session });
             }
             Ask::Tell(notice) => {
                 self.io.notices.push(notice);
                 return;
             }
-            Ask::Time
-            | Ask::RenewOrderSession
-            | Ask::Snapshot { .. }
-            | Ask::KillLatch { .. }
-            | Ask::Answer { .. } => {
+            Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
                 return;
             }
         };

@@ -1,6 +1,7 @@
 //! The general parser: simd-json with reused buffers, for every frame of an irregular shape and for REST
 //! snapshots. Decides by the same rules as the schema-directed decoder.
 
+use super::SHUTDOWN;
 use super::decode::{DecodeError, Found, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
 use crate::market::{LEVELS_MAX, Level, MarketHeader, MarketKind};
 use simd_json::{Buffers, Tape, prelude::*, tape::Value};
@@ -65,6 +66,7 @@ impl Fallback {
                 "trade" => trade(event, instruments, levels, "t"),
                 "aggTrade" => trade(event, instruments, levels, "a"),
                 "markPriceUpdate" => mark(event, instruments, levels),
+                SHUTDOWN => Ok(Found::Closing),
                 _ => Ok(Found::Ignored),
             }
         })

@@ -13,6 +13,9 @@ pub use private::{
     ShownPositions, is_secret,
 };
 
+/// Event that says that the venue will close the connection.
+const SHUTDOWN: &str = "serverShutdown";
+
 /// Name of the venue in the configuration.
 pub const KIND: &str = "binance-usdm";
 

@@ -9,7 +9,7 @@ use tickpath_shared::{
     types::{ClientOrderId, InstrumentDefinition, OrderState, Side, decimal},
 };
 
-use super::decode::find_symbol;
+use super::{SHUTDOWN, decode::find_symbol};
 use crate::order::Report;
 
 type Node<'t> = Value<'t, 't>;
@@ -88,6 +88,8 @@ pub enum PrivateEvent {
     },
     /// The account stream's key has expired: no event will follow.
     KeyExpired,
+    /// The venue will close the connection.
+    Closing,
     /// Well-formed and of no use to us.
     Ignored,
 }
@@ -208,8 +210,8 @@ fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateE
     if root.as_object().is_none() {
         return Ok(PrivateEvent::Ignored);
     }
-    // Combined mode wraps account events like market data.
-    let event = root.get("data").unwrap_or(root);
+    // Combined mode wraps account events like market data, the order API some of its own.
+    let event = root.get("data").or_else(|| root.get("event")).unwrap_or(root);
     match event.get_str("e") {
         Some("ORDER_TRADE_UPDATE") => order_update(event, definitions),
         Some("TRADE_LITE") => early_fill(event, definitions),
@@ -218,6 +220,7 @@ fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateE
         Some("MARGIN_CALL") => Ok(PrivateEvent::MarginCall),
         Some("ACCOUNT_CONFIG_UPDATE") => config_update(event, definitions),
         Some("listenKeyExpired") => Ok(PrivateEvent::KeyExpired),
+        Some(SHUTDOWN) => Ok(PrivateEvent::Closing),
         Some(_) => Ok(PrivateEvent::Ignored),
         None if root.get("status").is_some() => answer(root, definitions),
         None => Ok(PrivateEvent::Ignored),

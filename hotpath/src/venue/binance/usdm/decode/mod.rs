@@ -40,6 +40,8 @@ pub enum Decoded {
     Ignored,
     /// A known event of a symbol that is not configured.
     UnknownSymbol,
+    /// The venue will close the connection.
+    Closing,
 }
 
 /// What the walk and the general parser find: the header by value.
@@ -48,6 +50,7 @@ pub(super) enum Found {
     Event(MarketHeader),
     Ignored,
     UnknownSymbol,
+    Closing,
 }
 
 /// Why a frame could not be decoded.
@@ -143,6 +146,11 @@ impl MarketDecoder {
         &self.event.levels
     }
 
+    /// How many instruments it knows.
+    pub fn instruments(&self) -> usize {
+        self.instruments.len()
+    }
+
     /// Frames that needed the general parser.
     pub fn fallbacks(&self) -> u64 {
         self.fallbacks
@@ -208,6 +216,7 @@ impl MarketDecoder {
             }
             Found::Ignored => Decoded::Ignored,
             Found::UnknownSymbol => Decoded::UnknownSymbol,
+            Found::Closing => Decoded::Closing,
         }
     }
 

@@ -35,6 +35,7 @@ fn agrees(decoder: &mut MarketDecoder, frame: &str, slow: &Result<Found, DecodeE
         let found = decoded.map(|decoded| match decoded {
             Decoded::Event => Found::Event(*decoder.header()),
             Decoded::Ignored => Found::Ignored,
+            Decoded::Closing => Found::Closing,
             Decoded::UnknownSymbol => Found::UnknownSymbol,
         });
         assert_eq!(found, *slow, "{frame}");
@@ -99,6 +100,12 @@ fn partial_books_and_foreign_symbols_are_not_diffs() {
     assert_eq!(decode(&DEPTH.replace("\"BTCUSDT\"", "\"XRPUSDT\"")).unwrap().0, Found::UnknownSymbol);
     assert_eq!(decode(r#"{"e":"kline","E":1,"k":{"t":1}}"#).unwrap().0, Found::Ignored);
     assert_eq!(decode(r#"{"result":null,"id":1}"#).unwrap().0, Found::Ignored);
+    for text in [
+        r#"{"e":"serverShutdown","E":1}"#,
+        r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}"#,
+    ] {
+        assert_eq!(decode(text).unwrap().0, Found::Closing);
+    }
 }
 
 #[test]
