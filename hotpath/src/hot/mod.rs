@@ -310,7 +310,7 @@ fn signer(config: &Config) -> Result<Option<OrderSigner>, HotError> {
     Ok(Some(OrderSigner { api_key, secret }))
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. SIGUSR1 sets the kill latch.
 ///
 /// # Errors
 ///
@@ -320,5 +320,15 @@ pub fn run_until_signal(data: &DataDir, config: &Config) -> Result<(), HotError>
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    run(data, config, || stop.load(Ordering::Relaxed))
+    let kill = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&kill))?;
+    run(data, config, || {
+        if kill.swap(false, Ordering::Relaxed)
+            && let Err(e) = data.set_kill_latch("SIGUSR1")
+        {
+            // The next signal tries again; there is no lane here to tell.
+            eprintln!("kill latch: {e}");
+        }
+        stop.load(Ordering::Relaxed)
+    })
 }

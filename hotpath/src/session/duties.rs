@@ -14,6 +14,7 @@ use tickpath_shared::{
 use zerocopy::IntoBytes;
 
 const RECLAIM_NS: Nanos = 5_000_000;
+const LATCH_NS: Nanos = 20_000_000;
 const SECOND_NS: Nanos = 1_000_000_000;
 const TIME_SYNC_NS: Nanos = 10 * SECOND_NS;
 const KEEP_KEY_NS: Nanos = 30 * 60 * SECOND_NS;
@@ -27,6 +28,7 @@ const IDS_MAX: usize = 4096;
 pub(super) struct Schedule {
     next_reclaim_ns: Nanos,
     next_second_ns: Nanos,
+    next_latch_ns: Nanos,
     pub(super) next_time_ns: Nanos,
     pub(super) next_key_ns: Nanos,
     stop_sent_ns: Option<Nanos>,
@@ -44,6 +46,10 @@ impl Session {
         if now >= self.schedule.next_reclaim_ns {
             self.schedule.next_reclaim_ns = now + RECLAIM_NS;
             self.reclaim();
+        }
+        if now >= self.schedule.next_latch_ns {
+            self.schedule.next_latch_ns = now + LATCH_NS;
+            self.look_at_latch();
         }
         if now >= self.schedule.next_second_ns {
             self.schedule.next_second_ns = now + SECOND_NS;
@@ -92,7 +98,11 @@ impl Session {
                 );
             }
         }
-        if self.parts.data.kill_latch().exists() && self.parts.command.kill_word() == 0 {
+    }
+
+    /// The latch is a file that anybody may create: a person with `touch`, a script, a signal's handler.
+    fn look_at_latch(&self) {
+        if self.parts.command.kill_word() == 0 && self.parts.data.kill_latch().exists() {
             self.parts.command.set_kill();
         }
     }

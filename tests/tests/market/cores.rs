@@ -303,7 +303,16 @@ impl Bench {
         let (orders, orders_while_invalid) = (io.orders, io.orders_while_invalid);
         let (stale_orders, refused_as_stale) = (io.stale_orders, io.refused_as_stale);
         let last_order_ns = io.last_order_ns;
-        Found { orders, orders_while_invalid, stale_orders, refused_as_stale, last_order_ns, ..self.found }
+        let resyncs = io.resyncs;
+        Found {
+            orders,
+            orders_while_invalid,
+            resyncs,
+            stale_orders,
+            refused_as_stale,
+            last_order_ns,
+            ..self.found
+        }
     }
 
     /// The undamaged book takes the line; the engine takes what the damage leaves of it.

@@ -9,13 +9,17 @@ use tickpath_tools::capture::{MarketLine, MarketSource, SyntheticMarket};
 
 const MS: Nanos = 1_000_000;
 const HOUR: Nanos = 3_600 * 1_000 * MS;
+/// The process is stopped so often and for so long.
+const PAUSE_EVERY: Nanos = 36_000 * MS;
+const PAUSE: Nanos = 10_000 * MS;
 const START_MS: u64 = 1_700_000_000_000;
 
 /// When a line that is sent at a moment has arrived, behind those before it.
 type Path = dyn FnMut(Nanos, &MarketLine) -> Nanos;
 
-/// An hour of the synthetic market over a path; the bench afterwards.
-fn hour(seed: u64, path: &mut Path) -> Bench {
+/// An hour of the synthetic market over a path, in which the process is stopped for ten seconds now and then; the bench
+/// afterwards.
+fn hour(seed: u64, pauses: bool, path: &mut Path) -> Bench {
     let mut bench = Bench::new(Damage { probability: 0.0, seed });
     bench.set_epoch(START_MS);
     let mut market = SyntheticMarket::new(seed, START_MS);
@@ -30,6 +34,9 @@ fn hour(seed: u64, path: &mut Path) -> Bench {
             }
             next = market.next_line().unwrap();
         }
+        if pauses && now % PAUSE_EVERY < PAUSE {
+            continue;
+        }
         bench.turn(now);
         while waiting.front().is_some_and(|(at, _)| *at <= now) {
             waiting.pop_front().into_iter().for_each(|(_, line)| bench.arrived(&line));
@@ -43,7 +50,7 @@ fn an_hour_of_jitter_and_lost_packets_stales_nothing() {
     let mut random = Random::new(31);
     let mut last = 0;
     // A lost packet is sent again after a while, and what is behind it waits.
-    let bench = hour(31, &mut move |sent, _| {
+    let bench = hour(31, false, &mut move |sent, _| {
         let resent = if random.chance(0.05) { 200 + random.below(400) } else { 0 };
         last = last.max(sent + (random.below(500) + resent) * MS);
         last
@@ -58,7 +65,7 @@ fn an_hour_of_jitter_and_lost_packets_stales_nothing() {
 fn behind_a_peer_that_slows_to_a_byte_a_second_nothing_is_traded() {
     const WELL: Nanos = 60_000 * MS;
     let mut free = 0;
-    let bench = hour(32, &mut move |sent, line| {
+    let bench = hour(32, false, &mut move |sent, line| {
         let pause = if sent < WELL { 0 } else { line.text.len() as u64 * 1_000 * MS };
         free = sent.max(free) + pause;
         free
@@ -67,4 +74,14 @@ fn behind_a_peer_that_slows_to_a_byte_a_second_nothing_is_traded() {
     println!("a byte a second: {found:?}");
     assert!(found.orders > 10 && found.refused_as_stale > 0, "{found:?}");
     assert!(found.last_order_ns < WELL + 4_000 * MS && found.stale_orders == 0, "{found:?}");
+}
+
+/// A hundred pauses of ten seconds: nothing that was known before is traded on, and what piled up meanwhile is stale.
+#[test]
+fn after_a_pause_nothing_is_traded_before_books_are_read_again() {
+    let bench = hour(33, true, &mut |sent, _| sent + 5 * MS);
+    let found = bench.figures();
+    println!("pauses: {found:?}");
+    assert!(found.resyncs >= 2 * 99 && found.orders > 1_000, "{found:?}");
+    assert_eq!((found.stale_orders, found.orders_while_invalid), (0, 0), "{found:?}");
 }

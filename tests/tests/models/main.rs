@@ -1,6 +1,8 @@
 //! Models of what crosses threads and processes, run by a model checker over every interleaving. The code
 //! checked is the journal's own; only the atomics are the checker's.
 
+mod ids;
+
 use loom::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering},

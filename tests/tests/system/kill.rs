@@ -7,9 +7,13 @@ use tickpath_hotpath::venue::{Secret, binance::sign::sorted_query};
 use tickpath_shared::{
     counters::Counter,
     record::{KillRecord, Kind, OrderWrittenRecord},
+    status::InstrumentWord,
     types::TradingState,
 };
-use tickpath_tests::desk::{Desk, signal, wait_for};
+use tickpath_tests::{
+    desk::{Desk, signal, wait_for},
+    http,
+};
 use tickpath_tools::offline::journal::{self, Filter};
 
 /// Places an order that rests far from the market, with an id of our choice, over the venue's own interface.
@@ -99,6 +103,63 @@ fn no_order_write_begins_after_the_look_that_saw_the_kill_word() {
     assert_eq!(code, 0, "{text}");
     desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
     desk.stop().unwrap();
+}
+
+/// Ways to the kill switch that need nobody but the hot process, and circumstances that must not matter.
+#[test]
+fn every_road_to_the_kill_switch_clears_the_venue() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = Desk::busy();
+    environment.extend([
+        ("TICKPATH__VENUE__PRIVATE_SILENCE_MS", "1000"),
+        ("TICKPATH__VENUE__ANSWER_TIMEOUT_MS", "300"),
+        ("TICKPATH__SUPERVISOR__STALL_MS", "60000"),
+    ]);
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&[]).unwrap();
+    desk.start().unwrap();
+    let roads = ["command", "file", "signal", "control stopped", "order session half-open"];
+    for (number, road) in (0..5 * roads.len()).map(|number| (number, roads[number % roads.len()])) {
+        let sent = desk.counter(Counter::OrdersSent);
+        desk.wait_for_counter(Counter::OrdersSent, sent + 1).unwrap();
+        place_resting(&desk, &format!("by-hand-{number}"));
+        wait_for("the order to be known", || {
+            desk.status().is_ok_and(|s| s.instrument(0, InstrumentWord::OpenOrders) > 0)
+        })
+        .unwrap();
+        let control = desk.child("control").unwrap();
+        match road {
+            "control stopped" => signal(control, rustix::process::Signal::STOP),
+            "order session half-open" => {
+                let fault = "[[fault]]\nkind = \"half_open\"\non = [\"orders\"]";
+                assert_eq!(http::send(desk.venue, "POST", "/admin/faults", fault).unwrap().0, 200);
+            }
+            _ => {}
+        }
+        let from = Instant::now();
+        match road {
+            "file" => std::fs::write(desk.data.kill_latch(), "by hand").unwrap(),
+            "signal" => signal(desk.child("hot").unwrap(), rustix::process::Signal::USR1),
+            _ => assert_eq!(desk.run_here(&["kill"]).unwrap().0, 0),
+        }
+        wait_for("the gateway to halt", || {
+            desk.status().is_ok_and(|s| s.trading_state() == TradingState::Halted)
+        })
+        .unwrap();
+        let (halted, orders) = (from.elapsed(), desk.counter(Counter::OrdersSent));
+        wait_for("the venue to be clear", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty()))
+            .unwrap();
+        println!("{road}: halted after {halted:.1?}, venue seen clear after {:.1?}", from.elapsed());
+        assert_eq!(http::send(desk.venue, "DELETE", "/admin/faults", "").unwrap().0, 200);
+        signal(control, rustix::process::Signal::CONT);
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(desk.counter(Counter::OrdersSent), orders, "{road}: an order after the halt");
+        assert!(desk.data.kill_latch().exists());
+        wait_for("the account to be proven", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
+        let (code, text) = desk.run_here(&["arm", "--clear-kill"]).unwrap();
+        assert_eq!(code, 0, "{text}");
+    }
+    assert_eq!(desk.stop().unwrap(), 0);
 }
 
 /// A hot process that hangs: the supervisor sets the word, clears the venue by REST and restarts it.

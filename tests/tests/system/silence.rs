@@ -116,7 +116,10 @@ fn a_half_open_private_connection_is_made_anew() {
 #[test]
 fn after_a_pause_of_the_process_everything_is_stale_until_refreshed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    let mut environment = Desk::busy();
+    // The supervisor would take a process that hangs for so long for lost.
+    environment.push(("TICKPATH__SUPERVISOR__STALL_MS", "60000"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&["--seed", "8"]).unwrap();
     desk.start().unwrap();
     desk.wait_for_counter(Counter::OrdersSent, 3).unwrap();
@@ -124,8 +127,7 @@ fn after_a_pause_of_the_process_everything_is_stale_until_refreshed() {
         let (gaps, orders) = (desk.counter(Counter::PollGaps), desk.counter(Counter::OrdersSent));
         let hot = desk.child("hot").unwrap();
         signal(hot, Signal::STOP);
-        // Longer than a poll gap, shorter than the supervisor's patience.
-        std::thread::sleep(Duration::from_millis(1_500));
+        std::thread::sleep(Duration::from_secs(10));
         signal(hot, Signal::CONT);
         desk.wait_for_counter(Counter::PollGaps, gaps + 1).unwrap();
         desk.wait_for_counter(Counter::OrdersSent, orders + 2).unwrap();

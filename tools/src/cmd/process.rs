@@ -4,7 +4,14 @@ use super::{print, stop_flag};
 use crate::supervisor::{Ended, Supervisor, standard_specs};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::{path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tickpath_shared::{
     config::{self, Config},
     paths::DataDir,
@@ -43,10 +50,19 @@ pub(super) fn run(arguments: &DirArguments) -> Result<ExitCode> {
         bail!("another supervisor runs on {}", data.root().display());
     };
     let program = std::env::current_exe()?;
-    let stop = stop_flag()?;
+    let (stop, kill) = (stop_flag()?, Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&kill))?;
     let specs = standard_specs(&program, &data);
     let mut supervisor = Supervisor::new(&data, &config, specs, |line| print(&format!("{line}\n")));
-    match supervisor.run(|| stop.load(Ordering::Relaxed)) {
+    let is_stop = || {
+        if kill.swap(false, Ordering::Relaxed)
+            && let Err(e) = data.set_kill_latch("SIGUSR1")
+        {
+            eprintln!("tickpath: kill latch: {e}");
+        }
+        stop.load(Ordering::Relaxed)
+    };
+    match supervisor.run(is_stop) {
         Ok(()) | Err(Ended { code: 0, .. }) => Ok(ExitCode::SUCCESS),
         Err(Ended { process, code }) => {
             eprintln!(

@@ -12,7 +12,7 @@ use tickpath_shared::{
         Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, OrderStateRecord,
         PositionRecord, ReconciledRecord, TimeRecord,
     },
-    types::{OrderState, Side},
+    types::{OrderState, Side, TradingState},
 };
 use zerocopy::IntoBytes;
 
@@ -132,8 +132,11 @@ impl Gateway {
             return;
         }
         // The list may be older than its end.
-        if let Some(slot) = self.orders.find_named(&name) {
-            self.lose(now, cause, slot, 0, port);
+        let Some(slot) = self.orders.find_named(&name) else { return };
+        self.lose(now, cause, slot, 0, port);
+        if self.state == TradingState::Halted {
+            // What halted wanted everything canceled, this one too.
+            self.cancel(now, cause, slot, port);
         }
     }
 

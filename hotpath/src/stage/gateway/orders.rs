@@ -158,7 +158,7 @@ impl Gateway {
         }
     }
 
-    fn cancel(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
+    pub(super) fn cancel(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
         let Some(order) = self.orders.get_mut(slot) else { return };
         order.is_canceling = true;
         order.sent_ns = now;

@@ -36,6 +36,11 @@ pub struct Seen {
     pub fills_before_answers: u64,
     pub cuts: u64,
     pub failed_asks: u64,
+    pub kills: u64,
+    /// Orders that were sent while the kill word was set.
+    pub orders_while_killed: u64,
+    /// Orders that the kill did not cancel at once.
+    pub left_by_kill: u64,
     pub longest_unknown_ns: Nanos,
 }
 
@@ -47,6 +52,7 @@ pub struct Io {
     ids: BTreeSet<IdText>,
     pub repeated_ids: u64,
     pub notices: Vec<Notice>,
+    pub is_killed: bool,
     pub seen: Seen,
 }
 
@@ -70,6 +76,7 @@ impl GatewayPort for Io {
     fn send(&mut self, _: Nanos, request: &Outgoing<'_>) {
         if request.is_order {
             self.seen.orders += 1;
+            self.seen.orders_while_killed += u64::from(self.is_killed);
             self.repeated_ids += u64::from(!self.ids.insert(*request.client_order_id.as_padded()));
         } else {
             self.seen.cancels += 1;

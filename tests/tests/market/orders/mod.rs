@@ -72,6 +72,7 @@ fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
         timeout: 0.01,
         rest_failure: 0.02,
         cut_every_s: 60,
+        ..Odds::default()
     };
     let seeds = std::env::var("TICKPATH_SEEDS").map_or(1, |n| n.parse().unwrap());
     for seed in 2..2 + seeds {
@@ -94,7 +95,20 @@ fn over_a_terrible_network_both_ends_still_agree() {
         timeout: 0.1,
         rest_failure: 0.2,
         cut_every_s: 8,
+        ..Odds::default()
     };
     let world = run(9, odds, 5_000);
     assert_eq!(world.differences(), Vec::<String>::new());
+}
+
+/// The kill word is set a thousand times, at any moment and over any network.
+#[test]
+fn a_thousand_kills_let_no_order_pass_and_leave_none_behind() {
+    let odds = Odds { lost: 0.1, late: 0.1, cut_every_s: 30, kill_every_ms: 1_000, ..Odds::default() };
+    let world = run(12, odds, 26_000);
+    assert_eq!(world.differences(), Vec::<String>::new());
+    let seen = world.seen();
+    println!("{} kills", seen.kills);
+    assert!(seen.kills >= 1_000, "{seen:?}");
+    assert_eq!((seen.orders_while_killed, seen.left_by_kill), (0, 0), "{seen:?}");
 }

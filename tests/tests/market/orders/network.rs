@@ -48,4 +48,6 @@ pub struct Odds {
     pub rest_failure: f64,
     /// Mean seconds between two cuts of a private connection, 0 for none.
     pub cut_every_s: u64,
+    /// Mean milliseconds between two settings of the kill word, 0 for none.
+    pub kill_every_ms: u64,
 }

@@ -80,6 +80,10 @@ pub enum Happening {
         records: Vec<(Kind, Vec<u8>)>,
     },
     CancelAll,
+    /// The kill word is set, or cleared.
+    Kill {
+        is_set: bool,
+    },
 }
 
 fn bytes(hex: &str) -> [u8; 32] {
@@ -193,6 +197,7 @@ impl World {
         for which in [connection::ORDERS, connection::EVENTS] {
             self.plan_cut(which);
         }
+        self.plan_kill();
     }
 
     pub(super) fn at(&mut self, delay: Nanos, what: Happening) {
@@ -240,6 +245,7 @@ impl World {
             Happening::Up { which } => self.on_up(which),
             Happening::Ask(ask) => self.on_ask(ask),
             Happening::Records { asked, records } => self.on_records(asked, records),
+            Happening::Kill { is_set } => self.on_kill(is_set),
             Happening::CancelAll => {
                 self.command(Verb::CancelAll);
                 self.at(5 * SECOND, Happening::CancelAll);
@@ -259,6 +265,27 @@ impl World {
     fn command(&mut self, verb: Verb) {
         let command = CommandRecord { id: 1, verb: verb as u16, reserved: [0; 3] };
         self.account(Kind::Command, command.as_bytes());
+    }
+
+    /// Whatever is open is canceled in the very turn that sees the word, over either road.
+    fn on_kill(&mut self, is_set: bool) {
+        self.io.is_killed = is_set;
+        self.tell(GatewayEvent::Kill { is_set });
+        if !is_set {
+            self.command(Verb::Arm);
+            return self.plan_kill();
+        }
+        self.io.seen.kills += 1;
+        let left = self.gateway.orders().iter().filter(|order| !order.is_canceling).count();
+        self.io.seen.left_by_kill += left as u64;
+        self.at(200 * MS, Happening::Kill { is_set: false });
+    }
+
+    fn plan_kill(&mut self) {
+        if self.odds.kill_every_ms > 0 {
+            let after = (1 + self.random.below(2 * self.odds.kill_every_ms)) * MS;
+            self.at(after, Happening::Kill { is_set: true });
+        }
     }
 
     fn on_market(&mut self) {
