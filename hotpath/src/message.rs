@@ -5,7 +5,7 @@ use crate::order::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    record::{Cause, IntentRecord},
+    record::{Cause, ChangeRecord, IntentRecord},
     types::{OrderState, Refusal},
 };
 
@@ -14,6 +14,8 @@ use tickpath_shared::{
 pub enum EngineBody {
     /// Trade this, if the limits allow.
     Intent(IntentRecord),
+    /// Change or cancel an open order, if the limits allow.
+    Change(ChangeRecord),
     /// Mark price of an instrument x 10^8.
     Mark {
         /// Instrument index.
@@ -52,9 +54,18 @@ pub enum OutcomeBody {
         /// How it ended.
         state: OrderState,
     },
-    /// An intent was refused.
-    Refused {
+    /// An order of the engine's intent has another price and quantity.
+    Amended {
         /// Number of the intent.
+        intent: u64,
+        /// Limit price.
+        price: i64,
+        /// Quantity, what has filled included.
+        qty: i64,
+    },
+    /// An intent or a change was refused.
+    Refused {
+        /// Its number.
         intent: u64,
         /// Why.
         reason: Refusal,

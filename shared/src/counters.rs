@@ -56,6 +56,7 @@ crate::labelled_enum! {
         LineEarly = 50, "line_early", "Diffs of a line that is not in step with the others yet, skipped.";
         LinesLost = 51, "lines_lost", "Lines lost while another one carried on.";
         LinksSilent = 52, "links_silent", "Connections ended because nothing was heard on them.";
+        AmendsSent = 53, "amends_sent", "Requests for another price and quantity handed to the socket.";
     }
 }
 

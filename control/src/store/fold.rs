@@ -146,6 +146,7 @@ impl Row<'_> {
     fn fold(&self, record: &Record<'_>) -> Result<(), StoreError> {
         match record.kind() {
             Some(Kind::Order) => self.order(record),
+            Some(Kind::Amended) => self.amended(record),
             Some(Kind::OrderState) => self.order_state(record),
             Some(Kind::Fill) => self.fill(record),
             Some(Kind::StartPosition) if self.is_gateway(record) => self.start_position(record),
@@ -196,6 +197,20 @@ impl Row<'_> {
                 OrderState::Sent.label(),
                 order.is_reduce_only,
                 order.intent as i64,
+                self.unix_ns(record),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn amended(&self, record: &Record<'_>) -> Result<(), StoreError> {
+        let Some(order) = record.body::<OrderRecord>() else { return Ok(()) };
+        self.transaction.execute(
+            "UPDATE orders SET price_e8 = ?2, qty_e8 = ?3, updated_ns = ?4 WHERE client_order_id = ?1",
+            params![
+                order.client_order_id.as_str(),
+                self.price_e8(order.instrument, order.price),
+                self.qty_e8(order.instrument, order.qty),
                 self.unix_ns(record),
             ],
         )?;

@@ -35,10 +35,27 @@ pub struct Order {
     pub placed_ns: Nanos,
     /// A cancel is under way.
     pub is_canceling: bool,
+    /// It may only reduce the position.
+    #[serde(default)]
+    pub is_reduce_only: bool,
+    /// Price and quantity that were asked for, while it is open whether the venue took them, and when.
+    #[serde(default)]
+    amend: Option<Amend>,
     /// Quantity filled by the venue's own count.
     venue_filled: i64,
     /// The end the venue reported, while fills are still missing.
     ended: Option<OrderState>,
+}
+
+/// An amendment on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amend {
+    /// Limit price asked for.
+    pub price: i64,
+    /// Quantity asked for, what has filled included.
+    pub qty: i64,
+    /// Session time at which it was sent.
+    pub sent_ns: Nanos,
 }
 
 /// What the venue says about an order, on any road.
@@ -50,6 +67,17 @@ pub struct Report {
     pub filled: i64,
     /// Venue's id, 0 when it does not say.
     pub venue_order_id: u64,
+    /// Limit price, 0 when it does not say.
+    pub price: i64,
+    /// Quantity, 0 when it does not say.
+    pub qty: i64,
+}
+
+impl Report {
+    /// A state and nothing else.
+    pub const fn of(state: OrderState) -> Self {
+        Self { state, filled: 0, venue_order_id: 0, price: 0, qty: 0 }
+    }
 }
 
 impl Order {
@@ -76,6 +104,8 @@ impl Order {
             sent_ns: now,
             placed_ns: now,
             is_canceling: false,
+            is_reduce_only: false,
+            amend: None,
             venue_filled: 0,
             ended: None,
         }
@@ -93,14 +123,46 @@ impl Order {
         OrderName { client_order_id: self.client_order_id, venue_order_id: self.venue_order_id }
     }
 
-    /// Quantity that may still fill.
+    /// Quantity that may still fill, at its worst while an amendment is under way.
     pub const fn remaining(&self) -> i64 {
-        self.qty - self.filled
+        match self.amend {
+            Some(amend) if amend.qty > self.qty => amend.qty - self.filled,
+            _ => self.qty - self.filled,
+        }
     }
 
     /// The outcome of the last request is not known, or fills are missing.
     pub const fn is_unknown(&self) -> bool {
         matches!(self.state, OrderState::Unknown) || self.ended.is_some()
+    }
+
+    /// An amendment is under way.
+    pub const fn is_amending(&self) -> bool {
+        self.amend.is_some()
+    }
+
+    /// Another price and quantity were asked for.
+    pub fn on_amend_sent(&mut self, price: i64, qty: i64, now: Nanos) {
+        self.amend = Some(Amend { price, qty, sent_ns: now });
+        self.sent_ns = now;
+    }
+
+    /// The amendment under way was refused: the order is as it was.
+    pub fn on_amend_refused(&mut self) {
+        self.amend = None;
+    }
+
+    /// The venue was asked at `asked_ns` and said all of the order. An amendment that could no longer arrive by then,
+    /// because it had been under way for longer than `margin_ns`, and is not in what the venue says, never will be.
+    pub fn on_amend_asked(&mut self, report: &Report, asked_ns: Nanos, margin_ns: Nanos) {
+        let is_over = |amend: Amend| asked_ns.saturating_sub(amend.sent_ns) > margin_ns;
+        if report.qty != 0 && self.amend.is_some_and(is_over) && !self.is_as_asked(report) {
+            self.amend = None;
+        }
+    }
+
+    fn is_as_asked(&self, report: &Report) -> bool {
+        self.amend.is_some_and(|amend| (amend.price, amend.qty) == (report.price, report.qty))
     }
 
     /// Takes a report. Reports never take an order back from its end, nor filled quantity away.
@@ -112,6 +174,9 @@ impl Order {
             self.venue_order_id = report.venue_order_id;
         }
         self.venue_filled = self.venue_filled.max(report.filled);
+        if self.is_as_asked(&report) {
+            (self.price, self.qty, self.amend) = (report.price, report.qty, None);
+        }
         if report.state.is_terminal() {
             self.ended = Some(report.state);
         } else if self.ended.is_none() && report.state != OrderState::Sent {
@@ -131,7 +196,8 @@ impl Order {
     pub fn on_fill(&mut self, qty: i64) {
         self.filled += qty;
         self.venue_filled = self.venue_filled.max(self.filled);
-        if self.filled >= self.qty {
+        // While an amendment is under way only the venue knows what "completely" is.
+        if self.filled >= self.qty && self.amend.is_none() {
             self.ended = Some(OrderState::Filled);
         } else if self.ended.is_none() {
             self.state = OrderState::PartiallyFilled;
@@ -166,7 +232,8 @@ impl Order {
             self.client_order_id.as_bytes().iter().fold(0_u64, |h, &b| h.wrapping_mul(31) ^ u64::from(b));
         let flags = (self.state as u64)
             | (u64::from(self.is_canceling) << 8)
-            | (u64::from(self.ended.is_some()) << 9);
+            | (u64::from(self.ended.is_some()) << 9)
+            | (u64::from(self.amend.is_some()) << 10);
         [id, self.filled as u64, self.venue_order_id, flags, self.sent_ns, self.venue_filled as u64]
     }
 }
@@ -181,7 +248,7 @@ mod tests {
     }
 
     fn report(state: OrderState, filled: i64) -> Report {
-        Report { state, filled, venue_order_id: 5 }
+        Report { filled, venue_order_id: 5, ..Report::of(state) }
     }
 
     #[test]
@@ -238,6 +305,45 @@ mod tests {
         assert!(o.is_unknown());
         o.on_report(report(OrderState::Working, 0));
         assert_eq!((o.state, o.is_unknown()), (OrderState::Working, false));
+    }
+
+    #[test]
+    fn an_amendment_counts_at_its_worst_until_the_venue_says_which() {
+        let taken = Report { price: 101, qty: 20, ..report(OrderState::Working, 0) };
+        let mut o = order(10);
+        o.on_report(report(OrderState::Working, 0));
+        o.on_amend_sent(101, 20, 5);
+        assert_eq!((o.remaining(), o.is_amending(), o.price), (20, true, 100));
+        o.on_report(Report { price: 100, qty: 10, ..report(OrderState::Working, 0) });
+        assert!(o.is_amending(), "an older event decides nothing");
+        o.on_report(taken);
+        assert_eq!((o.remaining(), o.is_amending(), o.price, o.qty), (20, false, 101, 20));
+        o.on_amend_sent(102, 4, 6);
+        assert_eq!(o.remaining(), 20, "a smaller one may not have arrived");
+        o.on_amend_refused();
+        assert_eq!((o.remaining(), o.price), (20, 101));
+    }
+
+    #[test]
+    fn an_amendment_is_lost_only_when_it_can_no_longer_arrive() {
+        let as_it_was = Report { price: 100, qty: 10, ..report(OrderState::Working, 0) };
+        let mut o = order(10);
+        o.on_amend_sent(101, 20, 1_000);
+        o.on_amend_asked(&as_it_was, 1_400, 500);
+        assert!(o.is_amending());
+        o.on_amend_asked(&as_it_was, 1_501, 500);
+        assert!(!o.is_amending());
+    }
+
+    #[test]
+    fn fills_beyond_the_old_quantity_end_nothing_while_an_amendment_is_under_way() {
+        let mut o = order(10);
+        o.on_amend_sent(101, 20, 5);
+        o.on_fill(10);
+        assert!(!o.state.is_terminal());
+        o.on_report(Report { price: 101, qty: 20, ..report(OrderState::PartiallyFilled, 10) });
+        o.on_fill(10);
+        assert_eq!((o.state, o.filled), (OrderState::Filled, 20));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 mod machine;
 
-pub use machine::{Order, Report};
+pub use machine::{Amend, Order, Report};
 
 use serde::{Deserialize, Serialize};
 use tickpath_shared::types::{ClientOrderId, Side};
@@ -107,6 +107,12 @@ impl OrderTable {
             let number = name.venue_order_id;
             (number != 0).then(|| self.find_by(|order| order.venue_order_id == number))?
         })
+    }
+
+    /// The order of an intent.
+    pub fn find_intent(&self, intent: u64) -> Option<usize> {
+        // Orders that no intent of ours is behind have none.
+        (intent != 0).then(|| self.find_by(|order| order.intent == intent))?
     }
 
     fn find_by(&self, is_wanted: impl Fn(&Order) -> bool) -> Option<usize> {

@@ -14,11 +14,11 @@ pub(super) fn is_reducing(context: &Context<'_>) -> bool {
 }
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
-    let (limits, orders) = (context.limits, context.orders);
+    let limits = context.limits;
     let unknown = context.in_flight.unknown as i64;
     // What is proven may be closed; nothing may be opened on what is not.
     require(unknown == 0 || is_reducing, Refusal::OutcomeUnknown, unknown, 0)?;
-    let (open, bound) = (orders.open() as i64, limits.open_orders_max as i64);
+    let (open, bound) = (context.open_orders as i64, limits.open_orders_max as i64);
     require(open < bound, Refusal::OrdersMax, open, bound)?;
     if is_reducing {
         return Ok(());

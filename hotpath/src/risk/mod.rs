@@ -11,10 +11,7 @@ mod size;
 
 pub use rate::RateWindow;
 
-use crate::{
-    account::Positions,
-    order::{InFlight, OrderTable},
-};
+use crate::{account::Positions, order::InFlight};
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos, config,
@@ -61,8 +58,8 @@ pub struct Context<'a> {
     pub mark: Mark,
     /// Positions from fills.
     pub positions: &'a Positions,
-    /// Orders not yet at their end.
-    pub orders: &'a OrderTable,
+    /// Other orders not yet at their end.
+    pub open_orders: usize,
     /// What orders of the instrument may still do on the intent's side.
     pub in_flight: InFlight,
     /// Orders in the rate window.

@@ -1,6 +1,7 @@
 //! Every limit at limit - 1, limit and limit + 1, and with its reference missing.
 
 use super::*;
+use crate::order::OrderTable;
 use crate::order::{Order, Report};
 use tickpath_shared::types::{ClientOrderId, Grid, OrderState, Symbol, TimeInForce};
 
@@ -81,7 +82,7 @@ impl Bench {
             definition: &self.definition,
             mark: self.mark,
             positions: &self.positions,
-            orders: &self.orders,
+            open_orders: self.orders.open(),
             in_flight: self
                 .orders
                 .in_flight(self.intent.instrument, Side::from_repr(self.intent.side).unwrap()),
@@ -237,7 +238,7 @@ fn resolved_orders_block_no_longer() {
         b.in_flight(Side::Buy, 10);
         let order = b.orders.get_mut(0).unwrap();
         order.on_lost();
-        order.on_report(Report { state: OrderState::Working, filled: 0, venue_order_id: 1 });
+        order.on_report(Report { venue_order_id: 1, ..Report::of(OrderState::Working) });
     });
 }
 

@@ -1,12 +1,14 @@
 //! The engine: books, signals and strategies of its instruments. Deterministic core.
 
+mod quotes;
+
 use super::{DIGEST_NS, POLL_GAP_NS, Port};
 use crate::{
     book::{DiffResult, SnapshotResult, SyncedBook, Top},
     digest,
     market::{Level, MarketEvent, MarketKind},
     message::{EngineBody, EngineMessage, Outcome},
-    strategy::{LegOrder, Pairs, Probe},
+    strategy::{self, LegOrder, MarketMaker, Pairs, Probe},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
@@ -51,6 +53,14 @@ pub trait EnginePort: Port {
     fn on_top(&mut self, _instrument: u32, _top: Top, _is_valid: bool, _now: Nanos) {}
 }
 
+/// What a strategy's orders have in common.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    time_in_force: TimeInForce,
+    /// Strategy index.
+    strategy: u16,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Instrument {
     definition: InstrumentDefinition,
@@ -79,6 +89,8 @@ pub struct Engine {
     instruments: Vec<Instrument>,
     pairs: Option<Pairs>,
     #[serde(default)]
+    maker: Option<MarketMaker>,
+    #[serde(default)]
     probe: Option<Probe>,
     sent: u64,
     events: u64,
@@ -86,6 +98,9 @@ pub struct Engine {
     next_digest_ns: Nanos,
     next_telemetry_ns: Nanos,
     venue_ms: u64,
+    /// Oldest book that a quote may stand on.
+    #[serde(default)]
+    book_age_ns_max: Nanos,
 }
 
 impl Engine {
@@ -112,10 +127,13 @@ impl Engine {
                 }
             };
         let pairs = config.pairs.is_enabled.then(|| Pairs::new(&config.pairs, definitions)).transpose()?;
+        let maker = config.market_maker.is_enabled;
+        let maker = maker.then(|| MarketMaker::new(&config.market_maker, definitions)).transpose()?;
         let probe = config.probe.is_enabled.then(|| Probe::new(&config.probe, definitions)).transpose()?;
         Ok(Self {
             instruments: definitions.iter().zip(&config.instrument).map(instrument).collect(),
             pairs,
+            maker,
             probe,
             sent: 0,
             events: 0,
@@ -123,6 +141,7 @@ impl Engine {
             next_digest_ns: DIGEST_NS,
             next_telemetry_ns: 0,
             venue_ms: 0,
+            book_age_ns_max: config.risk.book_age_ms_max * 1_000_000,
         })
     }
 
@@ -135,6 +154,9 @@ impl Engine {
             EngineEvent::Outcome(outcome) => {
                 if let Some(pairs) = &mut self.pairs {
                     pairs.on_outcome(now, &outcome);
+                }
+                if let Some(maker) = &mut self.maker {
+                    maker.on_outcome(now, &outcome);
                 }
             }
             EngineEvent::Timer => self.on_timer(now, port),
@@ -174,6 +196,7 @@ impl Engine {
             port.on_book_updated();
         }
         self.decide(now, cause, index, event.header.read_ns, port);
+        self.quote(now, cause, event.header.read_ns, port);
         if matches!(kind, MarketKind::Depth | MarketKind::Ticker) {
             self.answer_tick(now, cause, index, event.header.read_ns, port);
             port.on_decided();
@@ -363,7 +386,7 @@ impl Engine {
         }
     }
 
-    /// Journals an intent and sends it.
+    /// An order that takes what is there.
     fn trade(
         &mut self,
         now: Nanos,
@@ -372,6 +395,23 @@ impl Engine {
         order: &LegOrder,
         port: &mut impl EnginePort,
     ) {
+        let terms = Terms { time_in_force: TimeInForce::Ioc, strategy: strategy::PAIRS };
+        let number = self.place(now, cause, read_ns, order, terms, port);
+        if let Some(pairs) = &mut self.pairs {
+            pairs.on_sent(now, order.instrument, number);
+        }
+    }
+
+    /// Journals an intent and sends it; returns its number.
+    fn place(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        read_ns: Nanos,
+        order: &LegOrder,
+        terms: Terms,
+        port: &mut impl EnginePort,
+    ) -> u64 {
         let instrument = &self.instruments[order.instrument as usize];
         let intent = IntentRecord {
             number: self.sent + 1,
@@ -381,9 +421,9 @@ impl Engine {
             read_ns,
             instrument: order.instrument,
             book_epoch: instrument.book.epoch(),
-            strategy: 0,
+            strategy: terms.strategy,
             side: order.side as u8,
-            time_in_force: TimeInForce::Ioc as u8,
+            time_in_force: terms.time_in_force as u8,
             is_reduce_only: order.is_reduce_only.into(),
             is_book_valid: instrument.book.is_valid().into(),
             reserved: [0; 2],
@@ -392,9 +432,7 @@ impl Engine {
         port.count(Counter::Intents, 1);
         let book_venue_ms = instrument.book_venue_ms;
         self.send(EngineBody::Intent(intent), book_venue_ms, port);
-        if let Some(pairs) = &mut self.pairs {
-            pairs.on_sent(now, order.instrument, intent.number);
-        }
+        intent.number
     }
 
     fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {
@@ -406,6 +444,7 @@ impl Engine {
         for index in 0..self.instruments.len() {
             self.want_snapshot(now, index, port);
         }
+        self.withdraw_stale(now, port);
         if now >= self.next_telemetry_ns {
             self.next_telemetry_ns = now + TELEMETRY_NS;
             self.tell_tops(now, port);
@@ -466,6 +505,7 @@ impl Engine {
             ]
         });
         let seed = digest::fold(self.sent, instruments.chain([self.venue_ms]));
-        self.pairs.as_ref().map_or(seed, |pairs| digest::fold(seed, pairs.words()))
+        let seed = self.pairs.as_ref().map_or(seed, |pairs| digest::fold(seed, pairs.words()));
+        self.maker.as_ref().map_or(seed, |maker| digest::fold(seed, maker.words()))
     }
 }

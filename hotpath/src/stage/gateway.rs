@@ -2,6 +2,7 @@
 //! core; the limits are in `risk/`, the order's life in `order/`, the positions in `account/`.
 
 mod account;
+mod change;
 mod orders;
 mod shown;
 
@@ -21,7 +22,9 @@ use tickpath_shared::{
     config::{self, Config},
     counters::Counter,
     journal::Pressure,
-    record::{Cause, Class, CommandRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord},
+    record::{
+        Cause, Class, CommandRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord, body_of,
+    },
     types::{ClientOrderId, InstanceId, InstrumentDefinition, TradingState},
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -242,6 +245,7 @@ impl Gateway {
             EngineBody::Mark { instrument, price_e8 } => {
                 self.marks[instrument as usize] = Mark { price_e8, seen_ns: now };
             }
+            EngineBody::Change(change) => self.on_change(now, cause, &change, message, port),
             EngineBody::Intent(intent) => self.on_intent(now, cause, &intent, message, port),
         }
     }
@@ -435,7 +439,7 @@ impl Gateway {
     }
 }
 
-/// The payload of an account message as `T`, or `None` when it is too short.
-fn body<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable>(message: &AccountMessage) -> Option<T> {
-    T::read_from_prefix(message.payload()).ok().map(|(body, _)| body)
+/// The payload of an account message as `T`, or `None` when there is none.
+fn body<T: FromBytes + IntoBytes>(message: &AccountMessage) -> Option<T> {
+    body_of(message.payload())
 }

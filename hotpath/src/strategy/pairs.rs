@@ -168,7 +168,7 @@ impl Pairs {
                 leg.in_flight = None;
                 leg.quiet_until = now + refusal_pause;
             }
-            OutcomeBody::Done { .. } | OutcomeBody::Refused { .. } => {}
+            OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
         }
     }
 

@@ -14,6 +14,7 @@ impl Config {
         self.check_instruments()?;
         self.check_threads()?;
         self.check_pairs()?;
+        self.check_market_maker()?;
         self.check_probe()?;
         self.check_limits()
     }
@@ -92,6 +93,38 @@ impl Config {
             ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
         }
         Ok(())
+    }
+
+    fn check_market_maker(&self) -> Result<(), ConfigError> {
+        let maker = &self.market_maker;
+        if !maker.is_enabled {
+            return Ok(());
+        }
+        let is_known = self.instrument.iter().any(|i| i.symbol == maker.symbol);
+        ensure(is_known, || format!("market_maker.symbol: {:?} is not among the instruments", maker.symbol))?;
+        let is_shared =
+            self.pairs.is_enabled && [&self.pairs.base, &self.pairs.hedge].contains(&&maker.symbol);
+        ensure(!is_shared, || {
+            format!(
+                "market_maker.symbol: {:?} is a leg of the pairs strategy, whose position would be shared",
+                maker.symbol
+            )
+        })?;
+        let parameters = [
+            ("market_maker.gamma", maker.gamma),
+            ("market_maker.sigma", maker.sigma),
+            ("market_maker.k", maker.k),
+            ("market_maker.a", maker.a),
+        ];
+        for (key, value) in parameters {
+            let is_right = value.is_finite() && (1e-9..=1e9).contains(&value);
+            ensure(is_right, || format!("{key}: {value} is outside 1e-9..=1e9"))?;
+        }
+        in_range("market_maker.inventory_max", maker.inventory_max as u64, 1, 1_000)?;
+        in_range("market_maker.requote_ticks", maker.requote_ticks as u64, 0, 10_000)?;
+        in_range("market_maker.pause_ms", maker.pause_ms, 1, 60_000)?;
+        let is_positive = decimal::parse(maker.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+        ensure(is_positive, || format!("market_maker.qty: {:?} is not a positive decimal", maker.qty))
     }
 
     fn check_probe(&self) -> Result<(), ConfigError> {

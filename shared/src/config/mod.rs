@@ -26,6 +26,8 @@ pub struct Config {
     pub host: Host,
     /// The pairs strategy.
     pub pairs: Pairs,
+    /// The market maker.
+    pub market_maker: MarketMaker,
     /// The probe that latency is measured with; simulation only.
     pub probe: Probe,
     /// Limits, checked in the gateway.
@@ -275,6 +277,50 @@ pub struct Probe {
     pub symbol: String,
     /// Quantity of an order.
     pub qty: String,
+}
+
+/// The market maker: a post-only quote a side, after Guéant, Lehalle and Fernandez-Tapia. Prices are in quote currency,
+/// inventory in quotes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MarketMaker {
+    /// Off unless wanted.
+    pub is_enabled: bool,
+    /// Symbol that is quoted.
+    pub symbol: String,
+    /// Quantity of a quote.
+    pub qty: String,
+    /// Risk aversion, above 0.
+    pub gamma: f64,
+    /// Volatility, price a square root of a second, above 0.
+    pub sigma: f64,
+    /// Decay of the fill intensity with the distance, one a price, above 0.
+    pub k: f64,
+    /// Fill intensity at the middle, fills a second, above 0.
+    pub a: f64,
+    /// Largest inventory in quotes, 1..=1000.
+    pub inventory_max: i64,
+    /// Ticks that a quote may be off before it is moved, 0..=10000.
+    pub requote_ticks: i64,
+    /// Pause of a quote after it was placed, moved, filled or refused, milliseconds.
+    pub pause_ms: u64,
+}
+
+impl Default for MarketMaker {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            symbol: "BTCUSDT".into(),
+            qty: "0.002".into(),
+            gamma: 0.01,
+            sigma: 2.0,
+            k: 0.3,
+            a: 2.0,
+            inventory_max: 5,
+            requote_ticks: 2,
+            pause_ms: 100,
+        }
+    }
 }
 
 /// What is asked of the operating system; the start report says what was taken and what was refused.

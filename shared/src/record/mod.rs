@@ -145,9 +145,24 @@ crate::labelled_enum! {
         Gap = 38, "gap", "GapRecord: inputs were skipped here.";
         SessionEvent = 39, "session_event", "SessionEventRecord, then a text for people.";
         Cancel = 40, "cancel", "OrderRecord of a cancel, then its canonical text.";
+        Change = 41, "change", "ChangeRecord: the engine wants an open order changed or canceled.";
+        Amend = 42, "amend", "OrderRecord with the price and quantity asked for, then the canonical text.";
+        Amended = 43, "amended", "OrderRecord: an order has another price and quantity from here on.";
         TopOfBook = 60, "top_of_book", "TopOfBookRecord: best bid and ask of an instrument.";
         Signal = 61, "signal", "SignalRecord: what the strategy computed.";
     }
+}
+
+/// A payload as `T`, or `None` when there is none. Fields that a later build has appended read as zero: a record's
+/// checksum says that nothing of what was written is missing.
+pub fn body_of<T: FromBytes + IntoBytes>(payload: &[u8]) -> Option<T> {
+    if payload.is_empty() {
+        return None;
+    }
+    let mut body = T::new_zeroed();
+    let len = payload.len().min(size_of::<T>());
+    body.as_mut_bytes()[..len].copy_from_slice(&payload[..len]);
+    Some(body)
 }
 
 /// A record read back: its header and its payload.
@@ -165,9 +180,9 @@ impl<'a> Record<'a> {
         Kind::from_repr(self.header.kind)
     }
 
-    /// The payload as `T`, or `None` when it is too short.
-    pub fn body<T: FromBytes + KnownLayout + Immutable>(&self) -> Option<T> {
-        T::read_from_prefix(self.payload).ok().map(|(body, _)| body)
+    /// The payload as `T`, or `None` when there is none.
+    pub fn body<T: FromBytes + IntoBytes>(&self) -> Option<T> {
+        body_of(self.payload)
     }
 
     /// What follows a payload of type `T`: a frame, a text.

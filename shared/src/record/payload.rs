@@ -170,6 +170,36 @@ payloads! {
         reserved: [u8; 2],
         /// Milliseconds since the venue was asked.
         age_ms: u32,
+        /// Limit price, 0 when not said.
+        price: i64,
+        /// Quantity, 0 when not said.
+        qty: i64,
+    }
+
+    /// The engine wants an open order of its own changed.
+    ChangeRecord {
+        /// Running number of the engine's messages to the gateway.
+        number: u64,
+        /// Number of the order's intent.
+        intent: u64,
+        /// Limit price from then on.
+        price: i64,
+        /// Quantity from then on, what has filled included; 0 to cancel.
+        qty: i64,
+        /// Session time of the last change of the book decided on.
+        book_ns: u64,
+        /// Session time when the tick's read returned.
+        read_ns: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// Grows by one with every time the book became valid.
+        book_epoch: u32,
+        /// Strategy index.
+        strategy: u16,
+        /// 1 while the book decided on was complete.
+        is_book_valid: u8,
+        /// Zero.
+        reserved: [u8; 5],
     }
 
     /// The engine decided to trade.

@@ -8,15 +8,15 @@ use tickpath_shared::{
     journal::{LaneStream, RecordBuf, list_sessions, open_session},
     paths::DataDir,
     record::{
-        BookStateRecord, Class, CommandRecord, CommandResultRecord, DigestRecord, FillRecord, FrameMeta,
-        GapRecord, IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord,
+        BookStateRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DigestRecord, FillRecord,
+        FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord,
         OrderReportRecord, OrderStateRecord, OrderWrittenRecord, PositionRecord, PressureRecord,
         ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord,
         TopOfBookRecord, TradingStateRecord,
     },
     types::InstrumentDefinition,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Which records are wanted.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +161,7 @@ pub fn to_json(record: &Record<'_>) -> Value {
 
 fn part<'a, T>(record: &Record<'a>) -> Option<(Value, &'a [u8])>
 where
-    T: FromBytes + KnownLayout + Immutable + Serialize,
+    T: FromBytes + IntoBytes + Serialize,
 {
     let body = serde_json::to_value(record.body::<T>()?).ok()?;
     Some((body, record.text_after::<T>()))
@@ -186,7 +186,8 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::Pressure => part::<PressureRecord>(record),
         Kind::OrderReport => part::<OrderReportRecord>(record),
         Kind::Intent => part::<IntentRecord>(record),
-        Kind::Order | Kind::Cancel => part::<OrderRecord>(record),
+        Kind::Order | Kind::Cancel | Kind::Amend | Kind::Amended => part::<OrderRecord>(record),
+        Kind::Change => part::<ChangeRecord>(record),
         Kind::OrderWritten => part::<OrderWrittenRecord>(record),
         Kind::OrderState => part::<OrderStateRecord>(record),
         Kind::Refusal => part::<RefusalRecord>(record),

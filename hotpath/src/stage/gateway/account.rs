@@ -106,16 +106,18 @@ impl Gateway {
         let name = OrderName { client_order_id: open.client_order_id, venue_order_id: open.venue_order_id };
         if let Some(slot) = self.orders.find_named(&name) {
             let report = Report {
-                state: OrderState::Working,
                 filled: open.filled,
                 venue_order_id: open.venue_order_id,
+                price: open.price,
+                qty: open.qty,
+                ..Report::of(OrderState::Working)
             };
             if let Some(order) = self.orders.get_mut(slot) {
                 order.on_report(report);
             }
             return;
         }
-        if open.client_order_id.parts().is_ok_and(|(_, epoch, _)| epoch == self.ids.epoch) {
+        if self.is_of_session(&open.client_order_id) {
             // Ours and not in the table: it has ended since the list was made.
             return;
         }
@@ -157,12 +159,15 @@ impl Gateway {
             // It may still be on its way; the next chase asks again.
             return;
         }
-        let said = Report { state, filled: report.filled, venue_order_id: report.venue_order_id };
+        let OrderReportRecord { filled, venue_order_id, price, qty, .. } = report;
+        let said = Report { state, filled, venue_order_id, price, qty };
+        let margin_ns = self.arrival_margin(asked_ns);
         let Some(slot) = self.orders.find_named(&name) else {
             record_earlier(now, cause, &report, port);
             return;
         };
         let Some(order) = self.orders.get_mut(slot) else { return };
+        order.on_amend_asked(&said, asked_ns, margin_ns);
         if report.is_proven == 1 {
             order.on_proof(report.filled);
         } else if !state.is_terminal() && report.filled > order.filled {

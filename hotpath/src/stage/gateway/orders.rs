@@ -45,7 +45,7 @@ impl Gateway {
             definition: &self.definitions[intent.instrument as usize],
             mark: self.marks[intent.instrument as usize],
             positions: &self.positions,
-            orders: &self.orders,
+            open_orders: self.orders.open(),
             in_flight: self.orders.in_flight(intent.instrument, side),
             rate: &self.rate,
             standing: self.standing(now),
@@ -58,7 +58,7 @@ impl Gateway {
         self.place(now, cause, intent, side, time_in_force, message.decided_ns, port);
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Nanos,
         cause: Cause,
@@ -93,7 +93,9 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let id = self.next_id;
-        let order = Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
+        let mut order =
+            Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
+        order.is_reduce_only = intent.is_reduce_only == 1;
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
             let breach = Breach { reason: Refusal::OrdersMax, value: open, bound: open };
@@ -125,7 +127,7 @@ impl Gateway {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]
-    fn request(
+    pub(super) fn request(
         &mut self,
         now: Nanos,
         cause: Cause,
@@ -266,6 +268,12 @@ impl Gateway {
         }
     }
 
+    /// Of this very session.
+    pub(super) fn is_of_session(&self, id: &ClientOrderId) -> bool {
+        let ours = (self.ids.instance, self.ids.epoch);
+        id.parts().is_ok_and(|(instance, epoch, _)| (instance, epoch) == ours)
+    }
+
     /// Of no session of this instance.
     pub(super) fn is_foreign(&self, id: &ClientOrderId) -> bool {
         id.parts().map_or(true, |(instance, ..)| instance != self.ids.instance)
@@ -283,6 +291,7 @@ impl Gateway {
         let Some(slot) = self.orders.find(&id) else { return };
         match (request, code) {
             // The end is, or will be, on the account stream; the query settles it if the stream does not.
+            (RequestKind::Amend, code) => self.on_amend_refused(now, cause, slot, code, port),
             (RequestKind::Cancel, CODE_CANCEL_UNKNOWN) | (RequestKind::Place, CODE_DUPLICATE_ID) => {
                 self.lose(now, cause, slot, code, port);
             }
@@ -295,8 +304,7 @@ impl Gateway {
                     port.ask(Ask::Time);
                 }
                 port.count(Counter::OrdersRejected, 1);
-                let report = Report { state: OrderState::Rejected, filled: 0, venue_order_id: 0 };
-                self.on_report(now, cause, id, report, code, port);
+                self.on_report(now, cause, id, Report::of(OrderState::Rejected), code, port);
             }
         }
     }
@@ -338,8 +346,7 @@ impl Gateway {
     ) {
         let name = OrderName { client_order_id: id, venue_order_id: report.venue_order_id };
         let Some(slot) = self.orders.find_named(&name) else {
-            if !report.state.is_terminal() && id.parts().map_or(true, |(_, epoch, _)| epoch != self.ids.epoch)
-            {
+            if !report.state.is_terminal() && !self.is_of_session(&id) {
                 port.count(Counter::OutcomesForeign, 1);
             }
             return;
@@ -412,6 +419,9 @@ impl Gateway {
             port.count(Counter::OrdersAccepted, 1);
             port.on_order_event(before.placed_ns, false, now);
         }
+        if (before.price, before.qty) != (after.price, after.qty) {
+            self.tell_amended(now, cause, &after, port);
+        }
         if before.is_unknown() && !after.is_unknown() {
             port.count(Counter::OrdersResolved, 1);
         }
@@ -458,19 +468,24 @@ impl Gateway {
             from = slot + 1;
             let Some(order) = self.orders.get_mut(slot) else { continue };
             let waited = now.saturating_sub(order.sent_ns);
-            let is_waiting = order.state == OrderState::Sent || order.is_unknown() || order.is_canceling;
+            let is_asked = order.is_canceling || order.is_amending();
+            let is_waiting = order.state == OrderState::Sent || order.is_unknown() || is_asked;
             if is_waiting && waited > self.answer_timeout_ns {
                 self.lose(now, Cause::NONE, slot, 0, port);
             }
         }
     }
 
+    /// A request sent longer ago can no longer arrive at the venue.
+    pub(super) fn arrival_margin(&self, now: Nanos) -> Nanos {
+        self.recv_window_ns + self.clock_error_at(now).unwrap_or(u64::MAX / 4) + 1_000_000_000
+    }
+
     /// Absence counts as proof only when the order can no longer arrive at the venue.
     pub(super) fn can_be_absent(&mut self, asked_ns: Nanos, name: &OrderName) -> bool {
         let slot = self.orders.find_named(name);
         let Some(order) = slot.and_then(|slot| self.orders.get_mut(slot)).copied() else { return false };
-        let margin =
-            self.recv_window_ns + self.clock_error_at(asked_ns).unwrap_or(u64::MAX / 4) + 1_000_000_000;
+        let margin = self.arrival_margin(asked_ns);
         // What the venue has named exists.
         order.venue_order_id == 0 && asked_ns.saturating_sub(order.placed_ns) > margin
     }
@@ -478,9 +493,9 @@ impl Gateway {
 
 /// Stamps of the tick behind a request; zero without one.
 #[derive(Clone, Copy, Default)]
-struct Stamps {
-    read_ns: Nanos,
-    decided_ns: Nanos,
+pub(super) struct Stamps {
+    pub(super) read_ns: Nanos,
+    pub(super) decided_ns: Nanos,
 }
 
 fn record_change(

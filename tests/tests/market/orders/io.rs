@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use tickpath_hotpath::{
-    message::{Ask, Notice, Outcome},
+    message::{Ask, Notice, Outcome, OutcomeBody},
     stage::{
         Port,
         gateway::{GatewayPort, Outgoing},
@@ -36,6 +36,10 @@ pub struct Seen {
     pub fills_before_answers: u64,
     pub cuts: u64,
     pub failed_asks: u64,
+    pub amends: u64,
+    pub amended: u64,
+    pub changes_refused: u64,
+    pub foreign: u64,
     pub kills: u64,
     /// Orders that were sent while the kill word was set.
     pub orders_while_killed: u64,
@@ -79,12 +83,20 @@ impl GatewayPort for Io {
             self.seen.orders_while_killed += u64::from(self.is_killed);
             self.repeated_ids += u64::from(!self.ids.insert(*request.client_order_id.as_padded()));
         } else {
-            self.seen.cancels += 1;
+            let is_amend = request.text.windows(12).any(|w| w == b"order.modify");
+            self.seen.amends += u64::from(is_amend);
+            self.seen.cancels += u64::from(!is_amend);
         }
         self.sent.push(String::from_utf8(request.text.to_vec()).unwrap());
     }
 
-    fn tell(&mut self, _: Outcome) {}
+    fn tell(&mut self, outcome: Outcome) {
+        match outcome.body {
+            OutcomeBody::Amended { .. } => self.seen.amended += 1,
+            OutcomeBody::Refused { .. } => self.seen.changes_refused += 1,
+            _ => {}
+        }
+    }
 
     fn ask(&mut self, ask: Ask) {
         self.asks.push(ask);

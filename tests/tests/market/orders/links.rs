@@ -10,7 +10,7 @@ use tickpath_hotpath::{
     venue::logon_request,
 };
 use tickpath_shared::Nanos;
-use tickpath_tools::venue::binance::Reply;
+use tickpath_tools::venue::binance::{ClientRole, Reply};
 
 impl World {
     /// Sends what the gateway wrote and asks what it asked.
@@ -135,25 +135,27 @@ impl World {
         self.at(delay, Happening::Up { which });
     }
 
-    pub(super) fn on_up(&mut self, which: u16) {
+    /// An order session of the account.
+    pub(super) fn log_on(&self) -> ClientRole {
         let mut venue = lock(&self.venue);
+        let mut role = venue.role_of("/ws-fapi/v1?returnRateLimits=false").unwrap();
+        let logon = logon_request(&self.credentials, EPOCH_MS + self.now / MS).unwrap();
+        let Reply::Text(answer) = venue.on_text(&mut role, &logon) else { panic!("logon") };
+        assert!(answer.contains("\"status\":200"), "{answer}");
+        role
+    }
+
+    pub(super) fn on_up(&mut self, which: u16) {
         let role = if which == connection::ORDERS {
-            let mut role = venue.role_of("/ws-fapi/v1?returnRateLimits=false").unwrap();
-            let logon = logon_request(&self.credentials, EPOCH_MS + self.now / MS).unwrap();
-            let Reply::Text(answer) = venue.on_text(&mut role, &logon) else { panic!("logon") };
-            assert!(answer.contains("\"status\":200"), "{answer}");
-            role
+            self.log_on()
         } else {
-            drop(venue);
             let key = loop {
                 if let Ok(key) = self.rest.listen_key() {
                     break key;
                 }
             };
-            venue = lock(&self.venue);
-            venue.role_of(&format!("/private/ws/{key}")).unwrap()
+            lock(&self.venue).role_of(&format!("/private/ws/{key}")).unwrap()
         };
-        drop(venue);
         let link = &mut self.links[usize::from(which)];
         (link.session, link.is_up, link.role) = (link.session + 1, true, Some(role));
         self.tell(GatewayEvent::Link { connection: which, is_up: true });

@@ -21,7 +21,7 @@ fn run(seed: u64, odds: Odds, orders: u64) -> World {
     println!(
         "seed {seed}: {} orders ({} accepted, {} cancels) in {} virtual s: {} fills ({} told again, {} early), {} shown positions ahead of their fills, {} outcomes unknown and \
          {} resolved, the longest {} ms; {} answers lost, {} late, {} behind their fill, {} timeouts; {} fills doubled, {} missed; \
-         {} cuts; {} REST requests failed",
+         {} cuts; {} REST requests failed; {} amendments sent, {} told as done",
         seen.orders,
         world.accepted(),
         seen.cancels,
@@ -41,6 +41,8 @@ fn run(seed: u64, odds: Odds, orders: u64) -> World {
         seen.missed_fills,
         seen.cuts,
         seen.failed_asks,
+        seen.amends,
+        seen.amended,
     );
     world
 }
@@ -70,6 +72,7 @@ fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
         double: 0.01,
         missed: 0.001,
         timeout: 0.01,
+        change: 0.2,
         rest_failure: 0.02,
         cut_every_s: 60,
         ..Odds::default()
@@ -93,6 +96,7 @@ fn over_a_terrible_network_both_ends_still_agree() {
         double: 0.2,
         missed: 0.02,
         timeout: 0.1,
+        change: 0.3,
         rest_failure: 0.2,
         cut_every_s: 8,
         ..Odds::default()
@@ -111,4 +115,15 @@ fn a_thousand_kills_let_no_order_pass_and_leave_none_behind() {
     println!("{} kills", seen.kills);
     assert!(seen.kills >= 1_000, "{seen:?}");
     assert_eq!((seen.orders_while_killed, seen.left_by_kill), (0, 0), "{seen:?}");
+}
+
+/// Somebody else trades on the account a thousand times, with ids of any length: all of it counts.
+#[test]
+fn a_thousand_orders_of_others_are_adopted() {
+    let odds = Odds { lost: 0.05, late: 0.05, cut_every_s: 60, foreign_every_ms: 300, ..Odds::default() };
+    let world = run(13, odds, 16_000);
+    check(&world);
+    let seen = world.seen();
+    println!("{} orders of others", seen.foreign);
+    assert!(seen.foreign >= 1_000, "{seen:?}");
 }

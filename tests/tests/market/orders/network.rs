@@ -48,6 +48,10 @@ pub struct Odds {
     pub rest_failure: f64,
     /// Mean seconds between two cuts of a private connection, 0 for none.
     pub cut_every_s: u64,
+    /// Probability that an order is changed or canceled by the engine when another one is wanted.
+    pub change: f64,
+    /// Mean milliseconds between two orders of somebody else on the account, 0 for none.
+    pub foreign_every_ms: u64,
     /// Mean milliseconds between two settings of the kill word, 0 for none.
     pub kill_every_ms: u64,
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tickpath_hotpath::{
-    message::{AccountMessage, Ask, EngineBody, EngineMessage},
+    message::{AccountMessage, Ask, EngineBody, EngineMessage, Notice},
     session::account::{AccountReader, ResumeFrom},
     stage::gateway::{Gateway, GatewayEvent, OrderIds, connection},
     venue::{Credentials, Rest, Secret},
@@ -19,14 +19,14 @@ use tickpath_shared::{
     Nanos,
     command::Verb,
     config::{self, Config, KeyKind},
-    record::{Cause, CommandRecord, IntentRecord, Kind, TimeRecord},
-    types::{InstanceId, InstrumentDefinition, Side, TimeInForce},
+    record::{Cause, ChangeRecord, CommandRecord, IntentRecord, Kind, OrderReportRecord, TimeRecord},
+    types::{InstanceId, InstrumentDefinition, Side, TimeInForce, decimal},
 };
 use tickpath_tools::{
     capture::{MarketLine, MarketSource, SyntheticMarket},
     venue::{
         self, AccountKey, AccountStart, Limits,
-        binance::{ClientRole, Exchange},
+        binance::{ClientRole, Exchange, Reply},
     },
 };
 use zerocopy::IntoBytes;
@@ -80,6 +80,8 @@ pub enum Happening {
         records: Vec<(Kind, Vec<u8>)>,
     },
     CancelAll,
+    /// Somebody else trades on the account.
+    Foreign,
     /// The kill word is set, or cleared.
     Kill {
         is_set: bool,
@@ -198,6 +200,9 @@ impl World {
             self.plan_cut(which);
         }
         self.plan_kill();
+        if self.odds.foreign_every_ms > 0 {
+            self.at(3 * SECOND, Happening::Foreign);
+        }
     }
 
     pub(super) fn at(&mut self, delay: Nanos, what: Happening) {
@@ -245,6 +250,7 @@ impl World {
             Happening::Up { which } => self.on_up(which),
             Happening::Ask(ask) => self.on_ask(ask),
             Happening::Records { asked, records } => self.on_records(asked, records),
+            Happening::Foreign => self.on_foreign(),
             Happening::Kill { is_set } => self.on_kill(is_set),
             Happening::CancelAll => {
                 self.command(Verb::CancelAll);
@@ -342,6 +348,9 @@ impl World {
         if self.intents >= self.intents_wanted {
             return;
         }
+        if self.random.chance(self.odds.change) {
+            self.change_one();
+        }
         let pause = (1 + self.random.below(40)) * MS;
         self.at(pause, Happening::Intent);
         let instrument = self.random.below(2) as u32;
@@ -387,6 +396,68 @@ impl World {
         let message = EngineMessage { number: intent.number, decided_ns: self.now, book_venue_ms, body };
         self.tell(GatewayEvent::Engine(&message));
         self.intents += self.io.seen.orders - before;
+    }
+
+    /// The engine wants one of its open orders a tick or two elsewhere, larger or smaller, or gone.
+    fn change_one(&mut self) {
+        let open: Vec<_> = self.gateway.orders().iter().filter(|o| o.intent != 0).copied().collect();
+        if open.is_empty() {
+            return;
+        }
+        let order = open[self.random.below(open.len() as u64) as usize];
+        let definition = self.definitions[order.instrument as usize];
+        let is_cancel = self.random.chance(0.3);
+        let ticks = self.random.below(5) as i64 - 2;
+        let lots = self.random.below(21) as i64 - 10;
+        let change = ChangeRecord {
+            number: u64::MAX / 2,
+            intent: order.intent,
+            price: order.price + ticks * definition.tick,
+            qty: if is_cancel { 0 } else { (order.qty + lots * definition.lot).max(definition.lot) },
+            book_ns: self.now,
+            read_ns: self.now,
+            instrument: order.instrument,
+            book_epoch: 1,
+            strategy: 0,
+            is_book_valid: 1,
+            reserved: [0; 5],
+        };
+        let book_venue_ms = EPOCH_MS + self.now / MS;
+        let body = EngineBody::Change(change);
+        let message = EngineMessage { number: change.number, decided_ns: self.now, book_venue_ms, body };
+        self.tell(GatewayEvent::Engine(&message));
+    }
+
+    /// An order by hand, or of another program, with an id of any length.
+    fn on_foreign(&mut self) {
+        if self.intents >= self.intents_wanted {
+            return;
+        }
+        self.io.seen.foreign += 1;
+        let (number, instrument) = (self.io.seen.foreign, self.random.below(2) as usize);
+        let id = match number % 3 {
+            0 => format!("by-hand-{number}"),
+            1 => format!("a-name-of-somebody-else-{number:012}"),
+            _ => format!("tp002-0000001-{number:08}"),
+        };
+        let (definition, top) = (self.definitions[instrument], lock(&self.venue).top(instrument));
+        let is_buy = self.random.chance(0.5);
+        let (own, other) = if is_buy { (top.bid, top.ask) } else { (top.ask, top.bid) };
+        let is_taking = self.random.chance(0.5);
+        let price = if is_taking { other.price } else { own.price };
+        let venue_ms = EPOCH_MS + self.now / MS;
+        let text = format!(
+            r#"{{"id":"f{number}","method":"order.place","params":{{"symbol":"{}","side":"{}","type":"LIMIT","timeInForce":"GTC","quantity":"{}","price":"{}","newClientOrderId":"{id}","timestamp":{venue_ms}}}}}"#,
+            definition.symbol.as_str(),
+            if is_buy { "BUY" } else { "SELL" },
+            decimal::to_text(definition.lot * 20, definition.qty_scale).trim_end_matches('0'),
+            decimal::to_text(price, definition.price_scale),
+        );
+        let mut role = self.log_on();
+        let Reply::Text(answer) = lock(&self.venue).on_text(&mut role, &text) else { panic!("closed") };
+        assert!(answer.contains("\"status\":200") || answer.contains("error"), "{answer}");
+        let pause = (1 + self.random.below(2 * self.odds.foreign_every_ms)) * MS;
+        self.at(pause, Happening::Foreign);
     }
 
     fn on_ask(&mut self, ask: Ask) {
@@ -435,8 +506,8 @@ impl World {
         for (kind, mut payload) in records {
             if kind == Kind::OrderReport {
                 let age_ms = ((self.now - asked).div_ceil(MS)) as u32;
-                let at = payload.len() - size_of::<u32>();
-                payload[at..].copy_from_slice(&age_ms.to_le_bytes());
+                let at = std::mem::offset_of!(OrderReportRecord, age_ms);
+                payload[at..at + size_of::<u32>()].copy_from_slice(&age_ms.to_le_bytes());
             }
             self.account(kind, &payload);
         }
@@ -477,7 +548,9 @@ impl World {
             venue.open_orders_count() as i128,
         );
         compare("repeated ids".into(), self.io.repeated_ids.into(), 0);
-        compare("notices".into(), self.io.notices.len() as i128, 0);
+        let is_alone = self.odds.foreign_every_ms == 0;
+        let strange = self.io.notices.iter().filter(|n| is_alone || !matches!(n, Notice::Foreign { .. }));
+        compare("notices".into(), strange.count() as i128, 0);
         found
     }
 

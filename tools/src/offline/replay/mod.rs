@@ -368,7 +368,7 @@ impl Replay {
             }
             Some(Kind::TradingState) => self.replay_halt(now)?,
             Some(Kind::Digest) => self.note_digest(1)?,
-            Some(Kind::Order | Kind::Cancel) => self.note_order()?,
+            Some(Kind::Order | Kind::Cancel | Kind::Amend) => self.note_order()?,
             Some(Kind::Gap) => return Err(skipped("gateway", &record)),
             _ => {}
         }
@@ -510,7 +510,7 @@ fn first_order_difference(recorded: &[(String, String)], made: &[(String, String
 impl Port for Made {
     fn record(&mut self, kind: Kind, _class: Class, _now: Nanos, _cause: Cause, parts: &[&[u8]]) {
         match kind {
-            Kind::Order | Kind::Cancel => {
+            Kind::Order | Kind::Cancel | Kind::Amend => {
                 let id = OrderRecord::read_from_prefix(parts[0])
                     .map(|(o, _)| o.client_order_id.as_str().to_owned());
                 let text = parts.get(1).map(|t| String::from_utf8_lossy(t).into_owned()).unwrap_or_default();

@@ -28,6 +28,15 @@ pub enum Request {
         /// May only reduce the position.
         is_reduce_only: bool,
     },
+    /// Another price and quantity of an order.
+    Amend {
+        /// Its side.
+        side: Side,
+        /// Limit price.
+        price: i64,
+        /// Quantity, what has filled included.
+        qty: i64,
+    },
     /// Cancel by client order id.
     Cancel,
     /// Cancel by the venue's order id: of an order of somebody else whose client order id is longer than we keep.
@@ -192,6 +201,26 @@ impl OrderEncoder {
                     draft.wide(time, len);
                 }
                 draft.put(b",\"type\":\"LIMIT\"}}");
+            }
+            Request::Amend { side, price, qty } => {
+                draft.put(b"{\"id\":\"m");
+                draft.id(id);
+                draft.put(b"\",\"method\":\"order.modify\",\"params\":{\"origClientOrderId\":\"");
+                draft.id(id);
+                draft.put(b"\",\"price\":\"");
+                draft.amount(price, definition.price_scale, definition.price_places);
+                draft.put(b"\",\"quantity\":\"");
+                draft.amount(qty, definition.qty_scale, definition.qty_places);
+                draft.put(b"\",\"recvWindow\":");
+                draft.number(self.recv_window_ms as i64, 0);
+                draft.put(match side {
+                    Side::Buy => b",\"side\":\"BUY\",\"symbol\":\"",
+                    Side::Sell => b",\"side\":\"SELL\",\"symbol\":\"",
+                });
+                draft.put(definition.symbol.as_bytes());
+                draft.put(b"\",\"timestamp\":");
+                draft.number(venue_ms as i64, 0);
+                draft.put(b"}}");
             }
             Request::Cancel | Request::CancelNumber(_) => {
                 draft.put(b"{\"id\":\"c");
@@ -373,7 +402,9 @@ mod tests {
 
     #[test]
     fn a_signed_request_verifies_as_the_venue_does_it() {
-        for request in [PLACE, Request::Cancel, Request::CancelNumber(8_389_765_512_345_678_901)] {
+        let amend = Request::Amend { side: Side::Sell, price: 6_180_030, qty: 150 };
+        let numbered = Request::CancelNumber(8_389_765_512_345_678_901);
+        for request in [PLACE, amend, Request::Cancel, numbered] {
             let canonical = text(&request);
             let mut out = Vec::new();
             sign_request(canonical.as_bytes(), "the-key", &Secret::hmac("the-secret").unwrap(), &mut out);

@@ -19,6 +19,8 @@ type Node<'t> = Value<'t, 't>;
 pub enum RequestKind {
     /// A new order.
     Place,
+    /// Another price and quantity.
+    Amend,
     /// A cancel.
     Cancel,
 }
@@ -235,6 +237,7 @@ fn answer(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Privat
     };
     let (request, client_order_id) = match id.as_bytes().split_first() {
         Some((b'p', rest)) => (RequestKind::Place, ClientOrderId::from_venue(rest)),
+        Some((b'm', rest)) => (RequestKind::Amend, ClientOrderId::from_venue(rest)),
         Some((b'c', rest)) => (RequestKind::Cancel, ClientOrderId::from_venue(rest)),
         _ => return Ok(PrivateEvent::Ignored),
     };
@@ -265,6 +268,8 @@ fn answer_report(result: Node<'_>, definitions: &[InstrumentDefinition]) -> Resu
         state: order_state(result.get_str("status").ok_or(PrivateError)?)?,
         filled: amount(result, "executedQty", definition.qty_scale).unwrap_or(0),
         venue_order_id: result.get_u64("orderId").ok_or(PrivateError)?,
+        price: amount(result, "price", definition.price_scale).unwrap_or(0),
+        qty: amount(result, "origQty", definition.qty_scale).unwrap_or(0),
     })
 }
 
@@ -305,6 +310,8 @@ fn order_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result
         state: event_state(order.get_str("X").ok_or(PrivateError)?),
         filled: amount(order, "z", definition.qty_scale)?,
         venue_order_id: order.get_u64("i").ok_or(PrivateError)?,
+        price: amount(order, "p", definition.price_scale).unwrap_or(0),
+        qty: amount(order, "q", definition.qty_scale).unwrap_or(0),
     };
     // A liquidation is announced with an execution type before it has executed.
     let is_execution = matches!(order.get_str("x"), Some("TRADE" | "CALCULATED"))

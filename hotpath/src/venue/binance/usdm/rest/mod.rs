@@ -327,6 +327,8 @@ impl Rest {
                 is_proven: 0,
                 reserved: [0; 2],
                 age_ms: 0,
+                price: 0,
+                qty: 0,
             }),
             Err(e) => Err(e),
         }

@@ -115,6 +115,8 @@ pub(super) fn report(
         is_proven: 0,
         reserved: [0; 2],
         age_ms: 0,
+        price: amount(path, row, "price", d.price_scale)?,
+        qty: amount(path, row, "origQty", d.qty_scale)?,
     })
 }
 

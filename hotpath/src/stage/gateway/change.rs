@@ -1,0 +1,166 @@
+//! Changes of open orders that the engine asks for: another price and quantity, or none at all.
+
+use super::{Gateway, GatewayPort, orders::Stamps};
+use crate::{
+    message::{EngineMessage, OutcomeBody},
+    order::Order,
+    risk::{self, Breach, Context},
+    venue::Request,
+};
+use tickpath_shared::{
+    Nanos,
+    counters::Counter,
+    record::{Cause, ChangeRecord, Class, IntentRecord, Kind, OrderRecord},
+    types::{OrderState, Refusal},
+};
+use zerocopy::IntoBytes;
+
+/// Venue's codes for an order that it does not hold (any more).
+const CODES_NOT_THERE: [i32; 2] = [-2011, -2013];
+
+impl Gateway {
+    /// An order that is at its end already needs nothing: the engine knows by then, or will in a moment.
+    pub(super) fn on_change(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        change: &ChangeRecord,
+        message: &EngineMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(slot) = self.orders.find_intent(change.intent) else { return };
+        if change.qty == 0 {
+            if self.orders.get_mut(slot).is_some_and(|order| !order.is_canceling) {
+                self.cancel(now, cause, slot, port);
+            }
+            return;
+        }
+        let Some(order) = self.orders.get_mut(slot).map(|order| *order) else { return };
+        match self.check_change(now, &order, change, message) {
+            Ok(()) => self.amend(now, cause, slot, change, message, port),
+            Err(breach) => self.refuse(now, cause, &as_intent(&order, change), breach, port),
+        }
+    }
+
+    /// The limits of an order with what would be left of it, in the place of the order that it was.
+    fn check_change(
+        &self,
+        now: Nanos,
+        order: &Order,
+        change: &ChangeRecord,
+        message: &EngineMessage,
+    ) -> Result<(), Breach> {
+        let is_open = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
+        if !is_open || order.is_canceling || order.is_amending() {
+            let value = order.state as i64;
+            return Err(Breach { reason: Refusal::OutcomeUnknown, value, bound: OrderState::Working as i64 });
+        }
+        let intent = as_intent(order, change);
+        let mut in_flight = self.orders.in_flight(order.instrument, order.side);
+        in_flight.remaining -= order.remaining();
+        risk::check(&Context {
+            now,
+            book_venue_age_ms: self.venue_age_ms(now, message.book_venue_ms),
+            limits: &self.limits,
+            intent: &intent,
+            side: order.side,
+            definition: &self.definitions[order.instrument as usize],
+            mark: self.marks[order.instrument as usize],
+            positions: &self.positions,
+            open_orders: self.orders.open() - 1,
+            in_flight,
+            rate: &self.rate,
+            standing: self.standing(now),
+        })
+    }
+
+    fn amend(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        change: &ChangeRecord,
+        message: &EngineMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        order.on_amend_sent(change.price, change.qty, now);
+        let mut asked = *order;
+        (asked.price, asked.qty) = (change.price, change.qty);
+        let record = record_of(&asked, change.strategy);
+        let request = Request::Amend { side: asked.side, price: change.price, qty: change.qty };
+        self.rate.record(now);
+        let stamps = Stamps { read_ns: change.read_ns, decided_ns: message.decided_ns };
+        self.request(now, cause, Kind::Amend, &request, &record, stamps, port);
+        port.count(Counter::AmendsSent, 1);
+    }
+
+    /// The venue refused an amendment: the order is as it was, or it is not there any more.
+    pub(super) fn on_amend_refused(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
+        if CODES_NOT_THERE.contains(&code) {
+            self.lose(now, cause, slot, code, port);
+            return;
+        }
+        let Some(order) = self.orders.get_mut(slot) else { return };
+        order.on_amend_refused();
+        let (instrument, intent) = (order.instrument, order.intent);
+        let (price, qty) = (order.price, order.qty);
+        // What holds is what held before.
+        self.tell(instrument, OutcomeBody::Amended { intent, price, qty }, port);
+    }
+
+    /// An order has another price and quantity.
+    pub(super) fn tell_amended(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        order: &Order,
+        port: &mut impl GatewayPort,
+    ) {
+        let record = record_of(order, 0);
+        port.record(Kind::Amended, Class::Audit, now, cause, &[record.as_bytes()]);
+        let Order { instrument, intent, price, qty, .. } = *order;
+        self.tell(instrument, OutcomeBody::Amended { intent, price, qty }, port);
+    }
+}
+
+/// What would be left of an order after its change, as an intent for the limits.
+fn as_intent(order: &Order, change: &ChangeRecord) -> IntentRecord {
+    IntentRecord {
+        number: change.number,
+        price: change.price,
+        qty: change.qty - order.filled,
+        book_ns: change.book_ns,
+        read_ns: change.read_ns,
+        instrument: order.instrument,
+        book_epoch: change.book_epoch,
+        strategy: change.strategy,
+        side: order.side as u8,
+        time_in_force: 0,
+        is_reduce_only: order.is_reduce_only.into(),
+        is_book_valid: change.is_book_valid,
+        reserved: [0; 2],
+    }
+}
+
+fn record_of(order: &Order, strategy: u16) -> OrderRecord {
+    OrderRecord {
+        client_order_id: order.client_order_id,
+        intent: order.intent,
+        price: order.price,
+        qty: order.qty,
+        instrument: order.instrument,
+        strategy,
+        side: order.side as u8,
+        time_in_force: 0,
+        is_reduce_only: order.is_reduce_only.into(),
+        reserved: [0; 7],
+    }
+}

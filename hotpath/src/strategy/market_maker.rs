@@ -1,0 +1,317 @@
+//! Market making after Guéant, Lehalle and Fernandez-Tapia (2013): a quote a side around the middle, further away on
+//! the side that would grow the inventory.
+//!
+//! Quotes are post-only. One that is too far from where it should be is changed in place; one that must not be there
+//! is canceled: at the inventory's bound, and as soon as the book is not to be trusted.
+
+use crate::{
+    book::Top,
+    message::{Outcome, OutcomeBody},
+};
+use serde::{Deserialize, Serialize};
+use tickpath_shared::{
+    Nanos, config,
+    types::{InstrumentDefinition, Side, decimal},
+};
+
+/// What a quote needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuoteAction {
+    /// A new one.
+    Place {
+        /// Side.
+        side: Side,
+        /// Limit price.
+        price: i64,
+        /// Quantity.
+        qty: i64,
+    },
+    /// Another price.
+    Move {
+        /// Number of its intent.
+        intent: u64,
+        /// Side.
+        side: Side,
+        /// Limit price.
+        price: i64,
+        /// Quantity, what has filled included.
+        qty: i64,
+    },
+    /// Away with it.
+    Cancel {
+        /// Number of its intent.
+        intent: u64,
+        /// Side.
+        side: Side,
+    },
+}
+
+/// One side's quote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Quote {
+    /// Intent of the order that is or will be there; 0 for none.
+    intent: u64,
+    price: i64,
+    /// Number of the change that is under way; 0 for none.
+    change: u64,
+    is_canceling: bool,
+    /// Session time before which nothing further is wanted.
+    quiet_until: Nanos,
+}
+
+/// The strategy's state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MarketMaker {
+    instrument: u32,
+    tick: i64,
+    qty: i64,
+    /// Largest inventory, in quotes.
+    inventory_max: i64,
+    /// c1 and c2 of the solution, in price units.
+    offset: f64,
+    skew: f64,
+    tolerance: i64,
+    pause_ns: Nanos,
+    position: i64,
+    /// Bid, then ask.
+    quotes: [Quote; 2],
+}
+
+/// c1 and c2 of the stationary solution: distance of a quote without inventory, and its growth with it.
+fn glft(config: &config::MarketMaker) -> (f64, f64) {
+    let config::MarketMaker { gamma, sigma, k, a, .. } = *config;
+    let ratio = gamma / k;
+    let c1 = libm::log1p(ratio) / gamma;
+    let c2 = libm::sqrt(gamma * sigma * sigma / (2.0 * a * k) * libm::pow(1.0 + ratio, 1.0 + 1.0 / ratio));
+    (c1, c2)
+}
+
+impl MarketMaker {
+    /// The strategy as configured, or the reason why it cannot run on these definitions.
+    ///
+    /// # Errors
+    ///
+    /// A text naming the key, the value and the bound.
+    pub fn new(config: &config::MarketMaker, definitions: &[InstrumentDefinition]) -> Result<Self, String> {
+        let symbol = &config.symbol;
+        let definition = definitions
+            .iter()
+            .find(|d| d.symbol.as_str() == symbol)
+            .ok_or_else(|| format!("market_maker.symbol: {symbol:?} is not among the instruments"))?;
+        let qty = decimal::parse(config.qty.as_bytes(), definition.qty_scale)
+            .map_err(|e| format!("market_maker.qty: {:?}: {e}", config.qty))?;
+        if qty <= 0 || qty % definition.lot != 0 {
+            let lot = decimal::to_text(definition.lot, definition.qty_scale);
+            return Err(format!(
+                "market_maker.qty: {:?} is no positive multiple of the lot {lot}",
+                config.qty
+            ));
+        }
+        let (c1, c2) = glft(config);
+        let unit = decimal::pow10(definition.price_scale) as f64;
+        Ok(Self {
+            instrument: definition.instrument,
+            tick: definition.tick,
+            qty,
+            inventory_max: config.inventory_max,
+            offset: c1 * unit,
+            skew: c2 * unit,
+            tolerance: config.requote_ticks * definition.tick,
+            pause_ns: config.pause_ms * 1_000_000,
+            position: 0,
+            quotes: [Quote::default(); 2],
+        })
+    }
+
+    /// The instrument.
+    pub fn instrument(&self) -> u32 {
+        self.instrument
+    }
+
+    /// What both quotes need at `now`; `top` is of a valid book, `None` without one.
+    pub fn quote(&self, now: Nanos, top: Option<Top>) -> [Option<QuoteAction>; 2] {
+        let wanted = match top.filter(|top| top.bid.qty > 0 && top.ask.qty > 0) {
+            Some(top) => self.prices(top),
+            None => [None; 2],
+        };
+        let side = [Side::Buy, Side::Sell];
+        std::array::from_fn(|i| self.action(now, side[i], &self.quotes[i], wanted[i]))
+    }
+
+    /// Where the quotes should be, `None` at the inventory's bound.
+    fn prices(&self, top: Top) -> [Option<i64>; 2] {
+        let middle = top.mid_halves() as f64 / 2.0;
+        // In quotes: the model's unit is what one fill brings.
+        let inventory = self.position as f64 / self.qty as f64;
+        let bid = middle - self.offset - (2.0 * inventory + 1.0) / 2.0 * self.skew;
+        let ask = middle + self.offset - (2.0 * inventory - 1.0) / 2.0 * self.skew;
+        let tick = self.tick as f64;
+        let bid = (libm::floor(bid / tick) as i64 * self.tick).min(top.ask.price - self.tick);
+        let ask = (libm::ceil(ask / tick) as i64 * self.tick).max(top.bid.price + self.tick);
+        let bound = self.inventory_max * self.qty;
+        [
+            (self.position + self.qty <= bound && bid > 0).then_some(bid),
+            (self.position - self.qty >= -bound).then_some(ask),
+        ]
+    }
+
+    fn action(&self, now: Nanos, side: Side, quote: &Quote, wanted: Option<i64>) -> Option<QuoteAction> {
+        match (quote.intent, wanted) {
+            // A cancel is wanted at once, and once.
+            (intent, None) => {
+                (intent != 0 && !quote.is_canceling).then_some(QuoteAction::Cancel { intent, side })
+            }
+            _ if now < quote.quiet_until || quote.is_canceling || quote.change != 0 => None,
+            (0, Some(price)) => Some(QuoteAction::Place { side, price, qty: self.qty }),
+            (intent, Some(price)) => ((price - quote.price).abs() > self.tolerance)
+                .then_some(QuoteAction::Move { intent, side, price, qty: self.qty }),
+        }
+    }
+
+    /// An action was sent as message `number`.
+    pub fn on_sent(&mut self, now: Nanos, action: &QuoteAction, number: u64) {
+        let quiet_until = now + self.pause_ns;
+        let (QuoteAction::Place { side, .. }
+        | QuoteAction::Move { side, .. }
+        | QuoteAction::Cancel { side, .. }) = *action;
+        let quote = &mut self.quotes[usize::from(side == Side::Sell)];
+        match *action {
+            QuoteAction::Place { price, .. } => {
+                *quote = Quote { intent: number, price, quiet_until, ..Quote::default() };
+            }
+            QuoteAction::Move { price, .. } => {
+                (quote.change, quote.price, quote.quiet_until) = (number, price, quiet_until);
+            }
+            QuoteAction::Cancel { .. } => quote.is_canceling = true,
+        }
+    }
+
+    /// Takes a position, an end, a change or a refusal.
+    pub fn on_outcome(&mut self, now: Nanos, outcome: &Outcome) {
+        if outcome.instrument != self.instrument {
+            return;
+        }
+        let pause_ns = self.pause_ns;
+        let find = |quotes: &mut [Quote; 2], is_it: &dyn Fn(&Quote) -> bool| quotes.iter().position(is_it);
+        match outcome.body {
+            OutcomeBody::Position { qty } => self.position = qty,
+            OutcomeBody::Done { intent, .. } => {
+                if let Some(at) = find(&mut self.quotes, &|q| q.intent == intent) {
+                    self.quotes[at] = Quote { quiet_until: now + pause_ns, ..Quote::default() };
+                }
+            }
+            OutcomeBody::Amended { intent, price, .. } => {
+                if let Some(at) = find(&mut self.quotes, &|q| q.intent == intent) {
+                    (self.quotes[at].price, self.quotes[at].change) = (price, 0);
+                }
+            }
+            OutcomeBody::Refused { intent: number, .. } => {
+                if let Some(at) = find(&mut self.quotes, &|q| q.intent == number) {
+                    self.quotes[at] = Quote { quiet_until: now + pause_ns, ..Quote::default() };
+                } else if let Some(at) = find(&mut self.quotes, &|q| q.change == number) {
+                    // It is where it was; nothing is known to be nearer.
+                    (self.quotes[at].change, self.quotes[at].quiet_until) = (0, now + pause_ns);
+                }
+            }
+        }
+    }
+
+    /// The state as words, for digests.
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let quotes = self
+            .quotes
+            .iter()
+            .flat_map(|q| [q.intent, q.price as u64, q.change, u64::from(q.is_canceling), q.quiet_until]);
+        std::iter::once(self.position as u64).chain(quotes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Level;
+    use tickpath_shared::types::{Grid, OrderState, Refusal, Symbol};
+
+    /// Parameters of the published vector.
+    fn vector() -> config::MarketMaker {
+        config::MarketMaker {
+            is_enabled: true,
+            symbol: "AAA".into(),
+            qty: "2".into(),
+            gamma: 0.1,
+            sigma: 2.0,
+            k: 1.5,
+            a: 140.0,
+            inventory_max: 3,
+            requote_ticks: 1,
+            pause_ms: 100,
+        }
+    }
+
+    fn maker() -> MarketMaker {
+        let price = Grid { scale: 2, places: 2, step: 1 };
+        let qty = Grid { scale: 0, places: 0, step: 1 };
+        let definition = InstrumentDefinition::on_grids(Symbol::new("AAA").unwrap(), 0, price, qty);
+        MarketMaker::new(&vector(), &[definition]).unwrap()
+    }
+
+    fn top(bid: i64, ask: i64) -> Option<Top> {
+        Some(Top { bid: Level { price: bid, qty: 5 }, ask: Level { price: ask, qty: 5 } })
+    }
+
+    fn outcome(body: OutcomeBody) -> Outcome {
+        Outcome { number: 1, instrument: 0, body }
+    }
+
+    #[test]
+    fn distances_are_those_of_the_published_vector() {
+        let (c1, c2) = glft(&vector());
+        let distances = |q: f64| (c1 + (2.0 * q + 1.0) / 2.0 * c2, c1 - (2.0 * q - 1.0) / 2.0 * c2);
+        for (q, bid, ask) in [
+            (0.0, 0.671_243_82, 0.671_243_82),
+            (1.0, 0.722_961_04, 0.619_526_60),
+            (2.0, 0.774_678_25, 0.567_809_39),
+            (-1.0, 0.619_526_60, 0.722_961_04),
+        ] {
+            let found = distances(q);
+            assert!((found.0 - bid).abs() < 1e-8 && (found.1 - ask).abs() < 1e-8, "{q}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_lean_against_the_inventory_and_stop_at_its_bound() {
+        let mut maker = maker();
+        let place = |price, side| Some(QuoteAction::Place { side, price, qty: 2 });
+        let flat = maker.quote(1, top(9_995, 10_005));
+        assert_eq!(flat, [place(9_932, Side::Buy), place(10_068, Side::Sell)]);
+        maker.on_outcome(1, &outcome(OutcomeBody::Position { qty: 4 }));
+        let long = maker.quote(1, top(9_995, 10_005));
+        assert_eq!(long, [place(9_922, Side::Buy), place(10_057, Side::Sell)]);
+        maker.on_outcome(1, &outcome(OutcomeBody::Position { qty: 6 }));
+        assert_eq!(maker.quote(1, top(9_995, 10_005))[0], None);
+    }
+
+    #[test]
+    fn a_quote_is_moved_once_it_is_too_far_off_and_canceled_without_a_book() {
+        let mut maker = maker();
+        let [bid, ask] = maker.quote(1, top(9_995, 10_005)).map(Option::unwrap);
+        maker.on_sent(1, &bid, 1);
+        maker.on_sent(1, &ask, 2);
+        let later = 200_000_000;
+        assert_eq!(maker.quote(later, top(9_996, 10_006)), [None, None], "a tick is not too far");
+        let [Some(moved), _] = maker.quote(later, top(9_999, 10_009)) else { panic!() };
+        assert_eq!(moved, QuoteAction::Move { intent: 1, side: Side::Buy, price: 9_936, qty: 2 });
+        maker.on_sent(later, &moved, 3);
+        assert_eq!(maker.quote(3 * later, top(9_950, 9_960))[0], None, "one change at a time");
+        let refused = OutcomeBody::Refused { intent: 3, reason: Refusal::OrderRate };
+        maker.on_outcome(later, &outcome(refused));
+        assert!(maker.quote(3 * later, top(9_950, 9_960))[0].is_some());
+        let gone = maker.quote(3 * later, None);
+        assert_eq!(gone[1], Some(QuoteAction::Cancel { intent: 2, side: Side::Sell }));
+        maker.on_sent(3 * later, &gone[1].unwrap(), 4);
+        assert_eq!(maker.quote(3 * later, None)[1], None, "once");
+        maker.on_outcome(4 * later, &outcome(OutcomeBody::Done { intent: 2, state: OrderState::Canceled }));
+        assert_eq!(maker.quote(4 * later, top(9_950, 9_960))[1], None, "a pause first");
+        assert!(matches!(maker.quote(5 * later, top(9_950, 9_960))[1], Some(QuoteAction::Place { .. })));
+    }
+}
