@@ -22,6 +22,7 @@ mod foreign_orders;
 mod kill;
 mod latency;
 mod lines;
+mod quotes;
 mod replay;
 mod silence;
 mod venue_faults;

@@ -18,19 +18,23 @@ impl Engine {
     #[inline]
     pub(super) fn quote(&mut self, now: Nanos, cause: Cause, read_ns: Nanos, port: &mut impl EnginePort) {
         let Some(maker) = &self.maker else { return };
-        let instrument = &self.instruments[maker.instrument() as usize];
-        let top = instrument.book.is_valid().then_some(instrument.top);
+        let top = self.fresh_top(now, maker);
         self.quote_at(now, cause, read_ns, top, port);
     }
 
     /// Without data no event would take the quotes away.
     pub(super) fn withdraw_stale(&mut self, now: Nanos, port: &mut impl EnginePort) {
         let Some(maker) = &self.maker else { return };
-        let instrument = &self.instruments[maker.instrument() as usize];
-        let is_stale = now.saturating_sub(instrument.book_ns) > self.book_age_ns_max;
-        if is_stale || !instrument.book.is_valid() {
+        if self.fresh_top(now, maker).is_none() {
             self.quote_at(now, Cause::NONE, now, None, port);
         }
+    }
+
+    /// Best prices of a book that quotes may stand on.
+    fn fresh_top(&self, now: Nanos, maker: &MarketMaker) -> Option<Top> {
+        let instrument = &self.instruments[maker.instrument() as usize];
+        let is_fresh = now.saturating_sub(instrument.book_ns) <= self.book_age_ns_max;
+        (is_fresh && instrument.book.is_valid()).then_some(instrument.top)
     }
 
     fn quote_at(
