@@ -17,7 +17,7 @@ use crate::{
         settings::{self, Setting},
     },
     pipeline::HotThreads,
-    session::{Session, SessionParts, connect::Roots, jobs::Workshop},
+    session::{Session, SessionEnd, SessionParts, connect::Roots, jobs::Workshop},
     venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
@@ -47,6 +47,9 @@ use tickpath_shared::{
 /// Last event of a session that ended as it should: all of its records are there.
 pub const STOPPED_IN_ORDER: &str = "stopped in order";
 
+/// Exit code of an ordered end after which the next session is to start at once.
+pub const RESTART_CODE: u8 = 7;
+
 /// How long the venue may take to answer at the start.
 const VENUE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,6 +62,9 @@ pub enum HotError {
     /// A guard, a latch or another process forbids it.
     #[error("{0}")]
     Forbidden(String),
+    /// The venue's rules need a new session: start again.
+    #[error("{0}")]
+    NewRules(String),
     /// The venue did not answer or not as documented.
     #[error("venue: {0}")]
     Venue(String),
@@ -77,12 +83,13 @@ pub enum HotError {
 }
 
 impl HotError {
-    /// Exit code: 3 configuration, 4 risk or latch, 5 venue, 6 environment.
+    /// Exit code: 3 configuration, 4 risk or latch, 5 venue, 6 environment, 7 to be started again.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 3,
             Self::Forbidden(_) => 4,
             Self::Venue(_) => 5,
+            Self::NewRules(_) => RESTART_CODE,
             Self::Environment(_) | Self::Memory(_) | Self::Epoch(_) | Self::Io(_) => 6,
         }
     }
@@ -273,16 +280,19 @@ impl Hot<'_> {
         &self,
         session: &mut Session,
         status: &Status,
-        outcome: Result<(), String>,
+        outcome: Result<(), SessionEnd>,
     ) -> Result<(), HotError> {
         match outcome {
-            Ok(()) => {
+            Ok(()) | Err(SessionEnd::NewRules(_)) => {
                 session.event(EventCode::Stopped, Severity::Info, STOPPED_IN_ORDER);
                 status.set_stopped();
                 remove_synced(&self.data.unclean_marker())?;
-                Ok(())
+                match outcome {
+                    Err(SessionEnd::NewRules(why)) => Err(HotError::NewRules(why)),
+                    _ => Ok(()),
+                }
             }
-            Err(reason) => {
+            Err(SessionEnd::Forbidden(reason)) => {
                 session.event(EventCode::Stopped, Severity::Error, &reason);
                 status.set_stopped();
                 Err(HotError::Forbidden(reason))

@@ -1,7 +1,7 @@
 //! The price: on the grid, near a fresh mark price.
 
 use super::{Breach, Context, age_ms, require, require_lazily};
-use tickpath_shared::types::{MisfitKind, Refusal};
+use tickpath_shared::types::{MisfitKind, Refusal, Side};
 
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, definition) = (context.intent, context.definition);
@@ -13,7 +13,20 @@ pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     require(context.mark.price_e8 > 0, Refusal::NoMark, 0, 1)?;
     let (age, bound) = (age_ms(context.now, context.mark.seen_ns), context.limits.mark_age_ms_max as i64);
     require(age <= bound, Refusal::MarkStale, age, bound)?;
+    band(context)?;
     collar(context)
+}
+
+/// The venue's own band around the mark price (PERCENT_PRICE), compared without division.
+fn band(context: &Context<'_>) -> Result<(), Breach> {
+    let (definition, mark) = (context.definition, i128::from(context.mark.price_e8));
+    let price = definition.price_to_e8(context.intent.price) * 10_000;
+    let (bound_e4, holds) = match context.side {
+        Side::Buy => (definition.price_up_e4, price <= mark * i128::from(definition.price_up_e4)),
+        Side::Sell => (definition.price_down_e4, price >= mark * i128::from(definition.price_down_e4)),
+    };
+    let bound = i64::from(bound_e4);
+    require_lazily(holds || bound == 0, Refusal::VenueBand, bound, || price / mark)
 }
 
 /// Distance from the mark in basis points, compared without division.

@@ -153,6 +153,9 @@ fn the_price_must_be_on_the_grid_and_within_the_collar() {
     let bound = config::Risk::default().mark_age_ms_max * 1_000_000;
     expect(None, |b| b.mark.seen_ns = b.now - bound);
     expect(Some(Refusal::MarkStale), |b| b.mark.seen_ns = b.now - bound - 1_000_000);
+    expect(None, |b| b.definition.price_up_e4 = 10_000);
+    expect(Some(Refusal::VenueBand), |b| (b.intent.price, b.definition.price_up_e4) = (10_010, 10_000));
+    expect(None, |b| (b.intent.price, b.definition.price_down_e4) = (9_990, 10_000));
     // 100 basis points of 100.00 are 1.00.
     expect(None, |b| b.intent.price = 10_090);
     expect(None, |b| b.intent.price = 10_100);

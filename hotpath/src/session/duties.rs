@@ -29,6 +29,7 @@ pub(super) struct Schedule {
     next_reclaim_ns: Nanos,
     next_second_ns: Nanos,
     next_latch_ns: Nanos,
+    next_rules_ns: Nanos,
     pub(super) next_time_ns: Nanos,
     pub(super) next_key_ns: Nanos,
     stop_sent_ns: Option<Nanos>,
@@ -58,6 +59,12 @@ impl Session {
         if now >= self.schedule.next_time_ns {
             self.schedule.next_time_ns = now + TIME_SYNC_NS;
             self.send_job(Job::Time);
+        }
+        if self.schedule.next_rules_ns == 0 || now >= self.schedule.next_rules_ns {
+            if self.schedule.next_rules_ns != 0 {
+                self.send_job(Job::Definitions);
+            }
+            self.schedule.next_rules_ns = now + self.parts.config.venue.definitions_every_s * SECOND_NS;
         }
         if self.schedule.next_key_ns == 0 {
             self.schedule.next_key_ns = now + KEEP_KEY_NS;

@@ -89,6 +89,8 @@ pub enum Job {
     },
     /// Compare clocks.
     Time,
+    /// Read the rules of the instruments again.
+    Definitions,
     /// Read orders, trades and positions. Orders are listed too when `with_orders`.
     Account {
         /// Where to start.
@@ -158,6 +160,8 @@ pub enum Done {
         /// Session time before it was asked.
         asked_ns: Nanos,
     },
+    /// The rules of the instruments.
+    Definitions(Vec<InstrumentDefinition>),
     /// The venue waits again.
     CountingDown,
     /// Carried out, nothing to tell.
@@ -282,6 +286,10 @@ impl Workshop {
             }
             Job::Snapshot { instrument } => self.snapshot(*instrument),
             Job::Time => self.time(),
+            Job::Definitions => {
+                let symbols: Vec<&str> = self.definitions.iter().map(|d| d.symbol.as_str()).collect();
+                self.rest.definitions(&symbols).map(Done::Definitions)
+            }
             Job::Account { from, with_orders, number } => self
                 .reader(&|| self.venue_ms())
                 .read(from, *with_orders)

@@ -12,6 +12,7 @@ pub mod jobs;
 mod links;
 mod reports;
 mod resume;
+mod rules;
 
 pub use resume::ResumeFile;
 
@@ -40,6 +41,7 @@ use tickpath_shared::{
     paths::DataDir,
     record::{Cause, Class, EventCode, Kind, SessionEventRecord, Severity},
     status::{Progress, Status},
+    types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
 
@@ -124,7 +126,20 @@ pub struct Session {
     is_unreachable: bool,
     /// Nothing was open when it stopped.
     has_ended_quietly: bool,
-    fatal: Option<String>,
+    /// Rules in force, by instrument.
+    rules: Vec<InstrumentDefinition>,
+    fatal: Option<SessionEnd>,
+    /// Why the session ends in order by itself.
+    ending: Option<SessionEnd>,
+}
+
+/// Why a session ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// A person has to look before another one starts.
+    Forbidden(String),
+    /// The venue's rules need a new session.
+    NewRules(String),
 }
 
 /// Where reading the account stands.
@@ -173,7 +188,9 @@ impl Session {
             is_stopping: false,
             is_unreachable: false,
             has_ended_quietly: false,
+            rules: Vec::new(),
             fatal: None,
+            ending: None,
         }
     }
 
@@ -182,7 +199,7 @@ impl Session {
     /// # Errors
     ///
     /// The reason, for the operator.
-    pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<(), String> {
+    pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<(), SessionEnd> {
         self.record_definitions();
         let mut stop_deadline: Option<Nanos> = None;
         loop {
@@ -201,7 +218,7 @@ impl Session {
             let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
             self.has_ended_quietly = is_quiet;
             if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
-                return Ok(());
+                return self.ending.take().map_or(Ok(()), Err);
             }
         }
     }
@@ -265,6 +282,7 @@ impl Session {
             self.record(Kind::Definition, Class::Audit, &[definition.as_bytes()]);
             self.parts.status.set_definition(definition);
         }
+        self.rules.clone_from(&shop.definitions);
     }
 
     fn send_job(&mut self, job: Job) {

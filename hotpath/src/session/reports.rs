@@ -1,7 +1,7 @@
 //! What workers bring back, as records for the lane and messages for the stages.
 
 use super::{
-    AccountPhase, Session,
+    AccountPhase, Session, SessionEnd,
     account::{AccountRead, OrderRead},
     jobs::{Done, Job, LinkKind},
 };
@@ -40,6 +40,7 @@ impl Session {
             Done::Account { number, .. } if number != self.read_number => {}
             Done::Account { read, .. } => self.on_account(&read),
             Done::Order { read, name, asked_ns } => self.on_order(&read, &name, asked_ns),
+            Done::Definitions(read) => self.on_definitions(&read),
             Done::CountingDown => self.on_dead_man_held(now),
             Done::Nothing => {}
             Done::Failed(job, why) => self.on_failed(now, &job, &why),
@@ -68,11 +69,12 @@ impl Session {
 
     fn on_account(&mut self, read: &AccountRead) {
         if let Some(newer) = self.newer_epoch(read) {
-            self.fatal = Some(format!(
+            let why = format!(
                 "order {newer} of this instance id has a newer epoch than this session ({}): another process \
                  trades the account with instance.id {:?}, or the data directory was restored from a backup",
                 self.parts.session, self.parts.config.instance.id
-            ));
+            );
+            self.fatal = Some(SessionEnd::Forbidden(why));
             return;
         }
         for (kind, payload) in read.records() {

@@ -122,6 +122,8 @@ pub struct Venue {
     /// Longest wait for the first diff and the first mark price of every instrument on a new connection, milliseconds, 0
     /// for ever.
     pub first_message_ms: u64,
+    /// Seconds between two looks at the venue's rules, 1..=86400.
+    pub definitions_every_s: u64,
     /// Dead man's switch: milliseconds after which the venue cancels all orders of our instruments unless it is told to
     /// wait again, 5000..=600000; 0 for none.
     pub countdown_ms: u64,
@@ -188,6 +190,7 @@ impl Default for Venue {
             foreign_orders: ForeignOrders::Adopt,
             book_silence_ms: 3_000,
             first_message_ms: 30_000,
+            definitions_every_s: 300,
             market_silence_ms: 5_000,
             private_silence_ms: 8_000,
             countdown_ms: 60_000,

@@ -454,6 +454,7 @@ crate::labelled_enum! {
         Tampering = 11, "tampering", "A shared file was replaced, truncated or removed.";
         KillLatch = 12, "kill_latch", "The kill latch was set or released.";
         Private = 13, "private", "An account event that needs attention.";
+        Rules = 14, "rules", "The venue changed the rules of an instrument.";
     }
 }
 

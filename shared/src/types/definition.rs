@@ -105,6 +105,10 @@ pub struct InstrumentDefinition {
     pub qty_max: i64,
     /// Smallest order notional in quote currency x 10^8; reduce-only orders are exempt.
     pub notional_min_e8: i64,
+    /// Highest price of a buy as parts of ten thousand of the mark price; 0 for no bound.
+    pub price_up_e4: u32,
+    /// Lowest price of a sell as parts of ten thousand of the mark price; 0 for no bound.
+    pub price_down_e4: u32,
 }
 
 /// Which rule an order's price or quantity breaks.
@@ -147,6 +151,8 @@ impl InstrumentDefinition {
             qty_min: qty.step,
             qty_max: i64::MAX,
             notional_min_e8: 0,
+            price_up_e4: 0,
+            price_down_e4: 0,
         }
     }
 
@@ -171,6 +177,14 @@ impl InstrumentDefinition {
             return Some(MisfitKind::Qty);
         }
         None
+    }
+
+    /// The same units and steps: books, events and orders mean the same by both.
+    pub fn has_grid_of(&self, other: &Self) -> bool {
+        let grid = |d: &Self| {
+            (d.price_scale, d.qty_scale, d.price_places, d.qty_places, d.tick, d.lot, d.symbol, d.instrument)
+        };
+        grid(self) == grid(other)
     }
 
     /// Price units as an amount of 10^-8 quote units; exact because scales are at most 8.

@@ -123,6 +123,7 @@ crate::labelled_enum! {
         JournalPressure = 20, "journal_pressure", "The journal is short of free segments.";
         ClockUnknown = 21, "clock_unknown", "The offset to the venue's clock is unknown or too large.";
         IntentStale = 22, "intent_stale", "The intent waited too long on its way to the gateway.";
+        VenueBand = 23, "venue_band", "The price is outside of the venue's band around the mark price.";
     }
 }
 

@@ -259,6 +259,35 @@ fn a_stream_that_was_asked_for_in_vain_is_noticed() {
     assert_eq!(desk.stop().unwrap(), 0);
 }
 
+/// Trading of an instrument stops and starts again while we trade it; then its tick changes, which ends the session in
+/// order and starts another one on the new grid.
+#[test]
+fn rules_that_change_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = trading_desk(dir.path(), &[("TICKPATH__VENUE__DEFINITIONS_EVERY_S", "1")], "27");
+    let is_trading = |desk: &Desk| desk.status().unwrap().definition(0).unwrap().is_trading == 1;
+    for _ in 0..2 {
+        plan(&desk, "[[fault]]\nkind = \"halt\"\nsymbol = \"BTCUSDT\"");
+        wait_for("the halt to be seen", || !is_trading(&desk)).unwrap();
+        let refused = desk.counter(Counter::Refusals);
+        desk.wait_for_counter(Counter::Refusals, refused + 2).unwrap();
+        plan(&desk, "[[fault]]\nkind = \"halt\"\nsymbol = \"BTCUSDT\"");
+        wait_for("the end of the halt to be seen", || is_trading(&desk)).unwrap();
+        let filled = desk.counter(Counter::OrdersFilled);
+        desk.wait_for_counter(Counter::OrdersFilled, filled + 2).unwrap();
+    }
+    let session = desk.status().unwrap().identity().session;
+    plan(&desk, "[[fault]]\nkind = \"tick_size\"\nsymbol = \"BTCUSDT\"\ntick = \"0.50\"");
+    wait_for("the next session", || desk.status().is_ok_and(|s| s.identity().session > session)).unwrap();
+    desk.wait_for_counter(Counter::OrdersFilled, 4).unwrap();
+    let definition = desk.status().unwrap().definition(0).unwrap();
+    assert_eq!((definition.tick, desk.counter(Counter::OrdersRejected)), (50, 0));
+    assert_both_ends_agree(&desk);
+    assert_eq!(desk.stop().unwrap(), 0);
+    let log = std::fs::read_to_string(desk.data.root().join("run.out")).unwrap();
+    assert!(log.contains("hot ended: exit status: 7"), "{log}");
+}
+
 /// The venue's clock and ours are apart, by little and by much: requests out of their time are refused by the venue,
 /// the offset is measured again, and trading goes on.
 #[test]

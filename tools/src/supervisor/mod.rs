@@ -12,6 +12,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use tickpath_hotpath::hot::RESTART_CODE;
 use tickpath_shared::{
     clock::host_ns_now,
     config::Config,
@@ -115,7 +116,7 @@ impl<'a> Supervisor<'a> {
             if is_hot && FINAL_CODES.contains(&code) {
                 return Err(Ended { process: name, code: code as u8 });
             }
-            if is_hot {
+            if is_hot && code != i32::from(RESTART_CODE) {
                 self.on_hot_crash();
             }
         }

@@ -12,7 +12,7 @@ use tickpath_shared::{
         Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, OrderStateRecord,
         PositionRecord, ReconciledRecord, TimeRecord,
     },
-    types::{OrderState, Side, TradingState},
+    types::{InstrumentDefinition, OrderState, Side, TradingState},
 };
 use zerocopy::IntoBytes;
 
@@ -26,6 +26,7 @@ impl Gateway {
     ) {
         match Kind::from_repr(message.kind) {
             Some(Kind::Time) => self.on_time(now, message),
+            Some(Kind::Definition) => self.on_definition(now, cause, message, port),
             Some(Kind::StartPosition) => self.on_start_position(now, cause, message, port),
             Some(Kind::OpenOrder) => self.on_open_order(now, cause, message, port),
             Some(Kind::VenueTrade) => {
@@ -48,6 +49,22 @@ impl Gateway {
         if let Some(time) = body::<TimeRecord>(message) {
             self.venue_epoch_ns = time.venue_epoch_ns;
             (self.clock_error_ns, self.clock_ns) = (Some(time.error_bound_ns), now);
+        }
+    }
+
+    /// Other bounds, or another trading status, on the grid that is in force.
+    fn on_definition(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        message: &AccountMessage,
+        port: &mut impl GatewayPort,
+    ) {
+        let Some(definition) = body::<InstrumentDefinition>(message) else { return };
+        let Some(own) = self.definitions.get_mut(definition.instrument as usize) else { return };
+        if definition.has_grid_of(own) {
+            *own = definition;
+            port.record(Kind::Definition, Class::Audit, now, cause, &[definition.as_bytes()]);
         }
     }
 

@@ -482,7 +482,9 @@ fn definitions(records: &HashMap<u64, RecordBuf>) -> Vec<InstrumentDefinition> {
         .values()
         .map(RecordBuf::record)
         .filter(|record| record.kind() == Some(Kind::Definition))
-        .filter_map(|record| InstrumentDefinition::read_from_prefix(record.payload).ok().map(|(d, _)| d))
+        .filter_map(|record| record.body::<InstrumentDefinition>())
+        // Later ones reach the gateway like everything else the session says.
+        .filter(|definition| definition.version == 1)
         .collect();
     found.sort_by_key(|d| d.instrument);
     found

@@ -240,7 +240,7 @@ impl Exchange {
         if step <= 0 {
             return Err(format!("tick {tick:?} of {symbol}: must be above 0"));
         }
-        definition.tick = step;
+        (definition.tick, definition.price_min) = (step, step);
         Ok(())
     }
 

@@ -173,6 +173,11 @@ pub(super) fn definition(index: u32, symbol: &str, row: &Value) -> Option<Instru
     // A bound of zero is disabled.
     let or_max = |value: i64| if value == 0 { i64::MAX } else { value };
     let notional = filter("MIN_NOTIONAL").and_then(|f| bound(f, "notional", 8)).unwrap_or(0);
+    // A multiplier finer than a part of ten thousand is left to the venue to judge.
+    let band = |key: &str| {
+        let e4 = filter("PERCENT_PRICE").and_then(|f| bound(f, key, 4)).unwrap_or(0);
+        u32::try_from(e4).unwrap_or(0)
+    };
     let definition = InstrumentDefinition {
         symbol: Symbol::new(symbol)?,
         instrument: index,
@@ -190,6 +195,8 @@ pub(super) fn definition(index: u32, symbol: &str, row: &Value) -> Option<Instru
         qty_min: bound(lot, "minQty", qty_scale)?,
         qty_max: or_max(bound(lot, "maxQty", qty_scale)?),
         notional_min_e8: notional,
+        price_up_e4: band("multiplierUp"),
+        price_down_e4: band("multiplierDown"),
     };
     definition.fault().is_none().then_some(definition)
 }
@@ -230,6 +237,7 @@ mod tests {
             r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","pricePrecision":2,"quantityPrecision":3,"filters":[
             {"filterType":"PRICE_FILTER","maxPrice":"4529764","minPrice":"556.80","tickSize":"0.10"},
             {"filterType":"LOT_SIZE","maxQty":"1000","minQty":"0.001","stepSize":"0.001"},
+            {"filterType":"PERCENT_PRICE","multiplierUp":"1.0500","multiplierDown":"0.9500","multiplierDecimal":"4"},
             {"filterType":"MIN_NOTIONAL","notional":"100"}]}]}"#,
         )
         .unwrap();
@@ -237,6 +245,7 @@ mod tests {
         assert_eq!((d.price_scale, d.price_places, d.tick), (2, 1, 10));
         assert_eq!((d.qty_scale, d.qty_places, d.lot), (4, 3, 10));
         assert_eq!((d.price_min, d.qty_max, d.notional_min_e8), (55_680, 10_000_000, 10_000_000_000));
+        assert_eq!((d.price_up_e4, d.price_down_e4), (10_500, 9_500));
         assert!(parse_definitions(&answer, &["ETHUSDT"]).is_err());
     }
 }
