@@ -25,6 +25,7 @@ mod lines;
 mod quotes;
 mod replay;
 mod silence;
+mod upstream;
 mod venue_faults;
 
 /// The command line under test.

@@ -28,10 +28,15 @@ impl MarketLine {
 
 /// A source of lines in order of time.
 pub trait MarketSource: Send {
-    /// The next line; `None` at the end.
+    /// The next line; `None` at the end, or while there is none yet.
     ///
     /// # Errors
     ///
     /// [`CaptureError`] for a line that is not what a capture holds.
     fn next_line(&mut self) -> Result<Option<MarketLine>, CaptureError>;
+
+    /// Lines come while they happen: none now is no end.
+    fn is_live(&self) -> bool {
+        false
+    }
 }

@@ -31,7 +31,7 @@ enum Command {
     /// Simulator, engine and control process in one go, in simulation
     Demo(demo::DemoArguments),
     /// The venue simulator
-    Venue(venue::VenueArguments),
+    Venue(Box<venue::VenueArguments>),
     /// Start and supervise the hot and the control process
     Run(process::DirArguments),
     /// The hot process alone

@@ -3,7 +3,9 @@
 use super::{print, stop_flag};
 use crate::{
     template::KeyFile,
-    venue::{AccountStart, FaultFile, Faults, Limits, Market, Server, Speed, TlsFiles, VenueOptions},
+    venue::{
+        AccountStart, FaultFile, Faults, Limits, Market, Server, Speed, TlsFiles, Upstream, VenueOptions,
+    },
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -46,6 +48,15 @@ pub(super) struct VenueArguments {
     /// Recorded captures instead of the synthetic market, merged on receive time
     #[arg(long, num_args = 1..)]
     capture: Vec<PathBuf>,
+    /// Relay the public streams of another venue while they happen: ws:// or wss:// without the route
+    #[arg(long, requires = "upstream_rest", conflicts_with_all = ["capture", "is_looped"])]
+    upstream: Option<String>,
+    /// Where that venue is asked for its books: http:// or https://
+    #[arg(long, requires = "upstream")]
+    upstream_rest: Option<String>,
+    /// A further certificate authority (PEM) for it
+    #[arg(long, requires = "upstream")]
+    upstream_ca: Option<PathBuf>,
     /// Pace of the market: 1 is original, N is N times faster, max is as fast as clients drain
     #[arg(long, default_value = "1")]
     speed: Speed,
@@ -102,10 +113,14 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
     if !a.listen.ip().is_loopback() {
         bail!("--listen: {} is not a loopback address; the simulator serves loopback only", a.listen);
     }
-    let market = if a.capture.is_empty() {
-        Market::Synthetic { seed: a.seed }
-    } else {
-        Market::Captures(a.capture.clone())
+    let market = match (&a.upstream, &a.upstream_rest) {
+        (Some(streams), Some(rest)) => Market::Upstream(Upstream {
+            streams: streams.trim_end_matches('/').to_owned(),
+            rest: rest.clone(),
+            ca_file: a.upstream_ca.clone().unwrap_or_default(),
+        }),
+        _ if a.capture.is_empty() => Market::Synthetic { seed: a.seed },
+        _ => Market::Captures(a.capture.clone()),
     };
     let tls = match (&a.certificate, &a.key) {
         (Some(certificate), Some(key)) => {

@@ -13,6 +13,7 @@ mod pace;
 mod plan;
 mod server;
 mod tls;
+mod upstream;
 
 pub use binance::script;
 pub use connection::HttpRequest;
@@ -21,6 +22,7 @@ pub use options::{AccountKey, AccountStart, Limits, VenueOptions};
 pub use pace::Speed;
 pub use server::{Server, ServerReport};
 pub use tls::{TlsFiles, generate_tls, server_config};
+pub use upstream::Upstream;
 
 use crate::capture::{CaptureError, CaptureReader, MarketSource, SyntheticMarket};
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ pub enum Market {
     },
     /// Recorded captures, merged on receive time.
     Captures(Vec<PathBuf>),
+    /// What happens at another venue now.
+    Upstream(Upstream),
 }
 
 impl Market {
@@ -88,6 +92,7 @@ impl Market {
         Ok(match self {
             Self::Synthetic { seed } => Box::new(SyntheticMarket::new(*seed, start_ms)),
             Self::Captures(paths) => Box::new(CaptureReader::open(paths)?),
+            Self::Upstream(from) => Box::new(upstream::LiveSource::start(from.clone())),
         })
     }
 }

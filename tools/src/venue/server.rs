@@ -26,6 +26,8 @@ const LISTENER: Token = Token(0);
 const BURST: usize = 64;
 /// Longest sleep: a stop request is seen that fast.
 const TICK: Duration = Duration::from_millis(20);
+/// Sleep between two looks at lines that come while they happen.
+const LIVE_TICK: Duration = Duration::from_millis(1);
 
 /// What a simulator did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -235,7 +237,7 @@ impl Server {
     /// Sends the lines that are due, unless a client has not drained; returns how long to wait. The market starts
     /// with the first client that wants something of it, so that none misses its beginning.
     fn send_market(&mut self) -> Result<Duration> {
-        if !self.has_started {
+        if !self.has_started && !self.source.is_live() {
             if !self.is_subscribed() && !self.exchange.is_awaited() {
                 return Ok(TICK);
             }
@@ -246,7 +248,10 @@ impl Server {
             }
         }
         for _ in 0..BURST {
-            let Some(line) = &self.next else { return Ok(TICK) };
+            if self.next.is_none() && self.source.is_live() {
+                self.next = self.source.next_line()?;
+            }
+            let Some(line) = &self.next else { return Ok(self.no_line_wait()) };
             let wait = self.pace.wait(Instant::now(), line.time_ns);
             if wait > Duration::ZERO {
                 return Ok(wait);
@@ -268,7 +273,7 @@ impl Server {
     fn send_next(&mut self) -> Result<()> {
         let Some(line) = self.next.take() else { return Ok(()) };
         self.next = self.source.next_line()?;
-        if self.next.is_none() {
+        if self.next.is_none() && !self.source.is_live() {
             self.on_market_end()?;
         }
         self.report.lines += 1;
@@ -282,6 +287,11 @@ impl Server {
             self.deliver();
         }
         Ok(())
+    }
+
+    /// Until there may be a line again.
+    fn no_line_wait(&self) -> Duration {
+        if self.source.is_live() { LIVE_TICK } else { TICK }
     }
 
     fn on_market_end(&mut self) -> Result<()> {

@@ -199,8 +199,12 @@ impl Replay {
         let session_stream = take(lane::SESSION)?;
         let metadata: serde_json::Value =
             serde_json::from_str(session_stream.metadata()).context("lane metadata")?;
-        let config: Config =
+        let mut config: Config =
             serde_json::from_value(metadata["config"].clone()).context("configuration in metadata")?;
+        if metadata["config"]["risk"]["book_venue_age_ms_max"].is_null() {
+            // Sessions of builds that did not know this limit traded without it.
+            config.risk.book_venue_age_ms_max = 0;
+        }
         let records = load(session_stream)?;
         let definitions = definitions(&records);
         let ids = OrderIds { instance: InstanceId::new(&config.instance.id)?, epoch: session };

@@ -1,0 +1,52 @@
+//! Paper trading: the simulator relays what happens at another venue, here a second simulator, and matches our orders
+//! against it.
+
+use crate::PROGRAM;
+use tickpath_shared::counters::Counter;
+use tickpath_tests::{
+    desk::{Desk, wait_for},
+    http,
+};
+
+/// Best levels of a book with their update id.
+fn book(address: std::net::SocketAddr) -> Option<(u64, String)> {
+    let (status, text) = http::get(address, "/fapi/v1/depth?symbol=BTCUSDT&limit=100").ok()?;
+    let book: serde_json::Value = serde_json::from_str(&text).ok()?;
+    (status == 200)
+        .then(|| (book["lastUpdateId"].as_u64().unwrap(), format!("{}{}", book["bids"], book["asks"])))
+}
+
+#[test]
+fn orders_are_matched_against_what_happens_elsewhere() {
+    let there = tempfile::tempdir().unwrap();
+    let mut other = Desk::new(there.path(), PROGRAM, &[]).unwrap();
+    other.start_venue(&["--seed", "51"]).unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(here.path(), PROGRAM, &Desk::busy()).unwrap();
+    let (streams, rest) = (format!("ws://{}", other.venue), format!("http://{}", other.venue));
+    desk.start_venue(&["--upstream", &streams, "--upstream-rest", &rest]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Fills, 5).unwrap();
+    // Both are asked until both show the same moment.
+    let compared = std::cell::Cell::new(0);
+    wait_for("the same moment at both", || {
+        let (Some(ours), Some(theirs)) = (book(desk.venue), book(other.venue)) else { return false };
+        if ours.0 == theirs.0 {
+            assert_eq!(ours.1, theirs.1, "books of update {}", ours.0);
+            compared.set(compared.get() + 1);
+        }
+        compared.get() >= 5
+    })
+    .unwrap();
+    // The other venue's connections end, and come back.
+    for _ in 0..5 {
+        let gaps = desk.counter(Counter::Snapshots);
+        let fault = "[[fault]]\nkind = \"reset\"\non = [\"books\"]";
+        assert_eq!(http::send(other.venue, "POST", "/admin/faults", fault).unwrap().0, 200);
+        wait_for("books to be read again", || desk.counter(Counter::Snapshots) > gaps).unwrap();
+        let fills = desk.counter(Counter::Fills);
+        desk.wait_for_counter(Counter::Fills, fills + 1).unwrap();
+    }
+    assert_eq!(other.venue_truth().unwrap().trades.len(), 0, "no order went there");
+    assert_eq!(desk.stop().unwrap(), 0);
+}
