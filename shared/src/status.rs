@@ -227,6 +227,11 @@ impl Status {
         self.put(at::KILL_SEEN_NS, now);
     }
 
+    /// The account is reconciled.
+    pub fn is_reconciled(&self) -> bool {
+        self.file.u64_at(at::RECONCILED).load(Ordering::Acquire) == 1
+    }
+
     /// Publishes that the account is reconciled.
     pub fn set_reconciled(&self, is_reconciled: bool) {
         self.put(at::RECONCILED, is_reconciled.into());

@@ -111,7 +111,7 @@ impl Side {
 
     /// Sets quantities at prices; 0 removes. What changes in the digest is summed up apart: it lies in a register
     /// while the levels go by.
-    #[inline]
+    #[inline(always)]
     pub(super) fn apply(&mut self, levels: &[Level]) {
         let mut change = 0_u64;
         for level in levels {

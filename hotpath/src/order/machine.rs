@@ -3,6 +3,7 @@
 
 use super::OrderName;
 use serde::{Deserialize, Serialize};
+use std::num::NonZero;
 use tickpath_shared::{
     Nanos,
     types::{ClientOrderId, OrderState, Side},
@@ -38,6 +39,8 @@ pub struct Order {
     /// It may only reduce the position.
     #[serde(default)]
     pub is_reduce_only: bool,
+    /// Most that may fill in all: the quantity, or a larger one that was asked for.
+    most: i64,
     /// Price and quantity that were asked for, while it is open whether the venue took them, and when.
     #[serde(default)]
     amend: Option<Amend>,
@@ -55,7 +58,7 @@ pub struct Amend {
     /// Quantity asked for, what has filled included.
     pub qty: i64,
     /// Session time at which it was sent.
-    pub sent_ns: Nanos,
+    pub sent_ns: NonZero<Nanos>,
 }
 
 /// What the venue says about an order, on any road.
@@ -105,6 +108,7 @@ impl Order {
             placed_ns: now,
             is_canceling: false,
             is_reduce_only: false,
+            most: qty,
             amend: None,
             venue_filled: 0,
             ended: None,
@@ -125,10 +129,7 @@ impl Order {
 
     /// Quantity that may still fill, at its worst while an amendment is under way.
     pub const fn remaining(&self) -> i64 {
-        match self.amend {
-            Some(amend) if amend.qty > self.qty => amend.qty - self.filled,
-            _ => self.qty - self.filled,
-        }
+        self.most - self.filled
     }
 
     /// The outcome of the last request is not known, or fills are missing.
@@ -143,21 +144,22 @@ impl Order {
 
     /// Another price and quantity were asked for.
     pub fn on_amend_sent(&mut self, price: i64, qty: i64, now: Nanos) {
-        self.amend = Some(Amend { price, qty, sent_ns: now });
+        self.amend = Some(Amend { price, qty, sent_ns: NonZero::new(now).unwrap_or(NonZero::<Nanos>::MIN) });
+        self.most = self.qty.max(qty);
         self.sent_ns = now;
     }
 
     /// The amendment under way was refused: the order is as it was.
     pub fn on_amend_refused(&mut self) {
-        self.amend = None;
+        (self.amend, self.most) = (None, self.qty);
     }
 
     /// The venue was asked at `asked_ns` and said all of the order. An amendment that could no longer arrive by then,
     /// because it had been under way for longer than `margin_ns`, and is not in what the venue says, never will be.
     pub fn on_amend_asked(&mut self, report: &Report, asked_ns: Nanos, margin_ns: Nanos) {
-        let is_over = |amend: Amend| asked_ns.saturating_sub(amend.sent_ns) > margin_ns;
+        let is_over = |amend: Amend| asked_ns.saturating_sub(amend.sent_ns.get()) > margin_ns;
         if report.qty != 0 && self.amend.is_some_and(is_over) && !self.is_as_asked(report) {
-            self.amend = None;
+            self.on_amend_refused();
         }
     }
 
@@ -176,6 +178,7 @@ impl Order {
         self.venue_filled = self.venue_filled.max(report.filled);
         if self.is_as_asked(&report) {
             (self.price, self.qty, self.amend) = (report.price, report.qty, None);
+            self.most = self.qty;
         }
         if report.state.is_terminal() {
             self.ended = Some(report.state);

@@ -44,8 +44,8 @@ pub struct Mark {
 pub struct Context<'a> {
     /// Session time of the check.
     pub now: Nanos,
-    /// Age of the book decided on by the venue's clock, milliseconds.
-    pub book_venue_age_ms: u64,
+    /// Age of the book decided on by the venue's clock.
+    pub book_venue_age_ns: Nanos,
     /// The limits.
     pub limits: &'a config::Risk,
     /// The intent.

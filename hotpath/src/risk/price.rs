@@ -13,27 +13,39 @@ pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     require(context.mark.price_e8 > 0, Refusal::NoMark, 0, 1)?;
     let (age, bound) = (age_ms(context.now, context.mark.seen_ns), context.limits.mark_age_ms_max as i64);
     require(age <= bound, Refusal::MarkStale, age, bound)?;
-    band(context)?;
-    collar(context)
-}
-
-/// The venue's own band around the mark price (PERCENT_PRICE), compared without division.
-fn band(context: &Context<'_>) -> Result<(), Breach> {
-    let (definition, mark) = (context.definition, i128::from(context.mark.price_e8));
-    let price = definition.price_to_e8(context.intent.price) * 10_000;
-    let (bound_e4, holds) = match context.side {
-        Side::Buy => (definition.price_up_e4, price <= mark * i128::from(definition.price_up_e4)),
-        Side::Sell => (definition.price_down_e4, price >= mark * i128::from(definition.price_down_e4)),
-    };
-    let bound = i64::from(bound_e4);
-    require_lazily(holds || bound == 0, Refusal::VenueBand, bound, || price / mark)
+    let price_e8 = context.definition.price_to_e8(context.intent.price);
+    collar(context, price_e8)?;
+    band(context, price_e8)
 }
 
 /// Distance from the mark in basis points, compared without division.
-fn collar(context: &Context<'_>) -> Result<(), Breach> {
+fn collar(context: &Context<'_>, price_e8: i128) -> Result<(), Breach> {
     let mark = i128::from(context.mark.price_e8);
-    let distance = (context.definition.price_to_e8(context.intent.price) - mark).abs();
+    let distance = (price_e8 - mark).abs();
     let bound_bps = context.limits.collar_bps;
     let holds = distance * 10_000 <= i128::from(bound_bps) * mark;
     require_lazily(holds, Refusal::PriceCollar, bound_bps, || (distance * 10_000 + mark - 1) / mark)
+}
+
+/// The venue's own band around the mark price (PERCENT_PRICE). A collar that is narrower has seen to it already.
+#[inline]
+fn band(context: &Context<'_>, price_e8: i128) -> Result<(), Breach> {
+    let (definition, collar) = (context.definition, context.limits.collar_bps);
+    if definition.price_up_e4 | definition.price_down_e4 == 0 {
+        return Ok(());
+    }
+    let (up, down) = (i64::from(definition.price_up_e4), i64::from(definition.price_down_e4));
+    let (bound, is_seen_to) = match context.side {
+        Side::Buy => (up, up >= 10_000 + collar),
+        Side::Sell => (down, down <= 10_000 - collar),
+    };
+    if bound == 0 || is_seen_to { Ok(()) } else { band_itself(context, price_e8 * 10_000, bound) }
+}
+
+#[cold]
+fn band_itself(context: &Context<'_>, price: i128, bound: i64) -> Result<(), Breach> {
+    let mark = i128::from(context.mark.price_e8);
+    let edge = mark * i128::from(bound);
+    let holds = if context.side == Side::Buy { price <= edge } else { price >= edge };
+    require_lazily(holds, Refusal::VenueBand, bound, || price / mark)
 }

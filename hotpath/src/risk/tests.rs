@@ -7,7 +7,7 @@ use tickpath_shared::types::{ClientOrderId, Grid, OrderState, Symbol, TimeInForc
 
 struct Bench {
     now: Nanos,
-    book_venue_age_ms: u64,
+    book_venue_age_ns: Nanos,
     limits: config::Risk,
     intent: IntentRecord,
     definition: InstrumentDefinition,
@@ -60,7 +60,7 @@ impl Bench {
         };
         Self {
             now,
-            book_venue_age_ms: 0,
+            book_venue_age_ns: 0,
             limits: config::Risk::default(),
             intent,
             definition,
@@ -75,7 +75,7 @@ impl Bench {
     fn check(&self) -> Option<Refusal> {
         let context = Context {
             now: self.now,
-            book_venue_age_ms: self.book_venue_age_ms,
+            book_venue_age_ns: self.book_venue_age_ns,
             limits: &self.limits,
             intent: &self.intent,
             side: Side::from_repr(self.intent.side).unwrap(),
@@ -137,10 +137,10 @@ fn the_book_must_be_complete_and_fresh() {
     let bound = config::Risk::default().book_age_ms_max * 1_000_000;
     expect(None, |b| b.intent.book_ns = b.now - bound);
     expect(Some(Refusal::BookStale), |b| b.intent.book_ns = b.now - bound - 1_000_000);
-    let bound = config::Risk::default().book_venue_age_ms_max;
-    expect(None, |b| b.book_venue_age_ms = bound);
-    expect(Some(Refusal::BookStale), |b| b.book_venue_age_ms = bound + 1);
-    expect(None, |b| (b.book_venue_age_ms, b.limits.book_venue_age_ms_max) = (bound + 1, 0));
+    let bound = config::Risk::default().book_venue_age_ms_max * 1_000_000;
+    expect(None, |b| b.book_venue_age_ns = bound);
+    expect(Some(Refusal::BookStale), |b| b.book_venue_age_ns = bound + 1);
+    expect(None, |b| (b.book_venue_age_ns, b.limits.book_venue_age_ms_max) = (bound + 1, 0));
     let bound = config::Risk::default().intent_age_ms_max * 1_000_000;
     expect(None, |b| b.intent.read_ns = b.now - bound);
     expect(Some(Refusal::IntentStale), |b| b.intent.read_ns = b.now - bound - 1_000_000);

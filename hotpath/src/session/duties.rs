@@ -29,6 +29,9 @@ pub(super) struct Schedule {
     next_reclaim_ns: Nanos,
     next_second_ns: Nanos,
     next_latch_ns: Nanos,
+    /// When the account was last seen proven, and whether a person was told that it has not been for long.
+    proven_ns: Nanos,
+    is_overdue: bool,
     next_rules_ns: Nanos,
     pub(super) next_time_ns: Nanos,
     pub(super) next_key_ns: Nanos,
@@ -94,6 +97,7 @@ impl Session {
             self.event(EventCode::Warning, Severity::Warning, &text);
             self.schedule.next_time_ns = 0;
         }
+        self.watch_proof();
         if !self.parts.is_tampered.load(Ordering::Relaxed) {
             let found = self.parts.lanes.iter().find_map(|lane| lane.file().tampering());
             if let Some(why) = found {
@@ -104,6 +108,22 @@ impl Session {
                     &format!("journal file {why}; trading halts"),
                 );
             }
+        }
+    }
+
+    /// Orders, fills and positions that stay unproven for long need a person: nothing new is opened meanwhile.
+    fn watch_proof(&mut self) {
+        let now = self.now();
+        if self.parts.status.is_reconciled() || self.is_stopping {
+            self.schedule.proven_ns = now;
+            self.schedule.is_overdue = false;
+            return;
+        }
+        let deadline_s = self.parts.config.venue.proof_deadline_s;
+        if !self.schedule.is_overdue && now.saturating_sub(self.schedule.proven_ns) > deadline_s * SECOND_NS {
+            self.schedule.is_overdue = true;
+            let text = format!("the account has not been proven for {deadline_s} s: nothing new is opened");
+            self.event(EventCode::Reconciliation, Severity::Error, &text);
         }
     }
 

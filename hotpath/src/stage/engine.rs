@@ -403,6 +403,7 @@ impl Engine {
     }
 
     /// Journals an intent and sends it; returns its number.
+    #[inline(always)]
     fn place(
         &mut self,
         now: Nanos,

@@ -95,6 +95,8 @@ pub struct FeedStage {
     line_of: [usize; SLOTS],
     /// Streams of each slot that have brought something.
     first: [FirstMessages; SLOTS],
+    /// A connection may owe something yet.
+    is_owed: bool,
     /// How long a stream may take to bring something.
     first_ns: Nanos,
     instruments: usize,
@@ -137,6 +139,7 @@ impl FeedStage {
             lines: Lines::default(),
             line_of: [0; SLOTS],
             first: [FirstMessages::default(); SLOTS],
+            is_owed: false,
             first_ns: patience.first_ns,
             instruments: decoder.instruments(),
             silence: [Silence::default(); SLOTS],
@@ -183,6 +186,7 @@ impl FeedStage {
 
     /// Ends connections that have been silent for too long.
     fn end_silent(&mut self, now: Nanos, sink: &mut impl EventSink) {
+        self.is_owed = self.lines.active().iter().any(|slot| self.first[*slot].is_owing());
         for at in (0..self.lines.active().len()).rev() {
             let slot = self.lines.active()[at];
             let error = if self.silence[slot].need(now) == Need::End {
@@ -214,6 +218,7 @@ impl FeedStage {
             self.lines.open(index, replaces, now);
             self.line_of[index] = line;
             self.first[index] = FirstMessages::new(self.first_ns, now);
+            self.is_owed = self.first_ns != 0;
             self.silence[index] = Silence::new(self.silence_ns[usize::from(index >= MARKET)], now);
             self.connections[index] = Some(connection);
             self.has_backlog[index] = true;
@@ -355,7 +360,9 @@ impl FeedStage {
         };
         match decoded {
             Ok(Decoded::Event) => {
-                self.first[index].heard(self.decoder.header());
+                if self.is_owed {
+                    self.first[index].heard(self.decoder.header());
+                }
                 let header = self.decoder.header_mut();
                 header.cause = cause.0;
                 header.read_ns = read_ns;

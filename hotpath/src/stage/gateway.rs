@@ -141,6 +141,9 @@ pub struct Gateway {
     /// Session time of that.
     #[serde(default)]
     clock_ns: Nanos,
+    /// Bound of its error at the last timer.
+    #[serde(default)]
+    clock_bound_ns: Option<u64>,
     marks: Vec<Mark>,
     positions: Positions,
     orders: OrderTable,
@@ -190,6 +193,7 @@ impl Gateway {
             venue_epoch_ns: 0,
             clock_error_ns: None,
             clock_ns: 0,
+            clock_bound_ns: None,
             marks: vec![Mark::default(); definitions.len()],
             positions: Positions::new(definitions.len()),
             orders: OrderTable::default(),
@@ -241,12 +245,12 @@ impl Gateway {
     }
 
     fn on_engine(&mut self, now: Nanos, cause: Cause, message: &EngineMessage, port: &mut impl GatewayPort) {
-        match message.body {
-            EngineBody::Mark { instrument, price_e8 } => {
+        match &message.body {
+            &EngineBody::Mark { instrument, price_e8 } => {
                 self.marks[instrument as usize] = Mark { price_e8, seen_ns: now };
             }
-            EngineBody::Change(change) => self.on_change(now, cause, &change, message, port),
-            EngineBody::Intent(intent) => self.on_intent(now, cause, &intent, message, port),
+            EngineBody::Change(change) => self.on_change(now, cause, change, message, port),
+            EngineBody::Intent(intent) => self.on_intent(now, cause, intent, message, port),
         }
     }
 
@@ -256,14 +260,14 @@ impl Gateway {
         self.clock_error_ns.map(|error| error.saturating_add(since / CLOCK_DRIFT_PART))
     }
 
-    fn standing(&self, now: Nanos) -> Standing {
+    fn standing(&self) -> Standing {
         Standing {
             is_killed: self.is_killed,
             state: self.state,
             is_reconciled: self.is_reconciled,
             is_connected: self.links.iter().all(|up| *up),
             pressure: self.pressure,
-            clock_error_ns: self.clock_error_at(now),
+            clock_error_ns: self.clock_bound_ns,
         }
     }
 
@@ -357,6 +361,7 @@ impl Gateway {
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
+        self.clock_bound_ns = self.clock_error_at(now);
         self.chase_orders(now, port);
         self.check_shown(now, port);
         self.adopt_strange(now, port);
@@ -377,9 +382,9 @@ impl Gateway {
         (self.venue_epoch_ns + now) / 1_000_000
     }
 
-    /// How long ago something happened by the venue's clock, milliseconds; nothing is younger than now.
-    fn venue_age_ms(&self, now: Nanos, venue_ms: u64) -> u64 {
-        self.venue_ms(now).saturating_sub(venue_ms)
+    /// How long ago something happened by the venue's clock; nothing is younger than now.
+    fn venue_age_ns(&self, now: Nanos, venue_ms: u64) -> Nanos {
+        (self.venue_epoch_ns + now).saturating_sub(venue_ms.saturating_mul(1_000_000))
     }
 
     /// Trading state.

@@ -166,6 +166,7 @@ impl Config {
         if venue.countdown_ms != 0 {
             in_range("venue.countdown_ms", venue.countdown_ms, 5_000, 600_000)?;
         }
+        in_range("venue.proof_deadline_s", venue.proof_deadline_s, 1, 86_400)?;
         in_range("venue.definitions_every_s", venue.definitions_every_s, 1, 86_400)?;
         in_range("venue.connection_life_s", venue.connection_life_s, 3, 86_100)?;
         ensure(venue.line.len() <= 3, || {

@@ -124,6 +124,9 @@ pub struct Venue {
     pub first_message_ms: u64,
     /// Seconds between two looks at the venue's rules, 1..=86400.
     pub definitions_every_s: u64,
+    /// Seconds that orders, fills and positions may stay unproven before a person is told, 1..=86400. Nothing new is
+    /// opened before they are.
+    pub proof_deadline_s: u64,
     /// Dead man's switch: milliseconds after which the venue cancels all orders of our instruments unless it is told to
     /// wait again, 5000..=600000; 0 for none.
     pub countdown_ms: u64,
@@ -191,6 +194,7 @@ impl Default for Venue {
             book_silence_ms: 3_000,
             first_message_ms: 30_000,
             definitions_every_s: 300,
+            proof_deadline_s: 30,
             market_silence_ms: 5_000,
             private_silence_ms: 8_000,
             countdown_ms: 60_000,

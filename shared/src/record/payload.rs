@@ -192,14 +192,12 @@ payloads! {
         read_ns: u64,
         /// Instrument index.
         instrument: u32,
-        /// Grows by one with every time the book became valid.
-        book_epoch: u32,
         /// Strategy index.
         strategy: u16,
         /// 1 while the book decided on was complete.
         is_book_valid: u8,
         /// Zero.
-        reserved: [u8; 5],
+        reserved: u8,
     }
 
     /// The engine decided to trade.

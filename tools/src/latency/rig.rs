@@ -125,6 +125,8 @@ fn config(strategy: Strategy) -> Config {
         }],
         // Wide, but all of them checked: nothing of a measured order's way is left out.
         risk: config::Risk {
+            // Of any age, the frames are recorded; the comparison is made all the same.
+            book_venue_age_ms_max: i64::MAX as u64,
             collar_bps: 5000,
             mark_age_ms_max: 3_600_000,
             order_notional_max: i64::MAX,

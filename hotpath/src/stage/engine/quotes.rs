@@ -85,10 +85,9 @@ impl Engine {
             book_ns: instrument.book_ns,
             read_ns,
             instrument: index,
-            book_epoch: instrument.book.epoch(),
             strategy: strategy::MARKET_MAKER,
             is_book_valid: instrument.book.is_valid().into(),
-            reserved: [0; 5],
+            reserved: 0,
         };
         port.record(Kind::Change, Class::Audit, now, cause, &[change.as_bytes()]);
         let book_venue_ms = instrument.book_venue_ms;

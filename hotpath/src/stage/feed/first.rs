@@ -20,8 +20,13 @@ impl FirstMessages {
         Self { heard: 0, due_ns: if patience_ns == 0 { 0 } else { now + patience_ns } }
     }
 
+    /// Something may be missing yet.
+    pub(super) fn is_owing(&self) -> bool {
+        self.due_ns != 0
+    }
+
     /// An event arrived.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn heard(&mut self, header: &MarketHeader) {
         let counts = header.kind == MarketKind::Depth as u16 || header.kind == MarketKind::Mark as u16;
         self.heard |= u32::from(counts) << (header.instrument % 32);

@@ -49,6 +49,7 @@ impl Gateway {
         if let Some(time) = body::<TimeRecord>(message) {
             self.venue_epoch_ns = time.venue_epoch_ns;
             (self.clock_error_ns, self.clock_ns) = (Some(time.error_bound_ns), now);
+            self.clock_bound_ns = self.clock_error_ns;
         }
     }
 

@@ -60,7 +60,7 @@ impl Gateway {
         in_flight.remaining -= order.remaining();
         risk::check(&Context {
             now,
-            book_venue_age_ms: self.venue_age_ms(now, message.book_venue_ms),
+            book_venue_age_ns: self.venue_age_ns(now, message.book_venue_ms),
             limits: &self.limits,
             intent: &intent,
             side: order.side,
@@ -70,7 +70,7 @@ impl Gateway {
             open_orders: self.orders.open() - 1,
             in_flight,
             rate: &self.rate,
-            standing: self.standing(now),
+            standing: self.standing(),
         })
     }
 
@@ -140,7 +140,8 @@ fn as_intent(order: &Order, change: &ChangeRecord) -> IntentRecord {
         book_ns: change.book_ns,
         read_ns: change.read_ns,
         instrument: order.instrument,
-        book_epoch: change.book_epoch,
+        // No limit looks at it.
+        book_epoch: 0,
         strategy: change.strategy,
         side: order.side as u8,
         time_in_force: 0,

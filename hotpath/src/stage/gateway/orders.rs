@@ -38,7 +38,7 @@ impl Gateway {
         };
         let context = Context {
             now,
-            book_venue_age_ms: self.venue_age_ms(now, message.book_venue_ms),
+            book_venue_age_ns: self.venue_age_ns(now, message.book_venue_ms),
             limits: &self.limits,
             intent,
             side,
@@ -48,7 +48,7 @@ impl Gateway {
             open_orders: self.orders.open(),
             in_flight: self.orders.in_flight(intent.instrument, side),
             rate: &self.rate,
-            standing: self.standing(now),
+            standing: self.standing(),
         };
         if let Err(breach) = risk::check(&context) {
             self.refuse(now, cause, intent, breach, port);

@@ -417,10 +417,9 @@ impl World {
             book_ns: self.now,
             read_ns: self.now,
             instrument: order.instrument,
-            book_epoch: 1,
             strategy: 0,
             is_book_valid: 1,
-            reserved: [0; 5],
+            reserved: 0,
         };
         let book_venue_ms = EPOCH_MS + self.now / MS;
         let body = EngineBody::Change(change);

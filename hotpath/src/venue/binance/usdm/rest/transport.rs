@@ -1,6 +1,9 @@
 //! How a REST request reaches the venue: over HTTP here, straight into a simulator in tests.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 use tickpath_shared::clock::unix_ns_now;
 
 /// HTTP method.
@@ -46,7 +49,7 @@ pub struct Answer {
 
 /// Carries requests. An error means that nothing is known about what the venue did.
 pub trait Transport: Send + Sync {
-    /// Unix milliseconds by the clock of this end.
+    /// Unix milliseconds by a clock of this end that nobody sets.
     fn now_ms(&self) -> u64;
 
     /// Sends a request and waits for its answer.
@@ -61,6 +64,8 @@ pub trait Transport: Send + Sync {
 pub struct Http {
     agent: ureq::Agent,
     base: String,
+    /// Unix milliseconds at a moment: a ban does not end early because somebody sets the clock.
+    started: (u64, Instant),
 }
 
 impl Http {
@@ -74,13 +79,19 @@ impl Http {
             .max_redirects(0)
             .tls_config(tls)
             .build();
-        Self { agent: ureq::Agent::new_with_config(config), base: base.trim_end_matches('/').to_owned() }
+        let started = (unix_ns_now() / 1_000_000, Instant::now());
+        Self {
+            agent: ureq::Agent::new_with_config(config),
+            base: base.trim_end_matches('/').to_owned(),
+            started,
+        }
     }
 }
 
 impl Transport for Http {
     fn now_ms(&self) -> u64 {
-        unix_ns_now() / 1_000_000
+        let (unix_ms, moment) = self.started;
+        unix_ms + moment.elapsed().as_millis() as u64
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Answer, Box<dyn Error + Send + Sync>> {
