@@ -199,6 +199,8 @@ pub enum Ask {
         /// The order.
         name: OrderName,
     },
+    /// Open orders of the account, because somebody else has opened one: not urgent, and not often.
+    Adopt,
     /// Open orders and trades of the account, after the account stream was interrupted.
     CatchUp,
     /// The venue's clock: a request of ours was out of its time.

@@ -208,6 +208,21 @@ pub struct CommandSender {
     session: u64,
 }
 
+/// Sets the kill switch of a data directory: the word of whoever runs on it first, because a full disk must not stand in
+/// its way, then the latch.
+///
+/// # Errors
+///
+/// The latch could not be stored; the word is set if a process runs.
+pub fn set_kill_switch(data: &DataDir, why: &str) -> std::io::Result<()> {
+    if let Ok(Some(current)) = data.current_session()
+        && let Ok(sender) = CommandSender::open(&current.shared_dir.join("command"))
+    {
+        sender.kill();
+    }
+    data.set_kill_latch(why)
+}
+
 impl CommandSender {
     /// Opens the command file at `path`.
     ///

@@ -36,6 +36,7 @@ use std::{
 use thiserror::Error;
 use tickpath_shared::{
     clock::{Clock, unix_ns_now},
+    command::set_kill_switch,
     config::{Config, Host, KeyKind},
     memory::{MemoryError, install_sigbus_handler},
     paths::{CurrentSession, DataDir, open_private, remove_synced, replace_file},
@@ -240,7 +241,7 @@ impl Hot<'_> {
         let status = Arc::clone(&assembly.status);
         // Workers first: threads inherit the affinity of the one that spawns them.
         let (done_sent, done) = crossbeam::channel::unbounded();
-        let crew = self.shop.start(3, &done_sent)?;
+        let crew = self.shop.start(&done_sent)?;
         let parts = SessionParts {
             config: self.config.clone(),
             data: self.data.clone(),
@@ -334,9 +335,9 @@ pub fn run_until_signal(data: &DataDir, config: &Config) -> Result<(), HotError>
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&kill))?;
     run(data, config, || {
         if kill.swap(false, Ordering::Relaxed)
-            && let Err(e) = data.set_kill_latch("SIGUSR1")
+            && let Err(e) = set_kill_switch(data, "SIGUSR1")
         {
-            // The next signal tries again; there is no lane here to tell.
+            // The word is set; there is no lane here to tell that the latch is not.
             eprintln!("kill latch: {e}");
         }
         stop.load(Ordering::Relaxed)

@@ -39,6 +39,9 @@ pub struct Order {
     /// It may only reduce the position.
     #[serde(default)]
     pub is_reduce_only: bool,
+    /// Amendments sent, modulo 100.
+    #[serde(default)]
+    amends: u8,
     /// Most that may fill in all: the quantity, or a larger one that was asked for.
     most: i64,
     /// Price and quantity that were asked for, while it is open whether the venue took them, and when.
@@ -57,6 +60,8 @@ pub struct Amend {
     pub price: i64,
     /// Quantity asked for, what has filled included.
     pub qty: i64,
+    /// Which of the order's, modulo 100: a late answer to an earlier one decides nothing.
+    pub number: u8,
     /// Session time at which it was sent.
     pub sent_ns: NonZero<Nanos>,
 }
@@ -108,6 +113,7 @@ impl Order {
             placed_ns: now,
             is_canceling: false,
             is_reduce_only: false,
+            amends: 0,
             most: qty,
             amend: None,
             venue_filled: 0,
@@ -137,6 +143,16 @@ impl Order {
         matches!(self.state, OrderState::Unknown) || self.ended.is_some()
     }
 
+    /// The answer to amendment `number` is about the one that is under way.
+    pub fn is_amendment(&self, number: u8) -> bool {
+        self.amend.is_some_and(|amend| amend.number == number)
+    }
+
+    /// Number of the last amendment.
+    pub const fn amendment(&self) -> u8 {
+        self.amends
+    }
+
     /// An amendment is under way.
     pub const fn is_amending(&self) -> bool {
         self.amend.is_some()
@@ -144,7 +160,13 @@ impl Order {
 
     /// Another price and quantity were asked for.
     pub fn on_amend_sent(&mut self, price: i64, qty: i64, now: Nanos) {
-        self.amend = Some(Amend { price, qty, sent_ns: NonZero::new(now).unwrap_or(NonZero::<Nanos>::MIN) });
+        self.amends = (self.amends + 1) % 100;
+        self.amend = Some(Amend {
+            number: self.amends,
+            price,
+            qty,
+            sent_ns: NonZero::new(now).unwrap_or(NonZero::<Nanos>::MIN),
+        });
         self.most = self.qty.max(qty);
         self.sent_ns = now;
     }
@@ -160,6 +182,10 @@ impl Order {
         let is_over = |amend: Amend| asked_ns.saturating_sub(amend.sent_ns.get()) > margin_ns;
         if report.qty != 0 && self.amend.is_some_and(is_over) && !self.is_as_asked(report) {
             self.on_amend_refused();
+        }
+        if report.qty != 0 && self.amend.is_none() && asked_ns > self.sent_ns.max(self.placed_ns) {
+            // Whatever we believe, this is what it is.
+            (self.price, self.qty, self.most) = (report.price, report.qty, report.qty);
         }
     }
 
@@ -179,6 +205,9 @@ impl Order {
         if self.is_as_asked(&report) {
             (self.price, self.qty, self.amend) = (report.price, report.qty, None);
             self.most = self.qty;
+        } else if self.intent == 0 && self.amend.is_none() && report.qty != 0 {
+            // Of somebody else, who may change it as well.
+            (self.price, self.qty, self.most) = (report.price, report.qty, report.qty);
         }
         if report.state.is_terminal() {
             self.ended = Some(report.state);

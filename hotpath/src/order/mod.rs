@@ -100,13 +100,18 @@ impl OrderTable {
         self.find_by(|order| order.client_order_id == *id)
     }
 
-    /// The order that the venue speaks of; trade lists know no client ids.
-    pub fn find_named(&self, name: &OrderName) -> Option<usize> {
-        let by_id = name.client_order_id.is_whole().then(|| self.find(&name.client_order_id)).flatten();
-        by_id.or_else(|| {
-            let number = name.venue_order_id;
-            (number != 0).then(|| self.find_by(|order| order.venue_order_id == number))?
-        })
+    /// The order that the venue speaks of, of an instrument where that is known: its numbers are of one instrument.
+    /// Trade lists know no client ids.
+    pub fn find_named(&self, name: &OrderName, instrument: Option<u32>) -> Option<usize> {
+        let id = &name.client_order_id;
+        if id.is_whole() && id.len() > 0 {
+            return self.find(id);
+        }
+        let number = name.venue_order_id;
+        let is_it = |order: &Order| {
+            order.venue_order_id == number && instrument.is_none_or(|of| of == order.instrument)
+        };
+        (number != 0).then(|| self.find_by(is_it))?
     }
 
     /// The order of an intent.

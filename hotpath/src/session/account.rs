@@ -36,13 +36,14 @@ pub struct AccountRead {
 }
 
 impl AccountRead {
-    /// The records for a gateway. Their order matters: trades before the position that contains them, everything
+    /// The records for a gateway; `age_ms` is how long ago the venue was first asked. Their order matters: trades before the position that contains them, everything
     /// before the word that all is known.
-    pub fn records(&self) -> Vec<(Kind, Vec<u8>)> {
+    pub fn records(&self, age_ms: u32) -> Vec<(Kind, Vec<u8>)> {
         let (open_orders, trades) = (self.open_orders.len() as u32, self.trades.len() as u32);
         let reconciled = ReconciledRecord { open_orders, trades };
         let trades = self.trades.iter().map(|r| (Kind::VenueTrade, r.as_bytes().to_vec()));
-        let reports = self.reports.iter().map(|r| (Kind::OrderReport, r.as_bytes().to_vec()));
+        let reports = self.reports.iter().map(|r| OrderReportRecord { age_ms, ..*r });
+        let reports = reports.map(|r| (Kind::OrderReport, r.as_bytes().to_vec()));
         let positions = self.positions.iter().map(|r| (Kind::StartPosition, r.as_bytes().to_vec()));
         let open = self.open_orders.iter().map(|r| (Kind::OpenOrder, r.as_bytes().to_vec()));
         let last = std::iter::once((Kind::Reconciled, reconciled.as_bytes().to_vec()));

@@ -16,6 +16,8 @@ use zerocopy::IntoBytes;
 const RECLAIM_NS: Nanos = 5_000_000;
 const LATCH_NS: Nanos = 20_000_000;
 const SECOND_NS: Nanos = 1_000_000_000;
+/// Pause between two readings of the account because of orders of others: each costs the address much weight.
+const ADOPT_PAUSE_NS: Nanos = 5 * SECOND_NS;
 const TIME_SYNC_NS: Nanos = 10 * SECOND_NS;
 const KEEP_KEY_NS: Nanos = 30 * 60 * SECOND_NS;
 /// Time for the gateway to take the stop command and send its cancels.
@@ -29,6 +31,10 @@ pub(super) struct Schedule {
     next_reclaim_ns: Nanos,
     next_second_ns: Nanos,
     next_latch_ns: Nanos,
+    /// Somebody else has opened an order since the account was last read, and when that was.
+    pub(super) is_adopting: bool,
+    read_ns: Nanos,
+    time_asked_ns: Nanos,
     /// When the account was last seen proven, and whether a person was told that it has not been for long.
     proven_ns: Nanos,
     is_overdue: bool,
@@ -40,6 +46,13 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
+    /// The venue's clock is compared now, but not over and over: a request that is late every time stays late.
+    pub(super) fn ask_time(&mut self, now: Nanos) {
+        if self.time_asked_ns == 0 || now.saturating_sub(self.time_asked_ns) > SECOND_NS / 4 {
+            (self.time_asked_ns, self.next_time_ns) = (now, now);
+        }
+    }
+
     pub(super) fn is_stop_settled(&self, now: Nanos) -> bool {
         self.stop_sent_ns.is_some_and(|sent| now > sent + STOP_SETTLE_NS)
     }
@@ -136,10 +149,17 @@ impl Session {
 
     /// Reads the account when it is time and nobody else does.
     pub(super) fn read_account_when_due(&mut self, now: Nanos) {
+        if self.account == AccountPhase::Done
+            && self.schedule.is_adopting
+            && now.saturating_sub(self.schedule.read_ns) > ADOPT_PAUSE_NS
+        {
+            self.account = AccountPhase::NotBefore(now);
+        }
         let AccountPhase::NotBefore(due) = self.account else { return };
         let has_clock = self.parts.shop.venue_epoch_ns.load(Ordering::Relaxed) != 0;
         if now >= due && has_clock && !self.is_stopping {
             self.account = AccountPhase::Reading;
+            (self.schedule.is_adopting, self.schedule.read_ns) = (false, now);
             let from = self.resume.start_ids(&self.parts.shop.definitions);
             self.send_job(Job::Account { from, with_orders: true, number: self.read_number });
         }

@@ -148,6 +148,8 @@ pub enum Done {
     Account {
         /// As read.
         read: Box<AccountRead>,
+        /// Session time before it was asked for.
+        asked_ns: Nanos,
         /// Number of the read.
         number: u64,
     },
@@ -189,32 +191,39 @@ pub struct Workshop {
 }
 
 impl Job {
-    /// It takes risk away: a worker of its own does it, so that no slow reading is ever ahead of it.
-    pub const fn is_urgent(&self) -> bool {
-        matches!(self, Self::Cancel { .. } | Self::CountDown)
+    /// Who does it: what takes risk away has workers of its own, so that no slow reading is ahead of it, and the
+    /// countdown, which asks for every instrument in turn, is ahead of no cancel.
+    const fn bench(&self) -> usize {
+        match self {
+            Self::Cancel { .. } => CANCELS,
+            Self::CountDown => COUNTDOWN,
+            _ => ORDINARY,
+        }
     }
 }
 
+const ORDINARY: usize = 0;
+const CANCELS: usize = 1;
+const COUNTDOWN: usize = 2;
+/// Names and numbers of the workers.
+const WORKERS: [(&str, usize); 3] = [("worker", 3), ("cancels", 2), ("countdown", 1)];
+
 /// The way to the workers.
 #[derive(Clone)]
-pub struct Bench {
-    ordinary: Sender<Job>,
-    urgent: Sender<Job>,
-}
+pub struct Bench([Sender<Job>; WORKERS.len()]);
 
 impl Bench {
     /// Hands a job to whoever does its kind.
     pub fn send(&self, job: Job) {
-        let to = if job.is_urgent() { &self.urgent } else { &self.ordinary };
         // Workers live until the session ends; a closed channel means that it has.
-        let _ = to.send(job);
+        let _ = self.0[job.bench()].send(job);
     }
 }
 
 /// Workers at work.
 pub struct Crew {
     bench: Bench,
-    threads: [Vec<JoinHandle<()>>; 2],
+    threads: Vec<Vec<JoinHandle<()>>>,
 }
 
 impl Crew {
@@ -225,11 +234,12 @@ impl Crew {
 
     /// Ends them, and waits a while for what takes risk away; readings end with the process.
     pub fn quit(self) {
-        let [ordinary, urgent] = &self.threads;
-        ordinary.iter().for_each(|_| drop(self.bench.ordinary.send(Job::Quit)));
-        urgent.iter().for_each(|_| drop(self.bench.urgent.send(Job::Quit)));
+        for (sender, threads) in self.bench.0.iter().zip(&self.threads) {
+            threads.iter().for_each(|_| drop(sender.send(Job::Quit)));
+        }
         let deadline = Instant::now() + QUIT_PATIENCE;
-        while !urgent.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+        let urgent = || self.threads[CANCELS..].iter().flatten();
+        while !urgent().all(JoinHandle::is_finished) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -241,19 +251,19 @@ impl Workshop {
         (self.venue_epoch_ns.load(Ordering::Relaxed) + self.clock.now()) / 1_000_000
     }
 
-    /// Starts `count` workers, and one for what cannot wait.
+    /// Starts the workers.
     ///
     /// # Errors
     ///
     /// When the system refuses a thread.
-    pub fn start(self: &Arc<Self>, count: usize, done: &Sender<Done>) -> std::io::Result<Crew> {
-        let (ordinary, ordinary_taken) = crossbeam::channel::unbounded();
-        let (urgent, urgent_taken) = crossbeam::channel::unbounded();
-        let threads = [
-            self.hire("worker", count, &ordinary_taken, done)?,
-            self.hire("urgent", 1, &urgent_taken, done)?,
-        ];
-        Ok(Crew { bench: Bench { ordinary, urgent }, threads })
+    pub fn start(self: &Arc<Self>, done: &Sender<Done>) -> std::io::Result<Crew> {
+        let channels = WORKERS.map(|_| crossbeam::channel::unbounded());
+        let hired: std::io::Result<Vec<_>> = WORKERS
+            .iter()
+            .zip(&channels)
+            .map(|((name, count), (_, taken))| self.hire(name, *count, taken, done))
+            .collect();
+        Ok(Crew { threads: hired?, bench: Bench(channels.map(|(sender, _)| sender)) })
     }
 
     fn hire(
@@ -290,10 +300,11 @@ impl Workshop {
                 let symbols: Vec<&str> = self.definitions.iter().map(|d| d.symbol.as_str()).collect();
                 self.rest.definitions(&symbols).map(Done::Definitions)
             }
-            Job::Account { from, with_orders, number } => self
-                .reader(&|| self.venue_ms())
-                .read(from, *with_orders)
-                .map(|read| Done::Account { read: Box::new(read), number: *number }),
+            Job::Account { from, with_orders, number } => {
+                let asked_ns = self.clock.now();
+                let read = self.reader(&|| self.venue_ms()).read(from, *with_orders);
+                read.map(|read| Done::Account { read: Box::new(read), asked_ns, number: *number })
+            }
             Job::Order { instrument, name } => {
                 let asked_ns = self.clock.now();
                 let read = self.reader(&|| self.venue_ms()).order(*instrument, name);

@@ -37,6 +37,8 @@ pub(super) struct LinkBook {
     lines: usize,
     life_ns: Nanos,
     is_stopped: bool,
+    /// When nobody had to wait for his turn the last time.
+    healed_ns: Nanos,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -67,7 +69,13 @@ fn place(id: LinkId) -> usize {
 impl LinkBook {
     /// Nothing is connected. Connections are replaced after `life_ns`.
     pub(super) fn new(lines: usize, life_ns: Nanos) -> Self {
-        Self { links: [Link::default(); PLACES], lines: lines.min(LINES_MAX), life_ns, is_stopped: false }
+        Self {
+            links: [Link::default(); PLACES],
+            lines: lines.min(LINES_MAX),
+            life_ns,
+            is_stopped: false,
+            healed_ns: 0,
+        }
     }
 
     fn get(&mut self, id: LinkId) -> &mut Link {
@@ -194,9 +202,15 @@ impl LinkBook {
     }
 
     /// The venue can be reached again: nobody waits for his turn.
+    /// Pauses stay as long as they have become, and this is done once a minute: a network that comes and goes must not
+    /// use up the venue's budget.
     pub(super) fn on_healed(&mut self, now: Nanos) {
+        if self.healed_ns != 0 && now.saturating_sub(self.healed_ns) < STEADY_NS {
+            return;
+        }
+        self.healed_ns = now.max(1);
         for link in &mut self.links {
-            (link.not_before, link.backoff_ns) = (link.not_before.min(now), 0);
+            link.not_before = link.not_before.min(now);
         }
     }
 
@@ -380,7 +394,9 @@ mod tests {
         assert!(!book.due(now, false, false).contains(&events));
         book.on_healed(now);
         assert!(book.due(now, false, false).contains(&events));
-        assert_eq!(book.back_off(events, now), BACKOFF_MIN_NS);
+        book.back_off(events, now);
+        book.on_healed(now + SECOND);
+        assert!(!book.due(now + SECOND, false, false).contains(&events), "not over and over");
     }
 
     /// Packets of a connection vanish without a word, a thousand times, for up to twenty seconds: whether they are the

@@ -308,7 +308,8 @@ impl Session {
                 }
             }
             Ask::Cancel { instrument, name } => self.send_job(Job::Cancel { instrument, name }),
-            Ask::Time => self.schedule.next_time_ns = now,
+            Ask::Adopt => self.schedule.is_adopting = true,
+            Ask::Time => self.schedule.ask_time(now),
             Ask::CatchUp => {
                 // Whatever is being read began too early.
                 self.read_number += 1;

@@ -38,7 +38,7 @@ impl Session {
                 self.on_time(venue_epoch_ns, error_bound_ns);
             }
             Done::Account { number, .. } if number != self.read_number => {}
-            Done::Account { read, .. } => self.on_account(&read),
+            Done::Account { read, asked_ns, .. } => self.on_account(&read, asked_ns),
             Done::Order { read, name, asked_ns } => self.on_order(&read, &name, asked_ns),
             Done::Definitions(read) => self.on_definitions(&read),
             Done::CountingDown => self.on_dead_man_held(now),
@@ -67,7 +67,7 @@ impl Session {
         self.tell_gateway(Kind::Time, record.as_bytes());
     }
 
-    fn on_account(&mut self, read: &AccountRead) {
+    fn on_account(&mut self, read: &AccountRead, asked_ns: Nanos) {
         if let Some(newer) = self.newer_epoch(read) {
             let why = format!(
                 "order {newer} of this instance id has a newer epoch than this session ({}): another process \
@@ -77,7 +77,7 @@ impl Session {
             self.fatal = Some(SessionEnd::Forbidden(why));
             return;
         }
-        for (kind, payload) in read.records() {
+        for (kind, payload) in read.records(self.age_ms(asked_ns)) {
             self.tell_gateway(kind, &payload);
         }
         let (open_orders, trades) = (read.open_orders.len(), read.trades.len());
@@ -106,10 +106,15 @@ impl Session {
 
     fn on_order(&mut self, read: &OrderRead, name: &OrderName, asked_ns: Nanos) {
         self.asked.remove(name);
-        let age_ms = self.now().saturating_sub(asked_ns).div_ceil(1_000_000);
-        for (kind, payload) in read.records(u32::try_from(age_ms).unwrap_or(u32::MAX)) {
+        for (kind, payload) in read.records(self.age_ms(asked_ns)) {
             self.tell_gateway(kind, &payload);
         }
+    }
+
+    /// Milliseconds since a moment, rounded up.
+    fn age_ms(&self, since_ns: Nanos) -> u32 {
+        let age_ms = self.now().saturating_sub(since_ns).div_ceil(1_000_000);
+        u32::try_from(age_ms).unwrap_or(u32::MAX)
     }
 
     pub(super) fn on_notice(&mut self, notice: Notice) {

@@ -11,6 +11,10 @@ use zerocopy::IntoBytes;
 impl Session {
     /// Compares what the venue says now with what is in force.
     pub(super) fn on_definitions(&mut self, read: &[InstrumentDefinition]) {
+        if self.is_stopping {
+            // Whoever stopped it wants no other session.
+            return;
+        }
         for now in read {
             let index = now.instrument as usize;
             let Some(before) = self.rules.get(index).copied() else { continue };

@@ -97,6 +97,8 @@ pub struct FeedStage {
     first: [FirstMessages; SLOTS],
     /// A connection may owe something yet.
     is_owed: bool,
+    /// Instruments for whose book streams, and other streams, a connection was ended already, a bit each.
+    mute: [u32; 2],
     /// How long a stream may take to bring something.
     first_ns: Nanos,
     instruments: usize,
@@ -140,6 +142,7 @@ impl FeedStage {
             line_of: [0; SLOTS],
             first: [FirstMessages::default(); SLOTS],
             is_owed: false,
+            mute: [0; 2],
             first_ns: patience.first_ns,
             instruments: decoder.instruments(),
             silence: [Silence::default(); SLOTS],
@@ -184,6 +187,16 @@ impl FeedStage {
         self.overload == Overload::Stall && (self.lane.pressure() >= Pressure::NoNewRisk || !sink.has_room())
     }
 
+    /// A stream of the connection owes its first message, and none was ended for it before: an instrument that does not
+    /// trade is silent for good, and must not cost the others their books over and over.
+    fn is_mute(&mut self, slot: usize, now: Nanos) -> bool {
+        let overdue = self.first[slot].overdue(now, self.instruments);
+        let known = &mut self.mute[usize::from(slot >= MARKET)];
+        let is_new = overdue & !*known != 0;
+        *known |= overdue;
+        is_new
+    }
+
     /// Ends connections that have been silent for too long.
     fn end_silent(&mut self, now: Nanos, sink: &mut impl EventSink) {
         self.is_owed = self.lines.active().iter().any(|slot| self.first[*slot].is_owing());
@@ -191,7 +204,7 @@ impl FeedStage {
             let slot = self.lines.active()[at];
             let error = if self.silence[slot].need(now) == Need::End {
                 LinkError::Silent
-            } else if self.first[slot].is_overdue(now, self.instruments) {
+            } else if self.is_mute(slot, now) {
                 LinkError::Mute
             } else {
                 continue;

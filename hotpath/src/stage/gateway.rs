@@ -278,6 +278,9 @@ impl Gateway {
             self.is_reconciled = false;
             port.ask(Ask::CatchUp);
         }
+        if which == connection::EVENTS && !is_up {
+            self.is_reconciled = false;
+        }
         if !is_up {
             self.on_link_lost(now, cause, port);
         }
@@ -296,7 +299,11 @@ impl Gateway {
     }
 
     fn on_pressure(&mut self, now: Nanos, cause: Cause, level: Pressure, port: &mut impl GatewayPort) {
-        self.pressure = level;
+        let before = std::mem::replace(&mut self.pressure, level);
+        if level >= Pressure::AuditOnly && before < Pressure::AuditOnly {
+            // The engine gets no inputs any more: nothing of it may be left to itself.
+            self.cancel_all(now, cause, port);
+        }
         if level == Pressure::Exhausted {
             self.set_state(now, cause, TradingState::Halted, StateReason::JournalExhausted, port);
             self.cancel_all(now, cause, port);

@@ -14,6 +14,13 @@ use tickpath_shared::{
     types::{InstrumentDefinition, Side, decimal},
 };
 
+/// Shortest pause after a refusal: what was refused a moment ago will be refused again.
+const REFUSAL_PAUSE_NS: Nanos = 1_000_000_000;
+/// Time in which the gateway answers whatever reaches it.
+const PATIENCE_NS: Nanos = 10_000_000_000;
+/// The same for a cancel: what it is about may stand on a book that is not to be trusted.
+const CANCEL_PATIENCE_NS: Nanos = 1_000_000_000;
+
 /// What a quote needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuoteAction {
@@ -55,6 +62,9 @@ struct Quote {
     /// Number of the change that is under way; 0 for none.
     change: u64,
     is_canceling: bool,
+    /// A move was refused: where it stands is where it stays, so that it has to go when that is wrong.
+    #[serde(default)]
+    is_stuck: bool,
     /// Session time before which nothing further is wanted.
     quiet_until: Nanos,
 }
@@ -156,15 +166,20 @@ impl MarketMaker {
     }
 
     fn action(&self, now: Nanos, side: Side, quote: &Quote, wanted: Option<i64>) -> Option<QuoteAction> {
+        // What was not answered for so long was lost on its way.
+        let is_waiting = now < quote.quiet_until + PATIENCE_NS;
+        let is_going = quote.is_canceling && now < quote.quiet_until + CANCEL_PATIENCE_NS;
         match (quote.intent, wanted) {
             // A cancel is wanted at once, and once.
-            (intent, None) => {
-                (intent != 0 && !quote.is_canceling).then_some(QuoteAction::Cancel { intent, side })
-            }
-            _ if now < quote.quiet_until || quote.is_canceling || quote.change != 0 => None,
+            (intent, None) => (intent != 0 && !is_going).then_some(QuoteAction::Cancel { intent, side }),
+            _ if now < quote.quiet_until || is_going => None,
+            _ if is_waiting && quote.change != 0 => None,
             (0, Some(price)) => Some(QuoteAction::Place { side, price, qty: self.qty }),
-            (intent, Some(price)) => ((price - quote.price).abs() > self.tolerance)
-                .then_some(QuoteAction::Move { intent, side, price, qty: self.qty }),
+            (_, Some(price)) if (price - quote.price).abs() <= self.tolerance => None,
+            (intent, Some(_)) if quote.is_stuck || quote.is_canceling => {
+                Some(QuoteAction::Cancel { intent, side })
+            }
+            (intent, Some(price)) => Some(QuoteAction::Move { intent, side, price, qty: self.qty }),
         }
     }
 
@@ -179,10 +194,11 @@ impl MarketMaker {
             QuoteAction::Place { price, .. } => {
                 *quote = Quote { intent: number, price, quiet_until, ..Quote::default() };
             }
-            QuoteAction::Move { price, .. } => {
-                (quote.change, quote.price, quote.quiet_until) = (number, price, quiet_until);
+            // Where it is from then on is told when it is there.
+            QuoteAction::Move { .. } => {
+                (quote.change, quote.quiet_until) = (number, quiet_until);
             }
-            QuoteAction::Cancel { .. } => quote.is_canceling = true,
+            QuoteAction::Cancel { .. } => (quote.is_canceling, quote.quiet_until) = (true, quiet_until),
         }
     }
 
@@ -191,7 +207,7 @@ impl MarketMaker {
         if outcome.instrument != self.instrument {
             return;
         }
-        let pause_ns = self.pause_ns;
+        let (pause_ns, refusal_pause_ns) = (self.pause_ns, self.pause_ns.max(REFUSAL_PAUSE_NS));
         let find = |quotes: &mut [Quote; 2], is_it: &dyn Fn(&Quote) -> bool| quotes.iter().position(is_it);
         match outcome.body {
             OutcomeBody::Position { qty } => self.position = qty,
@@ -202,15 +218,17 @@ impl MarketMaker {
             }
             OutcomeBody::Amended { intent, price, .. } => {
                 if let Some(at) = find(&mut self.quotes, &|q| q.intent == intent) {
+                    // Told again as it was, the venue did not move it.
+                    self.quotes[at].is_stuck = self.quotes[at].change != 0 && self.quotes[at].price == price;
                     (self.quotes[at].price, self.quotes[at].change) = (price, 0);
                 }
             }
             OutcomeBody::Refused { intent: number, .. } => {
                 if let Some(at) = find(&mut self.quotes, &|q| q.intent == number) {
-                    self.quotes[at] = Quote { quiet_until: now + pause_ns, ..Quote::default() };
+                    self.quotes[at] = Quote { quiet_until: now + refusal_pause_ns, ..Quote::default() };
                 } else if let Some(at) = find(&mut self.quotes, &|q| q.change == number) {
-                    // It is where it was; nothing is known to be nearer.
-                    (self.quotes[at].change, self.quotes[at].quiet_until) = (0, now + pause_ns);
+                    // It is where it was, and no limit keeps it from being canceled.
+                    (self.quotes[at].change, self.quotes[at].is_stuck) = (0, true);
                 }
             }
         }
@@ -303,13 +321,16 @@ mod tests {
         assert_eq!(moved, QuoteAction::Move { intent: 1, side: Side::Buy, price: 9_936, qty: 2 });
         maker.on_sent(later, &moved, 3);
         assert_eq!(maker.quote(3 * later, top(9_950, 9_960))[0], None, "one change at a time");
+        assert!(maker.quote(60 * later, top(9_950, 9_960))[0].is_some(), "but not for ever");
         let refused = OutcomeBody::Refused { intent: 3, reason: Refusal::OrderRate };
         maker.on_outcome(later, &outcome(refused));
-        assert!(maker.quote(3 * later, top(9_950, 9_960))[0].is_some());
+        let stuck = maker.quote(3 * later, top(9_950, 9_960))[0];
+        assert_eq!(stuck, Some(QuoteAction::Cancel { intent: 1, side: Side::Buy }), "it stands too far off");
         let gone = maker.quote(3 * later, None);
         assert_eq!(gone[1], Some(QuoteAction::Cancel { intent: 2, side: Side::Sell }));
         maker.on_sent(3 * later, &gone[1].unwrap(), 4);
         assert_eq!(maker.quote(3 * later, None)[1], None, "once");
+        assert!(maker.quote(9 * later, None)[1].is_some(), "and again when nothing comes of it");
         maker.on_outcome(4 * later, &outcome(OutcomeBody::Done { intent: 2, state: OrderState::Canceled }));
         assert_eq!(maker.quote(4 * later, top(9_950, 9_960))[1], None, "a pause first");
         assert!(matches!(maker.quote(5 * later, top(9_950, 9_960))[1], Some(QuoteAction::Place { .. })));

@@ -109,22 +109,23 @@ fn no_order_write_begins_after_the_look_that_saw_the_kill_word() {
 #[test]
 fn every_road_to_the_kill_switch_clears_the_venue() {
     let dir = tempfile::tempdir().unwrap();
-    let mut environment = Desk::busy();
-    environment.extend([
+    // Quotes rest at the venue all the time.
+    let environment = [
+        ("TICKPATH__PAIRS__IS_ENABLED", "false"),
+        ("TICKPATH__MARKET_MAKER__IS_ENABLED", "true"),
+        ("TICKPATH__MARKET_MAKER__PAUSE_MS", "20"),
         ("TICKPATH__VENUE__PRIVATE_SILENCE_MS", "1000"),
         ("TICKPATH__VENUE__ANSWER_TIMEOUT_MS", "300"),
         ("TICKPATH__SUPERVISOR__STALL_MS", "60000"),
-    ]);
+    ];
     let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&[]).unwrap();
     desk.start().unwrap();
     let roads = ["command", "file", "signal", "control stopped", "order session half-open"];
-    for (number, road) in (0..5 * roads.len()).map(|number| (number, roads[number % roads.len()])) {
-        let sent = desk.counter(Counter::OrdersSent);
-        desk.wait_for_counter(Counter::OrdersSent, sent + 1).unwrap();
-        place_resting(&desk, &format!("by-hand-{number}"));
-        wait_for("the order to be known", || {
+    for road in (0..5 * roads.len()).map(|number| roads[number % roads.len()]) {
+        wait_for("quotes", || {
             desk.status().is_ok_and(|s| s.instrument(0, InstrumentWord::OpenOrders) > 0)
+                && desk.venue_truth().is_ok_and(|v| !v.open_orders.is_empty())
         })
         .unwrap();
         let control = desk.child("control").unwrap();
@@ -154,7 +155,8 @@ fn every_road_to_the_kill_switch_clears_the_venue() {
         signal(control, rustix::process::Signal::CONT);
         std::thread::sleep(Duration::from_millis(100));
         assert_eq!(desk.counter(Counter::OrdersSent), orders, "{road}: an order after the halt");
-        assert!(desk.data.kill_latch().exists());
+        // The word comes first: a slow disk stands in nobody's way.
+        wait_for("the latch", || desk.data.kill_latch().exists()).unwrap();
         wait_for("the account to be proven", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
         let (code, text) = desk.run_here(&["arm", "--clear-kill"]).unwrap();
         assert_eq!(code, 0, "{text}");

@@ -251,7 +251,7 @@ fn a_stream_that_was_asked_for_in_vain_is_noticed() {
     desk.start_venue(&["--seed", "26"]).unwrap();
     plan(&desk, "[[fault]]\nkind = \"drop\"\non = [\"books\"]\ncontains = \"ethusdt@depth\"");
     desk.start().unwrap();
-    desk.wait_for_counter(Counter::Reconnects, 2).unwrap();
+    desk.wait_for_counter(Counter::Reconnects, 1).unwrap();
     assert_eq!(desk.counter(Counter::OrdersSent), 0);
     calm(&desk);
     desk.wait_for_counter(Counter::OrdersSent, 2).unwrap();

@@ -13,6 +13,7 @@ use std::{
     },
 };
 use tickpath_shared::{
+    command::set_kill_switch,
     config::{self, Config},
     paths::DataDir,
 };
@@ -56,7 +57,7 @@ pub(super) fn run(arguments: &DirArguments) -> Result<ExitCode> {
     let mut supervisor = Supervisor::new(&data, &config, specs, |line| print(&format!("{line}\n")));
     let is_stop = || {
         if kill.swap(false, Ordering::Relaxed)
-            && let Err(e) = data.set_kill_latch("SIGUSR1")
+            && let Err(e) = set_kill_switch(&data, "SIGUSR1")
         {
             eprintln!("tickpath: kill latch: {e}");
         }

@@ -19,6 +19,8 @@ use tungstenite::{
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Messages that may wait for a client that is neither read nor written.
+const HELD_MAX: usize = 100_000;
 /// Bytes that may wait for a client before market data waits for it.
 const OUT_BYTES_MAX: usize = 1 << 20;
 
@@ -270,8 +272,11 @@ impl Client {
     /// Queues a text message; false when the client is gone.
     pub(super) fn send(&mut self, text: &str) -> bool {
         if let Some(held) = &mut self.held {
-            held.push(text.to_owned());
-            return true;
+            // Nobody would have that much room either: the connection is beyond repair then.
+            if held.len() < HELD_MAX {
+                held.push(text.to_owned());
+            }
+            return held.len() < HELD_MAX;
         }
         let State::WebSocket(ws) = &mut self.state else { return false };
         match ws.write(Message::text(text)) {

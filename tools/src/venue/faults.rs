@@ -170,14 +170,17 @@ impl Fault {
 
     fn check(&self) -> Result<(), String> {
         let kind = self.kind;
-        let is_time = |s: f64| s.is_finite() && s >= 0.0;
+        let is_time = |s: f64| (0.0..=TIME_MAX_S).contains(&s);
         let ensure = |holds: bool, text: String| if holds { Ok(()) } else { Err(text) };
         let probability = self.probability;
         ensure((0.0..=1.0).contains(&probability), format!("probability: {probability} is outside 0..=1"))?;
-        ensure(is_time(self.from_s), format!("from_s: {} is no time", self.from_s))?;
+        ensure(is_time(self.from_s), format!("from_s: {} is outside 0..={TIME_MAX_S}", self.from_s))?;
         for (key, value) in [("for_s", self.for_s), ("every_s", self.every_s)] {
             let is_right = value.is_none_or(|s| is_time(s) && s > 0.0);
-            ensure(is_right, format!("{key}: {} is not above 0", value.unwrap_or_default()))?;
+            ensure(
+                is_right,
+                format!("{key}: {} is not above 0 and at most {TIME_MAX_S}", value.unwrap_or_default()),
+            )?;
         }
         let is_delay = matches!(kind, FaultKind::Delay | FaultKind::Late);
         ensure(is_delay == (self.delay_ms > 0), format!("delay_ms: {} with {kind:?}", self.delay_ms))?;
@@ -190,6 +193,9 @@ impl Fault {
         ensure(is_tick != self.tick.is_empty(), format!("tick: {:?} with {kind:?}", self.tick))
     }
 }
+
+/// Latest time of a plan: some years.
+const TIME_MAX_S: f64 = 1e8;
 
 /// Whole milliseconds.
 pub(super) fn ms(seconds: f64) -> u64 {

@@ -101,16 +101,20 @@ impl<P: Parcel> FaultPlan<P> {
     /// Ends every fault; what is on its way still arrives.
     pub(super) fn clear(&mut self) {
         self.running.clear();
+        for parcel in std::mem::take(&mut self.held).into_values() {
+            self.sent += 1;
+            self.later.insert((0, self.sent), parcel);
+        }
     }
 
     /// Nothing is planned or on its way: messages need not pass through here.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.is_empty()
+        self.running.is_empty() && self.later.is_empty() && self.held.is_empty()
     }
 
-    /// Nothing is on its way.
-    pub(super) fn is_empty(&self) -> bool {
-        self.later.is_empty() && self.held.is_empty()
+    /// Something is on its way; what waits for its successor may wait for ever.
+    pub(super) fn is_delivering(&self) -> bool {
+        !self.later.is_empty()
     }
 
     /// The faults and how often each has happened.

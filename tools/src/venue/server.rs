@@ -252,7 +252,8 @@ impl Server {
                 self.next = self.source.next_line()?;
             }
             let Some(line) = &self.next else { return Ok(self.no_line_wait()) };
-            let wait = self.pace.wait(Instant::now(), line.time_ns);
+            let is_live = self.source.is_live();
+            let wait = if is_live { Duration::ZERO } else { self.pace.wait(Instant::now(), line.time_ns) };
             if wait > Duration::ZERO {
                 return Ok(wait);
             }
@@ -313,7 +314,7 @@ impl Server {
     /// Every client's bytes have reached its socket.
     fn is_drained(&mut self) -> bool {
         let tokens: Vec<usize> = self.clients.keys().copied().collect();
-        tokens.into_iter().all(|token| self.flush(token)) && self.plan.is_empty()
+        tokens.into_iter().all(|token| self.flush(token)) && !self.plan.is_delivering()
     }
 
     pub(super) fn flush_all(&mut self) {

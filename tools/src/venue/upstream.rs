@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::mpsc::{Receiver, Sender, channel},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tickpath_hotpath::{
     market::MarketKind,
@@ -18,8 +18,13 @@ use tickpath_hotpath::{
 };
 use tickpath_shared::{clock::unix_ns_now, config::Host};
 
-/// Pause before a lost connection is made anew.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Pause before a lost connection is made anew; it doubles up to the other while that fails.
+const PAUSE: Duration = Duration::from_secs(4);
+const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// A connection that lasted so long was well.
+const STEADY: Duration = Duration::from_secs(1);
+/// Longest silence of a connection.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Pause when nothing has arrived.
 const IDLE: Duration = Duration::from_micros(200);
 /// Wait for the first diffs before a book is read: they bridge it.
@@ -63,13 +68,14 @@ impl MarketSource for LiveSource {
 }
 
 fn relay(upstream: &Upstream, lines: &Sender<MarketLine>) {
+    let mut pause = PAUSE;
     loop {
-        if let Err(why) = follow(upstream, lines) {
-            eprintln!("upstream {}: {why:#}", upstream.streams);
-        } else {
-            return;
-        }
-        std::thread::sleep(PAUSE);
+        let from = Instant::now();
+        let Err(why) = follow(upstream, lines) else { return };
+        let was_well = from.elapsed() > STEADY;
+        pause = if was_well { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
+        eprintln!("upstream {}: {why:#}; next try in {} s", upstream.streams, pause.as_secs());
+        std::thread::sleep(pause);
     }
 }
 
@@ -86,10 +92,14 @@ fn follow(upstream: &Upstream, lines: &Sender<MarketLine>) -> anyhow::Result<()>
         [open("public", &["depth@0ms", "bookTicker", "trade"])?, open("market", &["markPrice@1s"])?];
     let rest = Http::new(&upstream.rest, roots.rest(), Duration::from_secs(10));
     let mut books = Books::new();
+    let mut heard = [Instant::now(); 2];
     loop {
         let mut is_idle = true;
-        for connection in &mut connections {
-            connection.receive()?;
+        for (connection, heard) in connections.iter_mut().zip(&mut heard) {
+            if connection.receive()? {
+                *heard = Instant::now();
+            }
+            anyhow::ensure!(heard.elapsed() < SILENCE, "nothing was heard for {} s", SILENCE.as_secs());
             while let Some(text) = connection.next_text()? {
                 is_idle = false;
                 let Ok(text) = std::str::from_utf8(text.as_bytes()) else { continue };
@@ -133,7 +143,7 @@ fn read_book(rest: &Http, symbol: &str) -> anyhow::Result<MarketLine> {
 struct Books {
     decoder: MarketDecoder,
     /// By instrument: last update id, and when its book is to be read.
-    each: HashMap<u16, (u64, Option<std::time::Instant>)>,
+    each: HashMap<u16, (u64, Option<Instant>)>,
 }
 
 impl Books {
@@ -151,13 +161,13 @@ impl Books {
         }
         let (last, wanted) = self.each.entry(header.instrument).or_insert((0, None));
         if *last != header.previous_update_id {
-            wanted.get_or_insert(std::time::Instant::now() + BEFORE_BOOK);
+            wanted.get_or_insert(Instant::now() + BEFORE_BOOK);
         }
         *last = header.last_update_id;
     }
 
     fn take_wanted(&mut self) -> Option<&'static str> {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let (instrument, (_, wanted)) =
             self.each.iter_mut().find(|(_, (_, wanted))| wanted.is_some_and(|at| at <= now))?;
         *wanted = None;

@@ -32,13 +32,14 @@ impl FirstMessages {
         self.heard |= u32::from(counts) << (header.instrument % 32);
     }
 
-    /// A stream of one of so many instruments has brought nothing in its time.
-    pub(super) fn is_overdue(&mut self, now: Nanos, instruments: usize) -> bool {
+    /// Instruments of so many whose stream has brought nothing in its time, a bit each.
+    pub(super) fn overdue(&mut self, now: Nanos, instruments: usize) -> u32 {
         if self.due_ns == 0 || now < self.due_ns {
-            return false;
+            return 0;
         }
         self.due_ns = 0;
-        (self.heard.trailing_ones() as usize) < instruments
+        let all = u32::MAX >> (32 - instruments.clamp(1, 32));
+        all & !self.heard
     }
 }
 
@@ -55,9 +56,9 @@ mod tests {
         let mut first = FirstMessages::new(100, 0);
         first.heard(&event(MarketKind::Depth, 0));
         first.heard(&event(MarketKind::Ticker, 1));
-        assert!(!first.clone().is_overdue(99, 2) && first.clone().is_overdue(100, 2));
+        assert_eq!((first.clone().overdue(99, 2), first.clone().overdue(100, 2)), (0, 0b10));
         first.heard(&event(MarketKind::Depth, 1));
-        assert!(!first.is_overdue(100, 2));
-        assert!(!FirstMessages::new(0, 0).is_overdue(u64::MAX, 1));
+        assert_eq!((first.overdue(100, 2), FirstMessages::new(0, 0).overdue(u64::MAX, 32)), (0, 0));
+        assert_eq!(FirstMessages::new(1, 0).overdue(2, 32), u32::MAX);
     }
 }

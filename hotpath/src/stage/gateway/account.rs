@@ -122,7 +122,7 @@ impl Gateway {
         port.record(Kind::OpenOrder, Class::Audit, now, cause, &[open.as_bytes()]);
         let Some(side) = Side::from_repr(open.side) else { return };
         let name = OrderName { client_order_id: open.client_order_id, venue_order_id: open.venue_order_id };
-        if let Some(slot) = self.orders.find_named(&name) {
+        if let Some(slot) = self.orders.find_named(&name, Some(open.instrument)) {
             let report = Report {
                 filled: open.filled,
                 venue_order_id: open.venue_order_id,
@@ -130,9 +130,7 @@ impl Gateway {
                 qty: open.qty,
                 ..Report::of(OrderState::Working)
             };
-            if let Some(order) = self.orders.get_mut(slot) {
-                order.on_report(report);
-            }
+            self.report_in(now, cause, slot, report, 0, port);
             return;
         }
         if self.is_of_session(&open.client_order_id) {
@@ -152,10 +150,11 @@ impl Gateway {
             return;
         }
         // The list may be older than its end.
-        let Some(slot) = self.orders.find_named(&name) else { return };
+        let Some(slot) = self.orders.find_named(&name, Some(open.instrument)) else { return };
         self.lose(now, cause, slot, 0, port);
-        if self.state == TradingState::Halted {
-            // What halted wanted everything canceled, this one too.
+        // What halted wanted everything canceled, this one too; and behind an order of an earlier session of ours no
+        // strategy stands that would ever take it away.
+        if self.state == TradingState::Halted || !self.is_foreign(&open.client_order_id) {
             self.cancel(now, cause, slot, port);
         }
     }
@@ -180,15 +179,23 @@ impl Gateway {
         let OrderReportRecord { filled, venue_order_id, price, qty, .. } = report;
         let said = Report { state, filled, venue_order_id, price, qty };
         let margin_ns = self.arrival_margin(asked_ns);
-        let Some(slot) = self.orders.find_named(&name) else {
+        let Some(slot) = self.orders.find_named(&name, None) else {
             record_earlier(now, cause, &report, port);
             return;
         };
         let Some(order) = self.orders.get_mut(slot) else { return };
+        let was_amending = order.is_amending();
         order.on_amend_asked(&said, asked_ns, margin_ns);
+        let has_lost_amendment = was_amending && !order.is_amending();
+        let as_it_was = *order;
+        let is_short = report.is_proven != 1 && !state.is_terminal() && report.filled > order.filled;
         if report.is_proven == 1 {
             order.on_proof(report.filled);
-        } else if !state.is_terminal() && report.filled > order.filled {
+        }
+        if has_lost_amendment {
+            self.tell_terms(&as_it_was, port);
+        }
+        if is_short {
             // Fills that the list does not show yet: nothing is proven, the next chase asks again.
             return;
         }

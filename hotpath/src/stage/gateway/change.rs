@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 const CODES_NOT_THERE: [i32; 2] = [-2011, -2013];
 
 impl Gateway {
-    /// An order that is at its end already needs nothing: the engine knows by then, or will in a moment.
+    /// An order that is not there has ended, or its intent was lost on the way here: either way there is none.
     pub(super) fn on_change(
         &mut self,
         now: Nanos,
@@ -28,7 +28,11 @@ impl Gateway {
         message: &EngineMessage,
         port: &mut impl GatewayPort,
     ) {
-        let Some(slot) = self.orders.find_intent(change.intent) else { return };
+        let Some(slot) = self.orders.find_intent(change.intent) else {
+            let body = OutcomeBody::Done { intent: change.intent, state: OrderState::Absent };
+            self.tell(change.instrument, body, port);
+            return;
+        };
         if change.qty == 0 {
             if self.orders.get_mut(slot).is_some_and(|order| !order.is_canceling) {
                 self.cancel(now, cause, slot, port);
@@ -88,7 +92,8 @@ impl Gateway {
         let mut asked = *order;
         (asked.price, asked.qty) = (change.price, change.qty);
         let record = record_of(&asked, change.strategy);
-        let request = Request::Amend { side: asked.side, price: change.price, qty: change.qty };
+        let number = asked.amendment();
+        let request = Request::Amend { side: asked.side, price: change.price, qty: change.qty, number };
         self.rate.record(now);
         let stamps = Stamps { read_ns: change.read_ns, decided_ns: message.decided_ns };
         self.request(now, cause, Kind::Amend, &request, &record, stamps, port);
@@ -110,9 +115,13 @@ impl Gateway {
         }
         let Some(order) = self.orders.get_mut(slot) else { return };
         order.on_amend_refused();
-        let (instrument, intent) = (order.instrument, order.intent);
-        let (price, qty) = (order.price, order.qty);
-        // What holds is what held before.
+        let as_it_was = *order;
+        self.tell_terms(&as_it_was, port);
+    }
+
+    /// Tells the engine which price and quantity hold after an amendment, done or not.
+    pub(super) fn tell_terms(&mut self, order: &Order, port: &mut impl GatewayPort) {
+        let Order { instrument, intent, price, qty, .. } = *order;
         self.tell(instrument, OutcomeBody::Amended { intent, price, qty }, port);
     }
 
@@ -126,8 +135,7 @@ impl Gateway {
     ) {
         let record = record_of(order, 0);
         port.record(Kind::Amended, Class::Audit, now, cause, &[record.as_bytes()]);
-        let Order { instrument, intent, price, qty, .. } = *order;
-        self.tell(instrument, OutcomeBody::Amended { intent, price, qty }, port);
+        self.tell_terms(order, port);
     }
 }
 

@@ -194,7 +194,7 @@ impl Gateway {
         name: &OrderName,
         port: &mut impl GatewayPort,
     ) {
-        let Some(slot) = self.orders.find_named(name) else { return };
+        let Some(slot) = self.orders.find_named(name, None) else { return };
         let is_open = |o: &&mut Order| matches!(o.state, OrderState::Working | OrderState::PartiallyFilled);
         if self.orders.get_mut(slot).filter(is_open).is_some_and(|order| order.is_canceling) {
             self.cancel(now, cause, slot, port);
@@ -225,7 +225,13 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         match event {
-            PrivateEvent::Accepted { client_order_id, report, .. } => {
+            PrivateEvent::Accepted { request, client_order_id, report } => {
+                if let RequestKind::Amend { number } = request
+                    && !self.orders.find(&client_order_id).is_some_and(|slot| self.is_amendment(slot, number))
+                {
+                    // Of an amendment that was given up, or is known to be done: the query tells what holds.
+                    return;
+                }
                 self.on_report(now, cause, client_order_id, report, 0, port);
             }
             PrivateEvent::Refused { request, client_order_id, code } => {
@@ -239,7 +245,7 @@ impl Gateway {
             PrivateEvent::Order { client_order_id, instrument, report, fill } => {
                 if self.is_foreign(&client_order_id) {
                     self.on_foreign(now, cause, instrument, port);
-                    self.adopt_later(now, client_order_id, report);
+                    self.adopt_later(now, instrument, client_order_id, report);
                 }
                 if let Some(fill) = fill {
                     self.on_fill(now, cause, fill, port);
@@ -268,6 +274,10 @@ impl Gateway {
         }
     }
 
+    fn is_amendment(&mut self, slot: usize, number: u8) -> bool {
+        self.orders.get_mut(slot).is_some_and(|order| order.is_amendment(number))
+    }
+
     /// Of this very session.
     pub(super) fn is_of_session(&self, id: &ClientOrderId) -> bool {
         let ours = (self.ids.instance, self.ids.epoch);
@@ -291,7 +301,13 @@ impl Gateway {
         let Some(slot) = self.orders.find(&id) else { return };
         match (request, code) {
             // The end is, or will be, on the account stream; the query settles it if the stream does not.
-            (RequestKind::Amend, code) => self.on_amend_refused(now, cause, slot, code, port),
+            (RequestKind::Amend { number }, _) if !self.is_amendment(slot, number) => {}
+            (RequestKind::Amend { .. }, code) => {
+                if code == CODE_OUT_OF_TIME {
+                    port.ask(Ask::Time);
+                }
+                self.on_amend_refused(now, cause, slot, code, port);
+            }
             (RequestKind::Cancel, CODE_CANCEL_UNKNOWN) | (RequestKind::Place, CODE_DUPLICATE_ID) => {
                 self.lose(now, cause, slot, code, port);
             }
@@ -345,12 +361,24 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let name = OrderName { client_order_id: id, venue_order_id: report.venue_order_id };
-        let Some(slot) = self.orders.find_named(&name) else {
+        let Some(slot) = self.orders.find_named(&name, None) else {
             if !report.state.is_terminal() && !self.is_of_session(&id) {
                 port.count(Counter::OutcomesForeign, 1);
             }
             return;
         };
+        self.report_in(now, cause, slot, report, code, port);
+    }
+
+    pub(super) fn report_in(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        report: Report,
+        code: i32,
+        port: &mut impl GatewayPort,
+    ) {
         let Some(order) = self.orders.get_mut(slot) else { return };
         let before = *order;
         order.on_report(report);
@@ -379,7 +407,7 @@ impl Gateway {
             self.early_fills.push(fill);
         }
         let name = OrderName { client_order_id: fill.client_order_id, venue_order_id: fill.venue_order_id };
-        let Some(slot) = self.orders.find_named(&name) else {
+        let Some(slot) = self.orders.find_named(&name, Some(fill.instrument)) else {
             if fill.is_reconciled == 0 {
                 port.count(Counter::FillsForeign, 1);
             }
@@ -483,7 +511,7 @@ impl Gateway {
 
     /// Absence counts as proof only when the order can no longer arrive at the venue.
     pub(super) fn can_be_absent(&mut self, asked_ns: Nanos, name: &OrderName) -> bool {
-        let slot = self.orders.find_named(name);
+        let slot = self.orders.find_named(name, None);
         let Some(order) = slot.and_then(|slot| self.orders.get_mut(slot)).copied() else { return false };
         let margin = self.arrival_margin(asked_ns);
         // What the venue has named exists.

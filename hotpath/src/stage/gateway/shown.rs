@@ -109,9 +109,16 @@ impl Gateway {
     }
 
     /// An order that somebody else has opened counts as ours once the list of open orders shows all of it.
-    pub(super) fn adopt_later(&mut self, now: Nanos, client_order_id: ClientOrderId, report: Report) {
+    pub(super) fn adopt_later(
+        &mut self,
+        now: Nanos,
+        instrument: u32,
+        client_order_id: ClientOrderId,
+        report: Report,
+    ) {
         let name = OrderName { client_order_id, venue_order_id: report.venue_order_id };
-        let is_strange = !report.state.is_terminal() && self.orders.find_named(&name).is_none();
+        let is_strange =
+            !report.state.is_terminal() && self.orders.find_named(&name, Some(instrument)).is_none();
         if is_strange && self.foreign.is_adopting() && self.foreign.strange_ns == 0 {
             self.foreign.strange_ns = now.max(1);
         }
@@ -121,7 +128,7 @@ impl Gateway {
     pub(super) fn adopt_strange(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         if self.foreign.strange_ns != 0 && now.saturating_sub(self.foreign.strange_ns) > NOTICE_NS {
             self.foreign.strange_ns = 0;
-            port.ask(Ask::CatchUp);
+            port.ask(Ask::Adopt);
         }
     }
 

@@ -84,6 +84,7 @@ impl GatewayPort for Io {
             self.repeated_ids += u64::from(!self.ids.insert(*request.client_order_id.as_padded()));
         } else {
             let is_amend = request.text.windows(12).any(|w| w == b"order.modify");
+            self.seen.orders_while_killed += u64::from(is_amend && self.is_killed);
             self.seen.amends += u64::from(is_amend);
             self.seen.cancels += u64::from(!is_amend);
         }

@@ -465,12 +465,12 @@ impl World {
         let reader = AccountReader { rest: &self.rest, definitions: &self.definitions, venue_ms: &clock };
         let records = match ask {
             Ask::Order { instrument, name } => reader.order(instrument, &name).map(|read| read.records(0)),
-            Ask::CatchUp => reader.read(&self.resume, false).map(|read| {
+            Ask::CatchUp | Ask::Adopt => reader.read(&self.resume, false).map(|read| {
                 for trade in &read.trades {
                     let from = &mut self.resume.trades[trade.instrument as usize];
                     *from = (*from).max(trade.trade_id);
                 }
-                read.records()
+                read.records(0)
             }),
             Ask::Cancel { instrument, name } => {
                 let definition = &self.definitions[instrument as usize];
@@ -494,7 +494,7 @@ impl World {
             Err(_) => {
                 self.io.seen.failed_asks += 1;
                 // The gateway asks about orders again by itself; the session thread reads the account again.
-                if ask == Ask::CatchUp {
+                if matches!(ask, Ask::CatchUp | Ask::Adopt) {
                     self.at(500 * MS, Happening::Ask(ask));
                 }
             }

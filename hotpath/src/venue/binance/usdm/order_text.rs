@@ -36,6 +36,8 @@ pub enum Request {
         price: i64,
         /// Quantity, what has filled included.
         qty: i64,
+        /// Which of the order's amendments, below 100: answers name nothing else to tell them apart.
+        number: u8,
     },
     /// Cancel by client order id.
     Cancel,
@@ -202,9 +204,10 @@ impl OrderEncoder {
                 }
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
-            Request::Amend { side, price, qty } => {
+            Request::Amend { side, price, qty, number } => {
                 draft.put(b"{\"id\":\"m");
                 draft.id(id);
+                draft.put(&[b'.', b'0' + number / 10 % 10, b'0' + number % 10]);
                 draft.put(b"\",\"method\":\"order.modify\",\"params\":{\"origClientOrderId\":\"");
                 draft.id(id);
                 draft.put(b"\",\"price\":\"");
@@ -402,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_signed_request_verifies_as_the_venue_does_it() {
-        let amend = Request::Amend { side: Side::Sell, price: 6_180_030, qty: 150 };
+        let amend = Request::Amend { side: Side::Sell, price: 6_180_030, qty: 150, number: 7 };
         let numbered = Request::CancelNumber(8_389_765_512_345_678_901);
         for request in [PLACE, amend, Request::Cancel, numbered] {
             let canonical = text(&request);

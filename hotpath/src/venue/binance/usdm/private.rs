@@ -20,7 +20,10 @@ pub enum RequestKind {
     /// A new order.
     Place,
     /// Another price and quantity.
-    Amend,
+    Amend {
+        /// Which of the order's amendments.
+        number: u8,
+    },
     /// A cancel.
     Cancel,
 }
@@ -237,7 +240,10 @@ fn answer(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Privat
     };
     let (request, client_order_id) = match id.as_bytes().split_first() {
         Some((b'p', rest)) => (RequestKind::Place, ClientOrderId::from_venue(rest)),
-        Some((b'm', rest)) => (RequestKind::Amend, ClientOrderId::from_venue(rest)),
+        Some((b'm', [name @ .., b'.', tens @ b'0'..=b'9', ones @ b'0'..=b'9'])) => {
+            let number = (tens - b'0') * 10 + (ones - b'0');
+            (RequestKind::Amend { number }, ClientOrderId::from_venue(name))
+        }
         Some((b'c', rest)) => (RequestKind::Cancel, ClientOrderId::from_venue(rest)),
         _ => return Ok(PrivateEvent::Ignored),
     };
@@ -442,6 +448,10 @@ mod tests {
             matches!(event, PrivateEvent::Accepted { request: RequestKind::Place, client_order_id, report }
             if client_order_id.as_str() == "tp001-0s47mow-00000001" && report.venue_order_id == 325_078_477)
         );
+        let amended = accepted.replacen("-00000001", "-00000001.07", 1).replacen("ptp001", "mtp001", 1);
+        assert!(matches!(decode(&amended).unwrap(),
+            PrivateEvent::Accepted { request: RequestKind::Amend { number: 7 }, client_order_id, .. }
+            if client_order_id.as_str() == "tp001-0s47mow-00000001"));
         let refused = r#"{"id":"ctp001-0s47mow-00000001","status":400,"error":{"code":-2011,"msg":"Unknown order sent."}}"#;
         assert!(matches!(
             decode(refused).unwrap(),

@@ -145,7 +145,8 @@ impl Rest {
     fn signed(&self, endpoint: &Endpoint, query: &str, venue_ms: u64) -> Result<Value, RestError> {
         match self.signed_at(endpoint, query, venue_ms) {
             Err(RestError::Refused { code: CODE_OUT_OF_TIME, .. }) => {
-                self.signed_at(endpoint, query, self.server_time()?)
+                let venue_ms = self.time_for(endpoint.urgency)?;
+                self.signed_at(endpoint, query, venue_ms)
             }
             other => other,
         }
@@ -165,9 +166,14 @@ impl Rest {
     ///
     /// [`RestError`].
     pub fn server_time(&self) -> Result<u64, RestError> {
-        const TIME: Endpoint = get("/fapi/v1/time", 1);
-        let answer = parse(TIME.path, &self.call(&TIME, "")?)?;
-        answer["serverTime"].as_u64().ok_or_else(|| malformed(TIME.path, "serverTime"))
+        self.time_for(Urgency::Ordinary)
+    }
+
+    /// The venue's clock, as urgent as what it is asked for.
+    fn time_for(&self, urgency: Urgency) -> Result<u64, RestError> {
+        let time = Endpoint { urgency, ..get("/fapi/v1/time", 1) };
+        let answer = parse(time.path, &self.call(&time, "")?)?;
+        answer["serverTime"].as_u64().ok_or_else(|| malformed(time.path, "serverTime"))
     }
 
     /// Definitions of the symbols, in their order, version 1.
