@@ -101,7 +101,9 @@ impl DataDir {
     ///
     /// Those of the file system.
     pub fn set_kill_latch(&self, why: &str) -> io::Result<()> {
+        // Two that set it at the same moment get into each other's way, and it is set all the same.
         replace_file(&self.kill_latch(), format!("{why}\n").as_bytes())
+            .or_else(|e| if self.kill_latch().exists() { Ok(()) } else { Err(e) })
     }
 
     /// Removes the kill latch.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tickpath_shared::{
-    command::{CommandOutcome, CommandSender, Verb},
+    command::{CommandOutcome, CommandSender, Verb, set_kill_switch},
     counters::Counter,
     paths::DataDir,
     status::StatusReader,
@@ -83,12 +83,13 @@ impl Session {
     }
 }
 
-/// Sets latch and word. The latch comes first: it holds whatever becomes of the process.
+/// Sets word and latch. The word comes first: a slow disk, or a full one, must not stand in its way.
 pub(super) fn kill(arguments: &DirArguments) -> Result<ExitCode> {
     let data = arguments.open()?;
-    data.set_kill_latch("tickpath kill")?;
+    set_kill_switch(&data, "tickpath kill")?;
     match Session::open(&data) {
         Ok(session) => {
+            // A process that started in between has a word of its own.
             session.sender.kill();
             let deadline = Instant::now() + VALID;
             while session.status.kill_seen().is_none() && Instant::now() < deadline {

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use mio::{Events, Interest, Poll, Token, net::TcpListener};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -122,7 +123,7 @@ impl Server {
             self.flush_all();
             match self.poll.poll(&mut events, Some(wait.min(TICK))) {
                 Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e).context("venue simulator: poll"),
             }
             let ready: Vec<Token> = events.iter().map(mio::event::Event::token).collect();
@@ -137,7 +138,15 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        while let Ok((tcp, _)) = self.listener.accept() {
+        loop {
+            let tcp = match self.listener.accept() {
+                Ok((tcp, _)) => tcp,
+                // One that was gone before it was taken says nothing of those behind it, of which nobody tells again.
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {
+                    continue;
+                }
+                Err(_) => return,
+            };
             let Ok(stream) = Stream::new(tcp, self.tls.as_ref()) else { continue };
             let token = self.next_token;
             self.next_token += 1;
