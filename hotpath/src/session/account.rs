@@ -36,8 +36,8 @@ pub struct AccountRead {
 }
 
 impl AccountRead {
-    /// The records for a gateway; `age_ms` is how long ago the venue was first asked. Their order matters: trades before the position that contains them, everything
-    /// before the word that all is known.
+    /// The records for a gateway; `age_ms` is how long ago the venue was first asked. Their order matters: trades before
+    /// the position that contains them, everything before the word that all is known.
     pub fn records(&self, age_ms: u32) -> Vec<(Kind, Vec<u8>)> {
         let (open_orders, trades) = (self.open_orders.len() as u32, self.trades.len() as u32);
         let reconciled = ReconciledRecord { open_orders, trades };

@@ -16,7 +16,9 @@ impl Config {
         self.check_pairs()?;
         self.check_market_maker()?;
         self.check_probe()?;
-        self.check_limits()
+        self.check_limits()?;
+        self.check_venue()?;
+        self.check_journal()
     }
 
     fn check_identity(&self) -> Result<(), ConfigError> {
@@ -142,7 +144,7 @@ impl Config {
     }
 
     fn check_limits(&self) -> Result<(), ConfigError> {
-        let (risk, journal, venue) = (&self.risk, &self.journal, &self.venue);
+        let risk = &self.risk;
         in_range("risk.collar_bps", risk.collar_bps as u64, 1, 5000)?;
         in_range("risk.order_rate_max", risk.order_rate_max as u64, 1, 100_000)?;
         in_range("risk.order_rate_window_ms", risk.order_rate_window_ms, 1, 3_600_000)?;
@@ -153,6 +155,11 @@ impl Config {
         ensure(risk.book_venue_age_ms_max != 0 || self.instance.mode == Mode::Simulation, || {
             "risk.book_venue_age_ms_max: 0 is for simulation only, mode is live".into()
         })?;
+        in_range("supervisor.stall_ms", self.supervisor.stall_ms, 100, 600_000)
+    }
+
+    fn check_venue(&self) -> Result<(), ConfigError> {
+        let venue = &self.venue;
         in_range("venue.recv_window_ms", venue.recv_window_ms, 100, 2000)?;
         let silences = [
             ("venue.book_silence_ms", venue.book_silence_ms),
@@ -173,7 +180,11 @@ impl Config {
             format!("venue.line: {} further lines configured, at most 3", venue.line.len())
         })?;
         in_range("venue.answer_timeout_ms", venue.answer_timeout_ms, 10, 60_000)?;
-        in_range("venue.frame_bytes_max", venue.frame_bytes_max as u64, 4096, 16 << 20)?;
+        in_range("venue.frame_bytes_max", venue.frame_bytes_max as u64, 4096, 16 << 20)
+    }
+
+    fn check_journal(&self) -> Result<(), ConfigError> {
+        let (journal, venue) = (&self.journal, &self.venue);
         in_range("journal.segment_mib", journal.segment_mib as u64, 1, 64)?;
         let pools = [
             ("journal.feed_mib", journal.feed_mib),
@@ -190,8 +201,7 @@ impl Config {
             venue.frame_bytes_max as u64,
             4096,
             (journal.segment_mib as u64) << 19,
-        )?;
-        in_range("supervisor.stall_ms", self.supervisor.stall_ms, 100, 600_000)
+        )
     }
 }
 

@@ -109,11 +109,8 @@ fn balance_e8(text: &str) -> Result<i128> {
     }
 }
 
-pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
-    if !a.listen.ip().is_loopback() {
-        bail!("--listen: {} is not a loopback address; the simulator serves loopback only", a.listen);
-    }
-    let market = match (&a.upstream, &a.upstream_rest) {
+fn market_of(a: &VenueArguments) -> Market {
+    match (&a.upstream, &a.upstream_rest) {
         (Some(streams), Some(rest)) => Market::Upstream(Upstream {
             streams: streams.trim_end_matches('/').to_owned(),
             rest: rest.clone(),
@@ -121,26 +118,37 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         }),
         _ if a.capture.is_empty() => Market::Synthetic { seed: a.seed },
         _ => Market::Captures(a.capture.clone()),
-    };
-    let tls = match (&a.certificate, &a.key) {
-        (Some(certificate), Some(key)) => {
-            Some(TlsFiles { authority: PathBuf::new(), certificate: certificate.clone(), key: key.clone() })
-        }
-        _ => None,
-    };
+    }
+}
+
+/// What the file says and what the command line says.
+fn faults_of(a: &VenueArguments) -> Result<FaultFile> {
     let mut faults = a.faults.with_seed(a.seed).plan();
     if let Some(path) = &a.fault_file {
         let file = FaultFile::load(path)?;
         faults.seed = if file.seed == 0 { a.seed } else { file.seed };
         faults.fault.extend(file.fault);
     }
+    Ok(faults)
+}
+
+pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
+    if !a.listen.ip().is_loopback() {
+        bail!("--listen: {} is not a loopback address; the simulator serves loopback only", a.listen);
+    }
+    let tls = match (&a.certificate, &a.key) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { authority: PathBuf::new(), certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
     let mut server = Server::new(VenueOptions {
         listen: a.listen,
-        market,
+        market: market_of(a),
         speed: a.speed,
         keys: KeyFile::load(&a.keys)?,
         tls,
-        faults,
+        faults: faults_of(a)?,
         is_looped: a.is_looped,
         limits: Limits { weight_1m: a.weight_1m, orders_10s: a.orders_10s, orders_1m: a.orders_1m },
         account: AccountStart {

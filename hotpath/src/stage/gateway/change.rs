@@ -1,6 +1,9 @@
 //! Changes of open orders that the engine asks for: another price and quantity, or none at all.
 
-use super::{Gateway, GatewayPort, orders::Stamps};
+use super::{
+    Gateway, GatewayPort,
+    orders::{CODE_CANCEL_UNKNOWN, Stamps},
+};
 use crate::{
     message::{EngineMessage, OutcomeBody},
     order::Order,
@@ -15,8 +18,8 @@ use tickpath_shared::{
 };
 use zerocopy::IntoBytes;
 
-/// Venue's codes for an order that it does not hold (any more).
-const CODES_NOT_THERE: [i32; 2] = [-2011, -2013];
+/// Venue's code for an order that it does not know.
+const CODE_NO_SUCH_ORDER: i32 = -2013;
 
 impl Gateway {
     /// An order that is not there has ended, or its intent was lost on the way here: either way there is none.
@@ -109,7 +112,7 @@ impl Gateway {
         code: i32,
         port: &mut impl GatewayPort,
     ) {
-        if CODES_NOT_THERE.contains(&code) {
+        if matches!(code, CODE_CANCEL_UNKNOWN | CODE_NO_SUCH_ORDER) {
             self.lose(now, cause, slot, code, port);
             return;
         }

@@ -16,7 +16,7 @@ use tickpath_shared::{
 use zerocopy::IntoBytes;
 
 /// Venue's code for a cancel of an order it does not hold.
-const CODE_CANCEL_UNKNOWN: i32 = -2011;
+pub(super) const CODE_CANCEL_UNKNOWN: i32 = -2011;
 /// Venue's code for a client order id that is open already: an earlier attempt was accepted.
 const CODE_DUPLICATE_ID: i32 = -4116;
 /// Venue's code for a time stamp outside of the request's window: it was not carried out.
@@ -226,13 +226,10 @@ impl Gateway {
     ) {
         match event {
             PrivateEvent::Accepted { request, client_order_id, report } => {
-                if let RequestKind::Amend { number } = request
-                    && !self.orders.find(&client_order_id).is_some_and(|slot| self.is_amendment(slot, number))
-                {
-                    // Of an amendment that was given up, or is known to be done: the query tells what holds.
-                    return;
+                // Of an amendment that was given up, or is known to be done, the query tells what holds.
+                if self.is_answer_awaited(request, &client_order_id) {
+                    self.on_report(now, cause, client_order_id, report, 0, port);
                 }
-                self.on_report(now, cause, client_order_id, report, 0, port);
             }
             PrivateEvent::Refused { request, client_order_id, code } => {
                 self.on_refused(now, cause, request, client_order_id, code, port);
@@ -259,12 +256,7 @@ impl Gateway {
                 port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));
             }
             PrivateEvent::MarginMode => port.ask(Ask::Tell(Notice::MarginMode)),
-            PrivateEvent::KeyExpired => {
-                // The socket stays open and brings nothing any more.
-                self.links[usize::from(connection::EVENTS)] = false;
-                self.on_link_lost(now, cause, port);
-                port.ask(Ask::Renew { connection: connection::EVENTS, why: Renewal::KeyExpired });
-            }
+            PrivateEvent::KeyExpired => self.on_key_expired(now, cause, port),
             PrivateEvent::SessionLost { .. } => {
                 port.ask(Ask::Renew { connection: connection::ORDERS, why: Renewal::SessionLost });
             }
@@ -272,6 +264,21 @@ impl Gateway {
             // The order that a conditional one becomes is told like any other.
             PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
         }
+    }
+
+    /// The socket stays open and brings nothing any more: what happens from now on is not seen.
+    fn on_key_expired(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        self.links[usize::from(connection::EVENTS)] = false;
+        self.is_reconciled = false;
+        self.on_link_lost(now, cause, port);
+        port.ask(Ask::Renew { connection: connection::EVENTS, why: Renewal::KeyExpired });
+        port.on_gauges(self);
+    }
+
+    /// The answer is about the request that is under way.
+    fn is_answer_awaited(&mut self, request: RequestKind, id: &ClientOrderId) -> bool {
+        let RequestKind::Amend { number } = request else { return true };
+        self.orders.find(id).is_some_and(|slot| self.is_amendment(slot, number))
     }
 
     fn is_amendment(&mut self, slot: usize, number: u8) -> bool {

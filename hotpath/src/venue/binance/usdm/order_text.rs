@@ -204,46 +204,8 @@ impl OrderEncoder {
                 }
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
-            Request::Amend { side, price, qty, number } => {
-                draft.put(b"{\"id\":\"m");
-                draft.id(id);
-                draft.put(&[b'.', b'0' + number / 10 % 10, b'0' + number % 10]);
-                draft.put(b"\",\"method\":\"order.modify\",\"params\":{\"origClientOrderId\":\"");
-                draft.id(id);
-                draft.put(b"\",\"price\":\"");
-                draft.amount(price, definition.price_scale, definition.price_places);
-                draft.put(b"\",\"quantity\":\"");
-                draft.amount(qty, definition.qty_scale, definition.qty_places);
-                draft.put(b"\",\"recvWindow\":");
-                draft.number(self.recv_window_ms as i64, 0);
-                draft.put(match side {
-                    Side::Buy => b",\"side\":\"BUY\",\"symbol\":\"",
-                    Side::Sell => b",\"side\":\"SELL\",\"symbol\":\"",
-                });
-                draft.put(definition.symbol.as_bytes());
-                draft.put(b"\",\"timestamp\":");
-                draft.number(venue_ms as i64, 0);
-                draft.put(b"}}");
-            }
-            Request::Cancel | Request::CancelNumber(_) => {
-                draft.put(b"{\"id\":\"c");
-                draft.id(id);
-                draft.put(b"\",\"method\":\"order.cancel\",\"params\":{");
-                if let Request::CancelNumber(number) = *request {
-                    draft.put(b"\"orderId\":");
-                    draft.number(number as i64, 0);
-                } else {
-                    draft.put(b"\"origClientOrderId\":\"");
-                    draft.id(id);
-                    draft.put(b"\"");
-                }
-                draft.put(b",\"recvWindow\":");
-                draft.number(self.recv_window_ms as i64, 0);
-                draft.put(b",\"symbol\":\"");
-                draft.put(definition.symbol.as_bytes());
-                draft.put(b"\",\"timestamp\":");
-                draft.number(venue_ms as i64, 0);
-                draft.put(b"}}");
+            Request::Amend { .. } | Request::Cancel | Request::CancelNumber(_) => {
+                draft.change(request, definition, id, self.recv_window_ms, venue_ms);
             }
         }
         let len = draft.at;
@@ -256,6 +218,56 @@ fn tail_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> u
 }
 
 impl Draft<'_> {
+    /// A request about an order that the venue has.
+    fn change(
+        &mut self,
+        request: &Request,
+        definition: &InstrumentDefinition,
+        id: &ClientOrderId,
+        recv_window_ms: u64,
+        venue_ms: u64,
+    ) {
+        match *request {
+            Request::Amend { side, price, qty, number } => {
+                self.put(b"{\"id\":\"m");
+                self.id(id);
+                self.put(&[b'.', b'0' + number / 10 % 10, b'0' + number % 10]);
+                self.put(b"\",\"method\":\"order.modify\",\"params\":{\"origClientOrderId\":\"");
+                self.id(id);
+                self.put(b"\",\"price\":\"");
+                self.amount(price, definition.price_scale, definition.price_places);
+                self.put(b"\",\"quantity\":\"");
+                self.amount(qty, definition.qty_scale, definition.qty_places);
+                self.put(b"\",\"recvWindow\":");
+                self.number(recv_window_ms as i64, 0);
+                self.put(match side {
+                    Side::Buy => b",\"side\":\"BUY\"",
+                    Side::Sell => b",\"side\":\"SELL\"",
+                });
+            }
+            _ => {
+                self.put(b"{\"id\":\"c");
+                self.id(id);
+                self.put(b"\",\"method\":\"order.cancel\",\"params\":{");
+                if let Request::CancelNumber(number) = *request {
+                    self.put(b"\"orderId\":");
+                    self.number(number as i64, 0);
+                } else {
+                    self.put(b"\"origClientOrderId\":\"");
+                    self.id(id);
+                    self.put(b"\"");
+                }
+                self.put(b",\"recvWindow\":");
+                self.number(recv_window_ms as i64, 0);
+            }
+        }
+        self.put(b",\"symbol\":\"");
+        self.put(definition.symbol.as_bytes());
+        self.put(b"\",\"timestamp\":");
+        self.number(venue_ms as i64, 0);
+        self.put(b"}}");
+    }
+
     #[inline(always)]
     fn put(&mut self, text: &[u8]) {
         // The longest request is known, see `REQUEST_BYTES_MAX`.
