@@ -77,7 +77,8 @@ fn quotes_follow_the_market_and_leave_with_the_book() {
         "{} moves wanted, {amends} sent, {amended} done; {} cancels wanted; {fills} fills",
         changes[0], changes[1]
     );
-    assert!(changes[0] >= amends && changes[1] >= 5 && amended > 10);
+    // A silence may find no quote to take away, because both were filled in its first second.
+    assert!(changes[0] >= amends && changes[1] >= 1 && amended > 10);
     let report = replay::replay(&desk.data, &ReplayPlan::default()).unwrap();
     let replayed = report.orders_replayed as u64;
     assert!(
