@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod archive;
+pub mod fit;
 mod log;
 pub mod store;
 

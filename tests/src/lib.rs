@@ -3,6 +3,7 @@
 pub mod alloc;
 pub mod desk;
 pub mod http;
+pub mod python;
 pub mod relay;
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod limits;
 mod lines;
 mod messages;
 mod orders;
+mod references;
 mod resets;
 mod slow;
 mod streams;

@@ -4,28 +4,15 @@ use crate::PROGRAM;
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::Mutex,
+    process::Command,
 };
 use tickpath_shared::{config::KeyKind, paths::DataDir};
 use tickpath_tests::{
     desk::{Process, free_address, wait_for},
-    root, skipped,
+    python::with_packages,
+    root,
 };
 use tickpath_tools::template;
-
-/// A Python with the packages, installed on first use.
-pub fn python() -> Option<PathBuf> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let script = root().join("tests/clients/venv.sh");
-    let output =
-        Command::new(script).arg(root().join("target/clients")).stderr(Stdio::piped()).output().unwrap();
-    if output.status.success() {
-        return Some(String::from_utf8(output.stdout).unwrap().trim().into());
-    }
-    skipped(&format!("client packages: {}", String::from_utf8_lossy(&output.stderr)))
-}
 
 /// A key of each kind: the simulator's file, and what clients hold.
 struct Keys {
@@ -57,7 +44,7 @@ fn keys(dir: &Path) -> Keys {
 
 /// Runs a script against a simulator of its own; `arguments` are made from the keys.
 fn trade(script: &str, arguments: impl Fn(&Keys) -> Vec<Vec<String>>) {
-    let Some(python) = python() else { return };
+    let Some(python) = with_packages("clients") else { return };
     let dir = tempfile::tempdir().unwrap();
     let (address, keys) = (free_address(), keys(dir.path()));
     let (listen, file) = (address.to_string(), keys.file.display().to_string());

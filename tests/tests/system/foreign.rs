@@ -1,11 +1,12 @@
 //! The engine lives on a server that nobody here wrote: the `websockets` package of Python replays the recorded pair
 //! in fragments, with pings between them, in segments of odd sizes.
 
-use crate::{PROGRAM, clients::python};
+use crate::PROGRAM;
 use std::{collections::BTreeMap, path::PathBuf};
 use tickpath_shared::{counters::Counter, record::Kind};
 use tickpath_tests::{
     desk::{Desk, Process, free_address, wait_for},
+    python::with_packages,
     recorded_pair, root,
 };
 use tickpath_tools::{
@@ -31,7 +32,7 @@ fn frames_of(captures: &[PathBuf; 2]) -> Vec<String> {
 
 #[test]
 fn books_are_exact_over_a_server_of_others() {
-    let (Some(captures), Some(python)) = (recorded_pair(), python()) else { return };
+    let (Some(captures), Some(python)) = (recorded_pair(), with_packages("clients")) else { return };
     let dir = tempfile::tempdir().unwrap();
     let (streams, rest) = (free_address(), free_address());
     let environment = [

@@ -1,8 +1,9 @@
-//! Rolling z-score: (x - mean of the n values before) / their sample deviation (ddof 1).
+//! Standardised values: how many deviations a value is from what came before it.
 
 use serde::{Deserialize, Serialize};
 
-/// Window of the last `n` values with running mean and sum of squared deviations.
+/// Rolling z-score, (x - mean of the n values before) / their sample deviation (ddof 1): a window of the last `n`
+/// values with running mean and sum of squared deviations.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RollingZ {
     values: Vec<f64>,
@@ -65,6 +66,51 @@ impl RollingZ {
     }
 }
 
+/// Exponentially weighted z-score: the value against mean and deviation of those before it. Mean and variance are those
+/// of pandas' `ewm(alpha, adjust=False)`, the variance with `bias=True`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EwZ {
+    lambda: f64,
+    is_started: bool,
+    mean: f64,
+    variance: f64,
+}
+
+impl EwZ {
+    /// Weights of a mean over `n` values: lambda = 2 / (n + 1).
+    pub fn new(n: usize) -> Self {
+        Self { lambda: 2.0 / (n as f64 + 1.0), is_started: false, mean: 0.0, variance: 0.0 }
+    }
+
+    /// Takes a value; its z-score, `None` as long as nothing before it has moved.
+    pub fn push(&mut self, x: f64) -> Option<f64> {
+        if !self.is_started {
+            (self.is_started, self.mean) = (true, x);
+            return None;
+        }
+        let distance = x - self.mean;
+        let z = (self.variance > 0.0).then(|| distance / libm::sqrt(self.variance));
+        self.mean += self.lambda * distance;
+        self.variance = (1.0 - self.lambda) * (self.variance + self.lambda * distance * distance);
+        z
+    }
+
+    /// Weighted mean of all values so far; 0 before the first.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Weighted population variance of all values so far.
+    pub fn variance(&self) -> f64 {
+        self.variance
+    }
+
+    /// The state as words, for digests.
+    pub fn words(&self) -> impl Iterator<Item = u64> + use<> {
+        [u64::from(self.is_started), self.mean.to_bits(), self.variance.to_bits()].into_iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +132,23 @@ mod tests {
         assert_eq!(z.z(2.0), None);
         z.push(1.0);
         assert_eq!(z.z(2.0), None);
+    }
+
+    #[test]
+    fn exponential_weights_of_the_published_vector() {
+        let mut z = EwZ::new(7);
+        let expected = [
+            (1.0, 0.0),
+            (1.25, 0.1875),
+            (1.9375, 1.55859375),
+            (2.203125, 1.38061523),
+            (2.90234375, 2.50218201),
+            (3.30175781, 2.35523129),
+        ];
+        for (x, (mean, variance)) in [1.0, 2.0, 4.0, 3.0, 5.0, 4.5].into_iter().zip(expected) {
+            z.push(x);
+            assert!((z.mean() - mean).abs() < 1e-8 && (z.variance() - variance).abs() < 1e-8, "{z:?}");
+        }
     }
 
     proptest! {

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prints the path of a Python that has the client packages of requirements.txt, installed below the given directory
-# if they are not there yet.
+# Prints the path of a Python that has the packages of a requirements file, installed below the given directory if they
+# are not there yet.
 set -euo pipefail
-dir=${1:?usage: venv.sh DIRECTORY}
-here=$(cd "$(dirname "$0")" && pwd)
+requirements=${1:?usage: venv.sh REQUIREMENTS DIRECTORY}
+dir=${2:?usage: venv.sh REQUIREMENTS DIRECTORY}
 python="$dir/bin/python"
 stamp="$dir/installed"
-cmp -s "$here/requirements.txt" "$stamp" && { echo "$python"; exit 0; }
+cmp -s "$requirements" "$stamp" && { echo "$python"; exit 0; }
 
 find_python() {
     for candidate in python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[23].*/bin/python python3; do
@@ -19,6 +19,6 @@ find_python() {
 
 base=$(find_python)
 "$base" -m venv --clear "$dir" >&2
-"$python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2
-cp "$here/requirements.txt" "$stamp"
+"$python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2
+cp "$requirements" "$stamp"
 echo "$python"

@@ -1,0 +1,4 @@
+//! Parameters that are estimated from what was recorded, away from the hot process.
+
+pub mod garch;
+mod simplex;
