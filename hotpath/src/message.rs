@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     record::{Cause, ChangeRecord, IntentRecord},
-    types::{OrderState, Refusal},
+    types::{OrderState, Reason},
 };
 
 /// What an engine tells its gateway.
@@ -68,7 +68,7 @@ pub enum OutcomeBody {
         /// Its number.
         intent: u64,
         /// Why.
-        reason: Refusal,
+        reason: Reason,
     },
 }
 

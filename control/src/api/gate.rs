@@ -222,12 +222,12 @@ impl Worker {
         }
     }
 
-    fn serve(&self, stream: &mut TcpStream) -> Result<(), Refusal> {
+    fn serve(&self, stream: &mut TcpStream) -> Result<(), Reason> {
         let _ = stream.set_nonblocking(false);
         let clean = read_request(stream, &self.policy)?;
-        let mut backend = UnixStream::connect(&self.socket).map_err(|_| Refusal::UNAVAILABLE)?;
-        backend.set_read_timeout(Some(Duration::from_secs(30))).map_err(|_| Refusal::UNAVAILABLE)?;
-        backend.write_all(&clean).map_err(|_| Refusal::UNAVAILABLE)?;
+        let mut backend = UnixStream::connect(&self.socket).map_err(|_| Reason::UNAVAILABLE)?;
+        backend.set_read_timeout(Some(Duration::from_secs(30))).map_err(|_| Reason::UNAVAILABLE)?;
+        backend.write_all(&clean).map_err(|_| Reason::UNAVAILABLE)?;
         let _ = stream.set_write_timeout(Some(REQUEST_DEADLINE));
         // A client that leaves in the middle only costs this copy.
         let _ = io::copy(&mut backend, stream);
@@ -237,12 +237,12 @@ impl Worker {
 
 /// A request the gate does not let pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Reason {
     status: u16,
     text: &'static str,
 }
 
-impl Refusal {
+impl Reason {
     const MALFORMED: Self = Self { status: 400, text: "malformed request" };
     const VERSION: Self = Self { status: 505, text: "HTTP/1.1 only" };
     const HOST: Self = Self { status: 400, text: "exactly one Host that this server answers for is needed" };
@@ -256,7 +256,7 @@ impl Refusal {
     const UNAVAILABLE: Self = Self { status: 503, text: "busy" };
 }
 
-fn refuse(stream: &mut TcpStream, refusal: Refusal) {
+fn refuse(stream: &mut TcpStream, refusal: Reason) {
     let body = format!("{{\"error\":\"{}\"}}", refusal.text);
     let answer = format!(
         "HTTP/1.1 {} Refused\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -268,7 +268,7 @@ fn refuse(stream: &mut TcpStream, refusal: Refusal) {
 }
 
 /// Reads one whole request and returns it in the form that goes to tiny_http.
-fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Refusal> {
+fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Reason> {
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let mut bytes = Vec::with_capacity(2048);
     let head_end = loop {
@@ -276,12 +276,12 @@ fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Refu
             break at + 4;
         }
         if bytes.len() > HEAD_BYTES_MAX {
-            return Err(Refusal::HEAD);
+            return Err(Reason::HEAD);
         }
         read_some(stream, &mut bytes, deadline)?;
     };
     if head_end > HEAD_BYTES_MAX {
-        return Err(Refusal::HEAD);
+        return Err(Reason::HEAD);
     }
     let head = check_head(&bytes[..head_end], policy)?;
     while bytes.len() < head_end + head.body_bytes {
@@ -292,22 +292,22 @@ fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Refu
     Ok(clean)
 }
 
-fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> Result<(), Refusal> {
+fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> Result<(), Reason> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
-        return Err(Refusal::TIMEOUT);
+        return Err(Reason::TIMEOUT);
     }
     let mut chunk = [0; 4096];
     match stream.read(&mut chunk) {
-        Ok(0) => Err(Refusal::MALFORMED),
+        Ok(0) => Err(Reason::MALFORMED),
         Ok(n) => {
             bytes.extend_from_slice(&chunk[..n]);
             Ok(())
         }
         Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            Err(Refusal::TIMEOUT)
+            Err(Reason::TIMEOUT)
         }
-        Err(_) => Err(Refusal::MALFORMED),
+        Err(_) => Err(Reason::MALFORMED),
     }
 }
 
@@ -318,55 +318,55 @@ struct Head {
 }
 
 /// Judges a head and writes it anew with the few headers that routes look at.
-fn check_head(bytes: &[u8], policy: &Policy) -> Result<Head, Refusal> {
+fn check_head(bytes: &[u8], policy: &Policy) -> Result<Head, Reason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HEAD),
-        Err(httparse::Error::Version) => return Err(Refusal::VERSION),
-        _ => return Err(Refusal::MALFORMED),
+        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HEAD),
+        Err(httparse::Error::Version) => return Err(Reason::VERSION),
+        _ => return Err(Reason::MALFORMED),
     }
     if request.version != Some(1) {
-        return Err(Refusal::VERSION);
+        return Err(Reason::VERSION);
     }
     let values = |name: &str| -> Vec<&[u8]> {
         request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect()
     };
     let method = request.method.unwrap_or_default();
     if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "DELETE") {
-        return Err(Refusal::METHOD);
+        return Err(Reason::METHOD);
     }
     if !values("transfer-encoding").is_empty() {
-        return Err(Refusal::ENCODING);
+        return Err(Reason::ENCODING);
     }
     let body_bytes = check_length(&values("content-length"))?;
     let host = match values("host").as_slice() {
         [host] => {
-            std::str::from_utf8(host).ok().filter(|host| policy.allows_host(host)).ok_or(Refusal::HOST)?
+            std::str::from_utf8(host).ok().filter(|host| policy.allows_host(host)).ok_or(Reason::HOST)?
         }
-        _ => return Err(Refusal::HOST),
+        _ => return Err(Reason::HOST),
     };
     let is_foreign = |origin: &&[u8]| !std::str::from_utf8(origin).is_ok_and(|o| policy.allows_origin(o));
     if method != "GET" && values("origin").iter().any(is_foreign) {
-        return Err(Refusal::ORIGIN);
+        return Err(Reason::ORIGIN);
     }
-    let path = request.path.filter(|p| p.starts_with('/')).ok_or(Refusal::MALFORMED)?;
+    let path = request.path.filter(|p| p.starts_with('/')).ok_or(Reason::MALFORMED)?;
     let clean = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
     );
     Ok(Head { clean, body_bytes })
 }
 
-fn check_length(values: &[&[u8]]) -> Result<usize, Refusal> {
+fn check_length(values: &[&[u8]]) -> Result<usize, Reason> {
     let [value] = values else {
-        return if values.is_empty() { Ok(0) } else { Err(Refusal::LENGTH) };
+        return if values.is_empty() { Ok(0) } else { Err(Reason::LENGTH) };
     };
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::LENGTH);
+        return Err(Reason::LENGTH);
     }
     let length = std::str::from_utf8(value).ok().and_then(|v| v.parse::<usize>().ok());
-    length.filter(|bytes| *bytes <= BODY_BYTES_MAX).ok_or(Refusal::TOO_LARGE)
+    length.filter(|bytes| *bytes <= BODY_BYTES_MAX).ok_or(Reason::TOO_LARGE)
 }
 
 #[cfg(test)]

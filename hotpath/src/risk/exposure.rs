@@ -1,7 +1,7 @@
 //! Exposure: position and everything in flight, unknown outcomes counted at their worst.
 
 use super::{Breach, Context, require, require_lazily};
-use tickpath_shared::types::Refusal;
+use tickpath_shared::types::Reason;
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
 pub(super) fn is_reducing(context: &Context<'_>) -> bool {
@@ -17,16 +17,16 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     let limits = context.limits;
     let unknown = context.in_flight.unknown as i64;
     // What is proven may be closed; nothing may be opened on what is not.
-    require(unknown == 0 || is_reducing, Refusal::OutcomeUnknown, unknown, 0)?;
+    require(unknown == 0 || is_reducing, Reason::OutcomeUnknown, unknown, 0)?;
     let (open, bound) = (context.open_orders as i64, limits.open_orders_max as i64);
-    require(open < bound, Refusal::OrdersMax, open, bound)?;
+    require(open < bound, Reason::OrdersMax, open, bound)?;
     if is_reducing {
         return Ok(());
     }
     let (notional, by, per) = worst_case(context);
     let bound = limits.position_notional_max;
     // Rounded up it is within the bound exactly when the product is: no division unless it breaks.
-    require_lazily(notional * by <= i128::from(bound) * per, Refusal::PositionMax, bound, || {
+    require_lazily(notional * by <= i128::from(bound) * per, Reason::PositionMax, bound, || {
         (notional * by + per - 1) / per
     })
 }

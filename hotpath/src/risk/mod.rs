@@ -17,14 +17,14 @@ use tickpath_shared::{
     Nanos, config,
     journal::Pressure,
     record::IntentRecord,
-    types::{InstrumentDefinition, Refusal, Side, TradingState},
+    types::{InstrumentDefinition, Reason, Side, TradingState},
 };
 
 /// A limit that refuses an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
     /// Which.
-    pub reason: Refusal,
+    pub reason: Reason,
     /// The value compared.
     pub value: i64,
     /// What it was compared with.
@@ -101,7 +101,7 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
 }
 
 /// Refuses with numbers unless `holds`.
-fn require(holds: bool, reason: Refusal, value: i64, bound: i64) -> Result<(), Breach> {
+fn require(holds: bool, reason: Reason, value: i64, bound: i64) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }
 }
 
@@ -109,7 +109,7 @@ fn require(holds: bool, reason: Refusal, value: i64, bound: i64) -> Result<(), B
 #[inline]
 fn require_lazily(
     holds: bool,
-    reason: Refusal,
+    reason: Reason,
     bound: i64,
     value: impl FnOnce() -> i128,
 ) -> Result<(), Breach> {

@@ -1,18 +1,18 @@
 //! The price: on the grid, near a fresh mark price.
 
 use super::{Breach, Context, age_ms, require, require_lazily};
-use tickpath_shared::types::{MisfitKind, Refusal, Side};
+use tickpath_shared::types::{MisfitKind, Reason, Side};
 
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, definition) = (context.intent, context.definition);
     match definition.misfit(intent.price, intent.qty) {
-        Some(MisfitKind::Price) => require(false, Refusal::OffTick, intent.price, definition.tick)?,
-        Some(MisfitKind::Qty) => require(false, Refusal::OffLot, intent.qty, definition.lot)?,
+        Some(MisfitKind::Price) => require(false, Reason::OffTick, intent.price, definition.tick)?,
+        Some(MisfitKind::Qty) => require(false, Reason::OffLot, intent.qty, definition.lot)?,
         None => {}
     }
-    require(context.mark.price_e8 > 0, Refusal::NoMark, 0, 1)?;
+    require(context.mark.price_e8 > 0, Reason::NoMark, 0, 1)?;
     let (age, bound) = (age_ms(context.now, context.mark.seen_ns), context.limits.mark_age_ms_max as i64);
-    require(age <= bound, Refusal::MarkStale, age, bound)?;
+    require(age <= bound, Reason::MarkStale, age, bound)?;
     let price_e8 = context.definition.price_to_e8(context.intent.price);
     collar(context, price_e8)?;
     band(context, price_e8)
@@ -24,7 +24,7 @@ fn collar(context: &Context<'_>, price_e8: i128) -> Result<(), Breach> {
     let distance = (price_e8 - mark).abs();
     let bound_bps = context.limits.collar_bps;
     let holds = distance * 10_000 <= i128::from(bound_bps) * mark;
-    require_lazily(holds, Refusal::PriceCollar, bound_bps, || (distance * 10_000 + mark - 1) / mark)
+    require_lazily(holds, Reason::PriceCollar, bound_bps, || (distance * 10_000 + mark - 1) / mark)
 }
 
 /// The venue's own band around the mark price (PERCENT_PRICE). A collar that is narrower has seen to it already.
@@ -47,5 +47,5 @@ fn band_itself(context: &Context<'_>, price: i128, bound: i64) -> Result<(), Bre
     let mark = i128::from(context.mark.price_e8);
     let edge = mark * i128::from(bound);
     let holds = if context.side == Side::Buy { price <= edge } else { price >= edge };
-    require_lazily(holds, Refusal::VenueBand, bound, || price / mark)
+    require_lazily(holds, Reason::VenueBand, bound, || price / mark)
 }

@@ -2,7 +2,7 @@
 
 use super::{Breach, require};
 use serde::{Deserialize, Serialize};
-use tickpath_shared::{Nanos, config, types::Refusal};
+use tickpath_shared::{Nanos, config, types::Reason};
 
 /// Times of the last orders.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ impl RateWindow {
         let window_ns = limits.order_rate_window_ms * 1_000_000;
         let is_inside = oldest != Nanos::MAX && now.saturating_sub(oldest) < window_ns;
         let bound = self.times.len() as i64;
-        require(!is_inside, Refusal::OrderRate, bound + 1, bound)
+        require(!is_inside, Reason::OrderRate, bound + 1, bound)
     }
 
     /// Counts an order.

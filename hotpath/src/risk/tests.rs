@@ -72,7 +72,7 @@ impl Bench {
         }
     }
 
-    fn check(&self) -> Option<Refusal> {
+    fn check(&self) -> Option<Reason> {
         let context = Context {
             now: self.now,
             book_venue_age_ns: self.book_venue_age_ns,
@@ -104,7 +104,7 @@ impl Bench {
 }
 
 /// Asserts the refusal (or none) after `change` to a bench where everything is allowed.
-fn expect(refusal: Option<Refusal>, change: impl FnOnce(&mut Bench)) {
+fn expect(refusal: Option<Reason>, change: impl FnOnce(&mut Bench)) {
     let mut bench = Bench::new();
     change(&mut bench);
     assert_eq!(bench.check(), refusal);
@@ -117,62 +117,62 @@ fn a_sound_intent_passes() {
 
 #[test]
 fn standing_of_the_session() {
-    expect(Some(Refusal::Killed), |b| b.standing.is_killed = true);
+    expect(Some(Reason::Killed), |b| b.standing.is_killed = true);
     for state in [TradingState::Disarmed, TradingState::CancelOnly, TradingState::Halted] {
-        expect(Some(Refusal::NotArmed), |b| b.standing.state = state);
+        expect(Some(Reason::NotArmed), |b| b.standing.state = state);
     }
-    expect(Some(Refusal::NotReconciled), |b| b.standing.is_reconciled = false);
-    expect(Some(Refusal::NoSession), |b| b.standing.is_connected = false);
+    expect(Some(Reason::NotReconciled), |b| b.standing.is_reconciled = false);
+    expect(Some(Reason::NoSession), |b| b.standing.is_connected = false);
     expect(None, |b| b.standing.pressure = Pressure::DropTelemetry);
-    expect(Some(Refusal::JournalPressure), |b| b.standing.pressure = Pressure::NoNewRisk);
-    expect(Some(Refusal::ClockUnknown), |b| b.standing.clock_error_ns = None);
+    expect(Some(Reason::JournalPressure), |b| b.standing.pressure = Pressure::NoNewRisk);
+    expect(Some(Reason::ClockUnknown), |b| b.standing.clock_error_ns = None);
     expect(None, |b| b.standing.clock_error_ns = Some(500_000_000));
-    expect(Some(Refusal::ClockUnknown), |b| b.standing.clock_error_ns = Some(500_000_001));
-    expect(Some(Refusal::NoDefinition), |b| b.definition.is_trading = 0);
+    expect(Some(Reason::ClockUnknown), |b| b.standing.clock_error_ns = Some(500_000_001));
+    expect(Some(Reason::NoDefinition), |b| b.definition.is_trading = 0);
 }
 
 #[test]
 fn the_book_must_be_complete_and_fresh() {
-    expect(Some(Refusal::BookInvalid), |b| b.intent.is_book_valid = 0);
+    expect(Some(Reason::BookInvalid), |b| b.intent.is_book_valid = 0);
     let bound = config::Risk::default().book_age_ms_max * 1_000_000;
     expect(None, |b| b.intent.book_ns = b.now - bound);
-    expect(Some(Refusal::BookStale), |b| b.intent.book_ns = b.now - bound - 1_000_000);
+    expect(Some(Reason::BookStale), |b| b.intent.book_ns = b.now - bound - 1_000_000);
     let bound = config::Risk::default().book_venue_age_ms_max * 1_000_000;
     expect(None, |b| b.book_venue_age_ns = bound);
-    expect(Some(Refusal::BookStale), |b| b.book_venue_age_ns = bound + 1);
+    expect(Some(Reason::BookStale), |b| b.book_venue_age_ns = bound + 1);
     expect(None, |b| (b.book_venue_age_ns, b.limits.book_venue_age_ms_max) = (bound + 1, 0));
     let bound = config::Risk::default().intent_age_ms_max * 1_000_000;
     expect(None, |b| b.intent.read_ns = b.now - bound);
-    expect(Some(Refusal::IntentStale), |b| b.intent.read_ns = b.now - bound - 1_000_000);
+    expect(Some(Reason::IntentStale), |b| b.intent.read_ns = b.now - bound - 1_000_000);
 }
 
 #[test]
 fn the_price_must_be_on_the_grid_and_within_the_collar() {
-    expect(Some(Refusal::OffTick), |b| b.intent.price = 10_001);
-    expect(Some(Refusal::NoMark), |b| b.mark = Mark::default());
+    expect(Some(Reason::OffTick), |b| b.intent.price = 10_001);
+    expect(Some(Reason::NoMark), |b| b.mark = Mark::default());
     let bound = config::Risk::default().mark_age_ms_max * 1_000_000;
     expect(None, |b| b.mark.seen_ns = b.now - bound);
-    expect(Some(Refusal::MarkStale), |b| b.mark.seen_ns = b.now - bound - 1_000_000);
+    expect(Some(Reason::MarkStale), |b| b.mark.seen_ns = b.now - bound - 1_000_000);
     expect(None, |b| b.definition.price_up_e4 = 10_000);
-    expect(Some(Refusal::VenueBand), |b| (b.intent.price, b.definition.price_up_e4) = (10_010, 10_000));
+    expect(Some(Reason::VenueBand), |b| (b.intent.price, b.definition.price_up_e4) = (10_010, 10_000));
     expect(None, |b| (b.intent.price, b.definition.price_down_e4) = (9_990, 10_000));
     // 100 basis points of 100.00 are 1.00.
     expect(None, |b| b.intent.price = 10_090);
     expect(None, |b| b.intent.price = 10_100);
-    expect(Some(Refusal::PriceCollar), |b| b.intent.price = 10_110);
+    expect(Some(Reason::PriceCollar), |b| b.intent.price = 10_110);
     expect(None, |b| b.intent.price = 9_900);
-    expect(Some(Refusal::PriceCollar), |b| b.intent.price = 9_890);
+    expect(Some(Reason::PriceCollar), |b| b.intent.price = 9_890);
 }
 
 #[test]
 fn the_size_of_an_order_is_bounded_both_ways() {
-    expect(Some(Refusal::OffLot), |b| b.intent.qty = 0);
+    expect(Some(Reason::OffLot), |b| b.intent.qty = 0);
     expect(None, |b| b.limits.order_lots_max = 1_000);
-    expect(Some(Refusal::QtyMax), |b| b.limits.order_lots_max = 999);
+    expect(Some(Reason::QtyMax), |b| b.limits.order_lots_max = 999);
     expect(None, |b| b.limits.order_notional_max = 100 * 100_000_000);
-    expect(Some(Refusal::NotionalMax), |b| b.limits.order_notional_max = 100 * 100_000_000 - 1);
+    expect(Some(Reason::NotionalMax), |b| b.limits.order_notional_max = 100 * 100_000_000 - 1);
     expect(None, |b| b.intent.qty = 50);
-    expect(Some(Refusal::NotionalMin), |b| b.intent.qty = 49);
+    expect(Some(Reason::NotionalMin), |b| b.intent.qty = 49);
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn exposure_counts_everything_in_flight() {
         }
     };
     expect(None, bench(|b| b.hold(2_000)));
-    expect(Some(Refusal::PositionMax), bench(|b| b.hold(2_001)));
+    expect(Some(Reason::PositionMax), bench(|b| b.hold(2_001)));
     expect(None, bench(|b| b.in_flight(Side::Buy, 2_000)));
-    expect(Some(Refusal::PositionMax), bench(|b| b.in_flight(Side::Buy, 2_001)));
+    expect(Some(Reason::PositionMax), bench(|b| b.in_flight(Side::Buy, 2_001)));
     // Orders of the other side may never fill: they earn no room.
     expect(
-        Some(Refusal::PositionMax),
+        Some(Reason::PositionMax),
         bench(|b| {
             b.hold(2_001);
             b.in_flight(Side::Sell, 2_000);
@@ -198,7 +198,7 @@ fn exposure_counts_everything_in_flight() {
     );
     // A dearer mark counts.
     expect(
-        Some(Refusal::PositionMax),
+        Some(Reason::PositionMax),
         bench(|b| {
             b.hold(2_000);
             b.mark.price_e8 += 1;
@@ -212,7 +212,7 @@ fn an_unknown_outcome_blocks_opening_but_not_closing() {
         b.in_flight(Side::Buy, 10);
         b.orders.get_mut(0).unwrap().on_lost();
     };
-    expect(Some(Refusal::OutcomeUnknown), unknown);
+    expect(Some(Reason::OutcomeUnknown), unknown);
     let closing = |b: &mut Bench| {
         unknown(b);
         b.hold(1_000);
@@ -225,11 +225,11 @@ fn an_unknown_outcome_blocks_opening_but_not_closing() {
         b.standing.state = TradingState::CancelOnly;
     });
     // Reduce-only beyond what is held reduces nothing.
-    expect(Some(Refusal::OutcomeUnknown), |b| {
+    expect(Some(Reason::OutcomeUnknown), |b| {
         closing(b);
         b.intent.qty = 1_001;
     });
-    expect(Some(Refusal::OutcomeUnknown), |b| {
+    expect(Some(Reason::OutcomeUnknown), |b| {
         closing(b);
         b.in_flight(Side::Sell, 1);
     });
@@ -254,7 +254,7 @@ fn open_orders_and_order_rate_are_bounded() {
         }
     };
     expect(None, open(2));
-    expect(Some(Refusal::OrdersMax), open(3));
+    expect(Some(Reason::OrdersMax), open(3));
     let sent = |n: u64, ago: Nanos| {
         move |b: &mut Bench| {
             (0..n).for_each(|i| b.rate.record(b.now - ago + i));
@@ -262,7 +262,7 @@ fn open_orders_and_order_rate_are_bounded() {
     };
     let window = config::Risk::default().order_rate_window_ms * 1_000_000;
     expect(None, sent(2, 0));
-    expect(Some(Refusal::OrderRate), sent(3, SECOND));
-    expect(Some(Refusal::OrderRate), sent(3, window - 1));
+    expect(Some(Reason::OrderRate), sent(3, SECOND));
+    expect(Some(Reason::OrderRate), sent(3, window - 1));
     expect(None, sent(3, window));
 }

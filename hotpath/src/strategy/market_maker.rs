@@ -248,7 +248,7 @@ impl MarketMaker {
 mod tests {
     use super::*;
     use crate::market::Level;
-    use tickpath_shared::types::{Grid, OrderState, Refusal, Symbol};
+    use tickpath_shared::types::{Grid, OrderState, Reason, Symbol};
 
     /// Parameters of the published vector.
     fn vector() -> config::MarketMaker {
@@ -322,7 +322,7 @@ mod tests {
         maker.on_sent(later, &moved, 3);
         assert_eq!(maker.quote(3 * later, top(9_950, 9_960))[0], None, "one change at a time");
         assert!(maker.quote(60 * later, top(9_950, 9_960))[0].is_some(), "but not for ever");
-        let refused = OutcomeBody::Refused { intent: 3, reason: Refusal::OrderRate };
+        let refused = OutcomeBody::Refused { intent: 3, reason: Reason::OrderRate };
         maker.on_outcome(later, &outcome(refused));
         let stuck = maker.quote(3 * later, top(9_950, 9_960))[0];
         assert_eq!(stuck, Some(QuoteAction::Cancel { intent: 1, side: Side::Buy }), "it stands too far off");

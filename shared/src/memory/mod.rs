@@ -146,7 +146,7 @@ impl MappedFile {
         &self.path
     }
 
-    /// Asks the system to keep the pages in memory. Refusal is reported, never fatal.
+    /// Asks the system to keep the pages in memory. Reason is reported, never fatal.
     ///
     /// # Errors
     ///

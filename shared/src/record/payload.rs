@@ -324,7 +324,7 @@ payloads! {
         bound: i64,
         /// Instrument index.
         instrument: u32,
-        /// [`crate::types::Refusal`].
+        /// [`crate::types::Reason`].
         reason: u16,
         /// Strategy index.
         strategy: u16,

@@ -98,35 +98,6 @@ crate::labelled_enum! {
     }
 }
 
-crate::labelled_enum! {
-    /// Why the gateway refused an intent.
-    pub enum Refusal: u16 {
-        Killed = 1, "killed", "The kill word is set.";
-        NotArmed = 2, "not_armed", "The trading state does not allow new orders.";
-        NotReconciled = 3, "not_reconciled", "Orders and positions of the account are not proven yet.";
-        NoSession = 4, "no_session", "The order session with the venue is not up.";
-        NoDefinition = 5, "no_definition", "The instrument has no definition or is not trading.";
-        BookInvalid = 6, "book_invalid", "The book had a gap when the engine decided.";
-        BookStale = 7, "book_stale", "The book's last update is too old.";
-        NoMark = 8, "no_mark", "No mark price has been seen for the instrument.";
-        MarkStale = 9, "mark_stale", "The mark price is too old.";
-        PriceCollar = 10, "price_collar", "The price is too far from the mark price.";
-        OffTick = 11, "off_tick", "The price is off the tick grid or outside the venue's range.";
-        OffLot = 12, "off_lot", "The quantity is off the lot grid or outside the venue's range.";
-        QtyMax = 13, "qty_max", "The quantity exceeds the limit of an order.";
-        NotionalMax = 14, "notional_max", "The notional exceeds the limit of an order.";
-        NotionalMin = 15, "notional_min", "The notional is below the venue's minimum.";
-        PositionMax = 16, "position_max", "Position and orders in flight could exceed the limit.";
-        OrderRate = 17, "order_rate", "Too many orders in the window.";
-        OutcomeUnknown = 18, "outcome_unknown", "An earlier order of the instrument has an unknown outcome.";
-        OrdersMax = 19, "orders_max", "Too many orders are open.";
-        JournalPressure = 20, "journal_pressure", "The journal is short of free segments.";
-        ClockUnknown = 21, "clock_unknown", "The offset to the venue's clock is unknown or too large.";
-        IntentStale = 22, "intent_stale", "The intent waited too long on its way to the gateway.";
-        VenueBand = 23, "venue_band", "The price is outside of the venue's band around the mark price.";
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,13 +106,5 @@ mod tests {
     fn unknown_is_not_terminal() {
         assert!(!OrderState::Unknown.is_terminal());
         assert!(OrderState::Absent.is_terminal());
-    }
-
-    #[test]
-    fn numbers_survive_the_round_trip() {
-        for &refusal in Refusal::ALL {
-            assert_eq!(Refusal::from_repr(refusal as u16), Some(refusal));
-        }
-        assert_eq!(Refusal::from_repr(9999), None);
     }
 }

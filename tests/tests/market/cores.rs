@@ -22,7 +22,7 @@ use tickpath_shared::{
         BookChange, BookStateRecord, Cause, Class, CommandRecord, Kind, PositionRecord, ReconciledRecord,
         RefusalRecord, TimeRecord,
     },
-    types::{InstanceId, InstrumentDefinition, Refusal},
+    types::{InstanceId, InstrumentDefinition, Reason},
 };
 use tickpath_tools::{
     capture::{CaptureReader, MarketLine, MarketSource},
@@ -109,7 +109,7 @@ impl Port for Io {
     fn record(&mut self, kind: Kind, _class: Class, _now: Nanos, _cause: Cause, parts: &[&[u8]]) {
         if kind == Kind::Refusal {
             let (refusal, _) = RefusalRecord::read_from_prefix(parts[0]).unwrap();
-            self.refused_as_stale += u64::from(refusal.reason == Refusal::BookStale as u16);
+            self.refused_as_stale += u64::from(refusal.reason == Reason::BookStale as u16);
         }
         if kind == Kind::BookState {
             let (state, _) = BookStateRecord::read_from_prefix(parts[0]).unwrap();

@@ -14,7 +14,7 @@ use tickpath_shared::{
     Nanos,
     counters::Counter,
     record::{Cause, ChangeRecord, Class, IntentRecord, Kind, OrderRecord},
-    types::{OrderState, Refusal},
+    types::{OrderState, Reason},
 };
 use zerocopy::IntoBytes;
 
@@ -60,7 +60,7 @@ impl Gateway {
         let is_open = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
         if !is_open || order.is_canceling || order.is_amending() {
             let value = order.state as i64;
-            return Err(Breach { reason: Refusal::OutcomeUnknown, value, bound: OrderState::Working as i64 });
+            return Err(Breach { reason: Reason::OutcomeUnknown, value, bound: OrderState::Working as i64 });
         }
         let intent = as_intent(order, change);
         let mut in_flight = self.orders.in_flight(order.instrument, order.side);

@@ -11,7 +11,7 @@ use tickpath_shared::{
     Nanos,
     counters::Counter,
     record::{Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord},
-    types::{ClientOrderId, OrderState, Refusal, Side, TimeInForce},
+    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce},
 };
 use zerocopy::IntoBytes;
 
@@ -98,7 +98,7 @@ impl Gateway {
         order.is_reduce_only = intent.is_reduce_only == 1;
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
-            let breach = Breach { reason: Refusal::OrdersMax, value: open, bound: open };
+            let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };
             self.refuse(now, cause, intent, breach, port);
             return;
         }

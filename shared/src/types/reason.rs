@@ -1,0 +1,61 @@
+//! Reason codes: why there was no order.
+
+crate::labelled_enum! {
+    /// Why something that could have been traded was not: below 100 a limit of the gateway, from 100 on the strategy's
+    /// own judgement. Numbers are part of the journal: append, never renumber.
+    pub enum Reason: u16 {
+        Killed = 1, "killed", "The kill word is set.";
+        NotArmed = 2, "not_armed", "The trading state does not allow new orders.";
+        NotReconciled = 3, "not_reconciled", "Orders and positions of the account are not proven yet.";
+        NoSession = 4, "no_session", "The order session with the venue is not up.";
+        NoDefinition = 5, "no_definition", "The instrument has no definition or is not trading.";
+        BookInvalid = 6, "book_invalid", "The book had a gap when the engine decided.";
+        BookStale = 7, "book_stale", "The book's last update is too old.";
+        NoMark = 8, "no_mark", "No mark price has been seen for the instrument.";
+        MarkStale = 9, "mark_stale", "The mark price is too old.";
+        PriceCollar = 10, "price_collar", "The price is too far from the mark price.";
+        OffTick = 11, "off_tick", "The price is off the tick grid or outside the venue's range.";
+        OffLot = 12, "off_lot", "The quantity is off the lot grid or outside the venue's range.";
+        QtyMax = 13, "qty_max", "The quantity exceeds the limit of an order.";
+        NotionalMax = 14, "notional_max", "The notional exceeds the limit of an order.";
+        NotionalMin = 15, "notional_min", "The notional is below the venue's minimum.";
+        PositionMax = 16, "position_max", "Position and orders in flight could exceed the limit.";
+        OrderRate = 17, "order_rate", "Too many orders in the window.";
+        OutcomeUnknown = 18, "outcome_unknown", "An earlier order of the instrument has an unknown outcome.";
+        OrdersMax = 19, "orders_max", "Too many orders are open.";
+        JournalPressure = 20, "journal_pressure", "The journal is short of free segments.";
+        ClockUnknown = 21, "clock_unknown", "The offset to the venue's clock is unknown or too large.";
+        IntentStale = 22, "intent_stale", "The intent waited too long on its way to the gateway.";
+        VenueBand = 23, "venue_band", "The price is outside of the venue's band around the mark price.";
+        WarmingUp = 100, "warming_up", "The strategy has not yet seen as much as it needs; value: what it has seen.";
+        NoBook = 101, "no_book", "A book that is needed is invalid or too old; value: its age in milliseconds.";
+        BelowEntry = 102, "below_entry", "The signal is weaker than an entry wants.";
+        BeyondStop = 103, "beyond_stop", "The signal is so strong that something must be wrong with it.";
+        StoppedOut = 104, "stopped_out", "After a stop nothing is opened before the signal has come home.";
+        ChangeLikely = 105, "change_likely", "The series has probably changed just now; value: the probability.";
+        LegBusy = 106, "leg_busy", "An order of one of the instruments is under way.";
+        Resting = 107, "resting", "A pause after a failure; value: milliseconds that are left of it.";
+        InventoryMax = 108, "inventory_max", "The inventory is at its bound on this side.";
+        OutsideSession = 109, "outside_session", "The trading session has not begun, or takes no more entries.";
+        NoRange = 110, "no_range", "The opening range is not whole, or its width is out of bounds.";
+        VotesMissing = 111, "votes_missing", "Too few of the indicators agree.";
+        RiskTooLarge = 112, "risk_too_large", "The smallest quantity would risk more than the trade may.";
+        RewardTooSmall = 113, "reward_too_small", "The target is too close for the distance of the stop.";
+        AlreadyHeld = 114, "already_held", "The strategy already holds a position on that side.";
+        Outlier = 115, "outlier", "The observation is too far off to be learned from; value: its deviations.";
+        SpreadTooWide = 116, "spread_too_wide", "The bid and the ask are too far apart; value: ticks.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_survive_the_round_trip() {
+        for &reason in Reason::ALL {
+            assert_eq!(Reason::from_repr(reason as u16), Some(reason));
+        }
+        assert_eq!(Reason::from_repr(9999), None);
+    }
+}
