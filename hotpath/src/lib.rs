@@ -13,6 +13,7 @@ pub mod net;
 pub mod order;
 pub mod pages;
 pub mod pipeline;
+pub mod port;
 pub mod risk;
 pub mod session;
 pub mod signal;

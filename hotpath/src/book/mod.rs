@@ -4,9 +4,11 @@ mod bits;
 mod divisor;
 mod far;
 mod ladder;
+mod listing;
 mod side;
 mod sync;
 
 pub use divisor::Divisor;
 pub use ladder::{Book, Top};
+pub use listing::Listing;
 pub use sync::{DiffResult, SnapshotResult, SyncedBook};

@@ -5,6 +5,7 @@ use crate::{
     digest,
     net::settings::{self, Setting},
     pipeline::lane,
+    strategy,
 };
 use std::{
     path::{Path, PathBuf},
@@ -211,6 +212,7 @@ fn metadata(
         "build": build_text(),
         "session": session,
         "state_version": digest::STATE_VERSION,
+        "strategy_version": strategy::VERSION,
         "is_unclean": start.is_unclean,
         "is_killed": start.is_killed,
         "start_unix_ns": clock.start_unix_ns(),

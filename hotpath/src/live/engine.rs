@@ -5,9 +5,10 @@ use crate::{
     book::Top,
     market::{Level, MarketEvent, MarketHeader},
     message::{Ask, EngineMessage, Outcome},
+    port::{EnginePort, Port},
     stage::{
-        Port, TIMER_NS,
-        engine::{Engine, EngineEvent, EnginePort},
+        TIMER_NS,
+        engine::{Engine, EngineEvent},
         feed::EventSink,
     },
 };

@@ -8,8 +8,9 @@ use crate::{
         silence::{Need, Silence},
         wait::Waiter,
     },
+    port::Port,
     stage::{
-        Port, TIMER_NS,
+        TIMER_NS,
         feed::{DeadLink, LinkNews, Links, NewLink},
         gateway::{Gateway, GatewayEvent, GatewayPort, Outgoing, connection},
     },

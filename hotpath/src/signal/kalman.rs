@@ -43,6 +43,11 @@ impl HedgeRatio {
         Self { beta: 0.0, alpha: 0.0, p: [p0, 0.0, p0], q, r, seen: 0, outliers: 0 }
     }
 
+    /// A filter that starts from coefficients (slope, intercept) known to a variance of `p0` each.
+    pub fn started([beta, alpha]: [f64; 2], p0: f64, q: f64, r: f64) -> Self {
+        Self { beta, alpha, ..Self::new(p0, q, r) }
+    }
+
     /// Slope.
     pub fn beta(&self) -> f64 {
         self.beta

@@ -1,25 +1,22 @@
 //! The engine: books, signals and strategies of its instruments. Deterministic core.
 
-mod quotes;
-
-use super::{DIGEST_NS, POLL_GAP_NS, Port};
+use super::{DIGEST_NS, POLL_GAP_NS};
 use crate::{
-    book::{DiffResult, SnapshotResult, SyncedBook, Top},
+    book::{DiffResult, Listing, SnapshotResult, SyncedBook, Top},
     digest,
     market::{Level, MarketEvent, MarketKind},
     message::{EngineBody, EngineMessage, Outcome},
-    strategy::{self, LegOrder, MarketMaker, Pairs, Probe},
+    port::EnginePort,
+    signal::{Bar, BarBuilder, Print},
+    strategy::{Desk, Passes, Shipped, Strategy},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::Config,
     counters::Counter,
-    record::{
-        BookChange, BookStateRecord, Cause, Class, DigestRecord, IntentRecord, Kind, SignalRecord,
-        TopOfBookRecord,
-    },
-    types::{InstrumentDefinition, TimeInForce},
+    record::{BookChange, BookStateRecord, Cause, Class, DigestRecord, Kind, TopOfBookRecord},
+    types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
 
@@ -27,6 +24,8 @@ use zerocopy::IntoBytes;
 const TELEMETRY_NS: Nanos = 100_000_000;
 /// Session time after which an unanswered request for a snapshot is repeated.
 const SNAPSHOT_PATIENCE_NS: Nanos = 2_000_000_000;
+/// Venue's time by which trades may lag behind what else says how late it is there.
+const TRADE_LAG_MS: u64 = 250;
 
 /// What an engine consumes.
 #[derive(Clone, Copy, Debug)]
@@ -39,102 +38,82 @@ pub enum EngineEvent<'a> {
     Timer,
 }
 
-/// What an engine does.
-pub trait EnginePort: Port {
-    /// Sends a message to the gateway. A full ring drops it and counts; the leg's timeout recovers.
-    fn send(&mut self, message: EngineMessage);
-    /// Asks the session thread for a snapshot.
-    fn ask_snapshot(&mut self, instrument: u32);
-    /// The event was of the book and has been applied to it: a latency stamp, nothing more.
-    fn on_book_updated(&mut self) {}
-    /// The strategies have decided on a tick, a change of a book or of best prices: a latency stamp, nothing more.
-    fn on_decided(&mut self) {}
-    /// The best prices of an instrument changed: a gauge, nothing more.
-    fn on_top(&mut self, _instrument: u32, _top: Top, _is_valid: bool, _now: Nanos) {}
-}
-
-/// What a strategy's orders have in common.
-#[derive(Clone, Copy, Debug)]
-struct Terms {
-    time_in_force: TimeInForce,
-    /// Strategy index.
-    strategy: u16,
-}
-
+/// A strategy, and the bars that are formed for it.
 #[derive(Serialize, Deserialize)]
-struct Instrument {
-    definition: InstrumentDefinition,
-    book: SyncedBook,
-    /// Best prices by whichever of book and ticker is ahead.
-    top: Top,
-    /// Update id of `top`.
-    top_id: u64,
-    ticker_id: u64,
-    mark_e8: i64,
-    /// Session time of the last change of the book.
-    book_ns: Nanos,
-    /// Venue's time of that change, unix milliseconds.
-    #[serde(default)]
-    book_venue_ms: u64,
-    /// Session time of the last request for a snapshot; 0 when none is out.
-    asked_ns: Nanos,
-    /// `top_id` of the last telemetry record.
-    told_id: u64,
-    overflows: u64,
+struct Slot<S> {
+    strategy: S,
+    number: u16,
+    /// Bit set of the instruments that it hears of.
+    instruments: u32,
+    bars: Vec<(u32, BarBuilder)>,
+    passes: Passes,
+}
+
+impl<S: Strategy> Slot<S> {
+    fn new(strategy: S, instruments: usize) -> Self {
+        let bits = strategy.instruments().into_iter().fold(0, |bits, instrument| bits | 1 << instrument);
+        let bars = strategy.bars().into_iter().map(|(i, rule)| (i, BarBuilder::new(rule))).collect();
+        let number = strategy.number();
+        Self { strategy, number, instruments: bits, bars, passes: Passes::new(instruments) }
+    }
+
+    #[inline]
+    fn hears(&self, instrument: usize) -> bool {
+        self.instruments >> instrument & 1 == 1
+    }
+}
+
+/// What an event has in common for all strategies that hear of it.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Nanos,
+    cause: Cause,
+    read_ns: Nanos,
 }
 
 /// The engine's state. What was deserialised is for replay: its books may allocate as they grow.
 #[derive(Serialize, Deserialize)]
-pub struct Engine {
-    instruments: Vec<Instrument>,
-    pairs: Option<Pairs>,
-    #[serde(default)]
-    maker: Option<MarketMaker>,
-    #[serde(default)]
-    probe: Option<Probe>,
+#[serde(bound = "S: Strategy")]
+pub struct Engine<S = Shipped> {
+    listings: Vec<Listing>,
+    slots: Vec<Slot<S>>,
     sent: u64,
     events: u64,
     last_now: Nanos,
     next_digest_ns: Nanos,
     next_telemetry_ns: Nanos,
     venue_ms: u64,
-    /// Oldest book that a quote may stand on.
-    #[serde(default)]
+    /// Oldest book that an order may rest on.
     book_age_ns_max: Nanos,
 }
 
-impl Engine {
+impl<S: Strategy> Engine<S> {
     /// An engine for these instruments, or the reason why the configuration does not fit them.
     ///
     /// # Errors
     ///
     /// A text naming the key, the value and the bound.
     pub fn new(config: &Config, definitions: &[InstrumentDefinition]) -> Result<Self, String> {
-        let instrument =
-            |(definition, config): (&InstrumentDefinition, &tickpath_shared::config::Instrument)| {
-                Instrument {
-                    definition: *definition,
-                    book: SyncedBook::new(definition.tick, config.book_levels_max),
-                    top: Top::default(),
-                    top_id: 0,
-                    ticker_id: 0,
-                    mark_e8: 0,
-                    book_ns: 0,
-                    book_venue_ms: 0,
-                    asked_ns: 0,
-                    told_id: 0,
-                    overflows: 0,
-                }
-            };
-        let pairs = config.pairs.is_enabled.then(|| Pairs::new(&config.pairs, definitions)).transpose()?;
-        let maker = config.market_maker.is_enabled;
-        let maker = maker.then(|| MarketMaker::new(&config.market_maker, definitions)).transpose()?;
-        let probe = config.probe.is_enabled.then(|| Probe::new(&config.probe, definitions)).transpose()?;
+        let listings: Vec<_> = definitions
+            .iter()
+            .zip(&config.instrument)
+            .map(|(definition, config)| Listing::new(definition, config.book_levels_max))
+            .collect();
+        let strategies = S::configured(config, definitions)?;
+        let slots: Vec<Slot<S>> = strategies.into_iter().map(|s| Slot::new(s, listings.len())).collect();
+        let shared = slots.iter().try_fold(0, |taken, slot| match taken & slot.instruments {
+            0 => Ok(taken | slot.instruments),
+            both => Err(both.trailing_zeros() as usize),
+        });
+        if let Err(both) = shared {
+            let symbol = definitions[both].symbol.as_str();
+            return Err(format!(
+                "{symbol}: two strategies trade it, whose positions could not be told apart"
+            ));
+        }
         Ok(Self {
-            instruments: definitions.iter().zip(&config.instrument).map(instrument).collect(),
-            pairs,
-            maker,
-            probe,
+            listings,
+            slots,
             sent: 0,
             events: 0,
             last_now: 0,
@@ -152,12 +131,16 @@ impl Engine {
         match event {
             EngineEvent::Market(market) => self.on_market(now, cause, &market, port),
             EngineEvent::Outcome(outcome) => {
-                if let Some(pairs) = &mut self.pairs {
-                    pairs.on_outcome(now, &outcome);
-                }
-                if let Some(maker) = &mut self.maker {
-                    maker.on_outcome(now, &outcome);
-                }
+                let instrument = outcome.instrument as usize;
+                let moment = Moment { now, cause, read_ns: now };
+                self.each(
+                    moment,
+                    port,
+                    |slot| slot.hears(instrument),
+                    |strategy, desk| {
+                        strategy.on_outcome(desk, &outcome);
+                    },
+                );
             }
             EngineEvent::Timer => self.on_timer(now, port),
         }
@@ -168,7 +151,7 @@ impl Engine {
         let gap = now.saturating_sub(self.last_now);
         if self.last_now != 0 && gap > POLL_GAP_NS {
             port.count(Counter::PollGaps, 1);
-            for index in 0..self.instruments.len() {
+            for index in 0..self.listings.len() {
                 self.reset_book(now, index, BookChange::PollGap, port);
             }
         }
@@ -177,6 +160,7 @@ impl Engine {
 
     fn on_market(&mut self, now: Nanos, cause: Cause, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
         let index = usize::from(event.header.instrument);
+        let moment = Moment { now, cause, read_ns: event.header.read_ns };
         self.venue_ms = self.venue_ms.max(event.header.venue_ms);
         port.count(Counter::OffTickLevels, event.header.off_tick.into());
         let kind = event.header.market_kind();
@@ -185,26 +169,126 @@ impl Engine {
             MarketKind::Ticker => self.on_ticker(now, index, event, port),
             MarketKind::Snapshot => self.on_snapshot(now, index, event, port),
             MarketKind::Mark => self.on_mark(index, event, port),
-            MarketKind::Trade => {}
+            MarketKind::Trade => return self.on_trade(moment, index, event, port),
             MarketKind::LinkDown => {
-                for index in 0..self.instruments.len() {
+                for index in 0..self.listings.len() {
                     self.reset_book(now, index, BookChange::Disconnected, port);
                 }
+                // All of them are without a book.
+                return self.each(
+                    moment,
+                    port,
+                    |_| true,
+                    |strategy, desk| {
+                        for instrument in strategy.instruments() {
+                            strategy.on_book(desk, instrument);
+                        }
+                    },
+                );
             }
         }
-        if matches!(kind, MarketKind::Depth | MarketKind::Snapshot) {
+        if kind == MarketKind::Mark {
+            return;
+        }
+        if kind != MarketKind::Ticker {
             port.on_book_updated();
         }
-        self.decide(now, cause, index, event.header.read_ns, port);
-        self.quote(now, cause, event.header.read_ns, port);
-        if matches!(kind, MarketKind::Depth | MarketKind::Ticker) {
-            self.answer_tick(now, cause, index, event.header.read_ns, port);
+        self.each(
+            moment,
+            port,
+            |slot| slot.hears(index),
+            |strategy, desk| {
+                strategy.on_book(desk, index as u32);
+            },
+        );
+        if kind != MarketKind::Snapshot {
             port.on_decided();
         }
     }
 
+    /// Lets strategies have the word.
+    #[inline(always)]
+    fn each<P: EnginePort>(
+        &mut self,
+        moment: Moment,
+        port: &mut P,
+        is_meant: impl Fn(&Slot<S>) -> bool,
+        mut call: impl FnMut(&mut S, &mut Desk<'_, P>),
+    ) {
+        for slot in self.slots.iter_mut().filter(|slot| is_meant(slot)) {
+            let mut desk = Desk {
+                now: moment.now,
+                cause: moment.cause,
+                read_ns: moment.read_ns,
+                venue_ms: self.venue_ms,
+                book_age_ns_max: self.book_age_ns_max,
+                strategy: slot.number,
+                listings: &self.listings,
+                sent: &mut self.sent,
+                passes: &mut slot.passes,
+                port,
+            };
+            call(&mut slot.strategy, &mut desk);
+        }
+    }
+
+    fn on_trade(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        event: &MarketEvent<'_>,
+        port: &mut impl EnginePort,
+    ) {
+        let Some(level) = event.levels.first() else { return };
+        let venue_ms = event.header.venue_ms;
+        self.close_bars(moment, Some(index), venue_ms, port);
+        let print = Print { venue_ms, price: level.price as f64, qty: level.qty as f64 };
+        self.each(
+            moment,
+            port,
+            |slot| slot.hears(index),
+            |strategy, desk| {
+                strategy.on_trade(desk, index as u32, &print);
+            },
+        );
+        for at in 0..self.slots.len() {
+            for which in 0..self.slots[at].bars.len() {
+                let (instrument, builder) = &mut self.slots[at].bars[which];
+                if *instrument as usize == index
+                    && let Some(bar) = builder.push(print)
+                {
+                    self.tell_bar(moment, at, which, &bar, port);
+                }
+            }
+        }
+    }
+
+    /// Ends bars by time of one or all instruments that were over before `venue_ms`.
+    fn close_bars(&mut self, moment: Moment, of: Option<usize>, venue_ms: u64, port: &mut impl EnginePort) {
+        for at in 0..self.slots.len() {
+            for which in 0..self.slots[at].bars.len() {
+                if of.is_some_and(|index| index != self.slots[at].bars[which].0 as usize) {
+                    continue;
+                }
+                while let Some(bar) = self.slots[at].bars[which].1.close_before(venue_ms) {
+                    self.tell_bar(moment, at, which, &bar, port);
+                }
+            }
+        }
+    }
+
+    fn tell_bar(&mut self, moment: Moment, at: usize, which: usize, bar: &Bar, port: &mut impl EnginePort) {
+        let number = self.slots[at].number;
+        self.each(
+            moment,
+            port,
+            |slot| slot.number == number,
+            |strategy, desk| strategy.on_bar(desk, which, bar),
+        );
+    }
+
     fn on_depth(&mut self, now: Nanos, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         let was_valid = instrument.book.is_valid();
         match instrument.book.on_diff(event) {
             DiffResult::Applied => {
@@ -243,7 +327,7 @@ impl Engine {
 
     /// The book follows the stream: refresh what is derived from it.
     fn after_depth(&mut self, now: Nanos, index: usize, venue_ms: u64, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         (instrument.book_ns, instrument.book_venue_ms) = (now, venue_ms);
         if instrument.book.last_update_id() >= instrument.top_id {
             instrument.top_id = instrument.book.last_update_id();
@@ -256,7 +340,7 @@ impl Engine {
     }
 
     fn on_ticker(&mut self, now: Nanos, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         let id = event.header.last_update_id;
         if id <= instrument.ticker_id {
             port.count(Counter::SequenceAnomalies, 1);
@@ -271,7 +355,7 @@ impl Engine {
     }
 
     fn on_snapshot(&mut self, now: Nanos, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         instrument.asked_ns = 0;
         match instrument.book.on_snapshot(event) {
             SnapshotResult::Joined { skipped, applied } => {
@@ -295,12 +379,12 @@ impl Engine {
 
     fn on_mark(&mut self, index: usize, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
         let price_e8 = event.levels[0].price;
-        self.instruments[index].mark_e8 = price_e8;
+        self.listings[index].mark_e8 = price_e8;
         self.send(EngineBody::Mark { instrument: index as u32, price_e8 }, 0, port);
     }
 
     fn reset_book(&mut self, now: Nanos, index: usize, why: BookChange, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         let was_valid = instrument.book.is_valid();
         instrument.book.reset();
         (instrument.top_id, instrument.ticker_id, instrument.asked_ns) = (0, 0, 0);
@@ -310,7 +394,7 @@ impl Engine {
     }
 
     fn want_snapshot(&mut self, now: Nanos, index: usize, port: &mut impl EnginePort) {
-        let instrument = &mut self.instruments[index];
+        let instrument = &mut self.listings[index];
         let is_out =
             instrument.asked_ns != 0 && now.saturating_sub(instrument.asked_ns) < SNAPSHOT_PATIENCE_NS;
         if instrument.book.needs_snapshot() && !is_out {
@@ -327,7 +411,7 @@ impl Engine {
         other_id: u64,
         port: &mut impl EnginePort,
     ) {
-        let instrument = &self.instruments[index];
+        let instrument = &self.listings[index];
         let record = BookStateRecord {
             update_id: instrument.book.last_update_id(),
             other_id,
@@ -339,113 +423,18 @@ impl Engine {
         port.on_top(index as u32, instrument.top, instrument.book.is_valid(), now);
     }
 
-    /// Lets the strategies look at the tick.
-    fn decide(&mut self, now: Nanos, cause: Cause, index: usize, read_ns: Nanos, port: &mut impl EnginePort) {
-        let Some(pairs) = &mut self.pairs else { return };
-        let [base, hedge] = pairs.instruments().map(|i| i as usize);
-        if index != base && index != hedge {
-            return;
-        }
-        let is_tradable = [base, hedge].iter().all(|&i| self.instruments[i].book.is_valid());
-        if !is_tradable {
-            return;
-        }
-        let tops = [self.instruments[base].top, self.instruments[hedge].top];
-        if let Some(sample) = pairs.sample(self.venue_ms, tops[0], tops[1]) {
-            let record = SignalRecord {
-                spread_bits: sample.spread.to_bits(),
-                z_bits: sample.z.map_or(0, f64::to_bits),
-                venue_ms: self.venue_ms,
-                strategy: 0,
-                state: sample.state,
-                reserved: 0,
-            };
-            port.record(Kind::Signal, Class::Telemetry, now, cause, &[record.as_bytes()]);
-        }
-        for order in pairs.orders(now, tops[0], tops[1]).into_iter().flatten() {
-            self.trade(now, cause, read_ns, &order, port);
-        }
-    }
-
-    /// The probe's order, if one is configured.
-    fn answer_tick(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        index: usize,
-        read_ns: Nanos,
-        port: &mut impl EnginePort,
-    ) {
-        let Some(probe) = &self.probe else { return };
-        let instrument = &self.instruments[index];
-        if !instrument.book.is_valid() {
-            return;
-        }
-        if let Some(order) = probe.order(index as u32, instrument.top) {
-            self.trade(now, cause, read_ns, &order, port);
-        }
-    }
-
-    /// An order that takes what is there.
-    fn trade(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        read_ns: Nanos,
-        order: &LegOrder,
-        port: &mut impl EnginePort,
-    ) {
-        let terms = Terms { time_in_force: TimeInForce::Ioc, strategy: strategy::PAIRS };
-        let number = self.place(now, cause, read_ns, order, terms, port);
-        if let Some(pairs) = &mut self.pairs {
-            pairs.on_sent(now, order.instrument, number);
-        }
-    }
-
-    /// Journals an intent and sends it; returns its number.
-    #[inline(always)]
-    fn place(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        read_ns: Nanos,
-        order: &LegOrder,
-        terms: Terms,
-        port: &mut impl EnginePort,
-    ) -> u64 {
-        let instrument = &self.instruments[order.instrument as usize];
-        let intent = IntentRecord {
-            number: self.sent + 1,
-            price: order.price,
-            qty: order.qty,
-            book_ns: instrument.book_ns,
-            read_ns,
-            instrument: order.instrument,
-            book_epoch: instrument.book.epoch(),
-            strategy: terms.strategy,
-            side: order.side as u8,
-            time_in_force: terms.time_in_force as u8,
-            is_reduce_only: order.is_reduce_only.into(),
-            is_book_valid: instrument.book.is_valid().into(),
-            reserved: [0; 2],
-        };
-        port.record(Kind::Intent, Class::Audit, now, cause, &[intent.as_bytes()]);
-        port.count(Counter::Intents, 1);
-        let book_venue_ms = instrument.book_venue_ms;
-        self.send(EngineBody::Intent(intent), book_venue_ms, port);
-        intent.number
-    }
-
     fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {
         self.sent += 1;
         port.send(EngineMessage { number: self.sent, decided_ns: 0, book_venue_ms, body });
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl EnginePort) {
-        for index in 0..self.instruments.len() {
+        for index in 0..self.listings.len() {
             self.want_snapshot(now, index, port);
         }
-        self.withdraw_stale(now, port);
+        let moment = Moment { now, cause: Cause::NONE, read_ns: now };
+        self.close_bars(moment, None, self.venue_ms.saturating_sub(TRADE_LAG_MS), port);
+        self.each(moment, port, |_| true, |strategy, desk| strategy.on_timer(desk));
         if now >= self.next_telemetry_ns {
             self.next_telemetry_ns = now + TELEMETRY_NS;
             self.tell_tops(now, port);
@@ -458,7 +447,7 @@ impl Engine {
     }
 
     fn tell_tops(&mut self, now: Nanos, port: &mut impl EnginePort) {
-        for (index, instrument) in self.instruments.iter_mut().enumerate() {
+        for (index, instrument) in self.listings.iter_mut().enumerate() {
             if instrument.told_id == instrument.top_id {
                 continue;
             }
@@ -484,17 +473,17 @@ impl Engine {
 
     /// The book of an instrument.
     pub fn book(&self, instrument: usize) -> &SyncedBook {
-        &self.instruments[instrument].book
+        &self.listings[instrument].book
     }
 
     /// Definition of an instrument.
     pub fn definition(&self, instrument: usize) -> &InstrumentDefinition {
-        &self.instruments[instrument].definition
+        &self.listings[instrument].definition
     }
 
     /// Hash of the whole state.
     pub fn digest(&self) -> u64 {
-        let instruments = self.instruments.iter().flat_map(|i| {
+        let instruments = self.listings.iter().flat_map(|i| {
             [
                 i.book.digest(),
                 i.top_id,
@@ -506,7 +495,9 @@ impl Engine {
             ]
         });
         let seed = digest::fold(self.sent, instruments.chain([self.venue_ms]));
-        let seed = self.pairs.as_ref().map_or(seed, |pairs| digest::fold(seed, pairs.words()));
-        self.maker.as_ref().map_or(seed, |maker| digest::fold(seed, maker.words()))
+        self.slots.iter().fold(seed, |seed, slot| {
+            let bars = slot.bars.iter().flat_map(|(_, builder)| builder.words());
+            digest::fold(slot.strategy.digest(seed), bars)
+        })
     }
 }

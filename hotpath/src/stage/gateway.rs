@@ -6,12 +6,13 @@ mod change;
 mod orders;
 mod shown;
 
-use super::{DIGEST_NS, POLL_GAP_NS, Port};
+use super::{DIGEST_NS, POLL_GAP_NS};
 use crate::{
     account::{Positions, SeenTrades},
     digest,
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Outcome, OutcomeBody},
     order::OrderTable,
+    port::Port,
     risk::{Mark, RateWindow, Standing},
     venue::{OrderEncoder, PrivateDecoder},
 };

@@ -6,11 +6,7 @@ pub mod engine;
 pub mod feed;
 pub mod gateway;
 
-use tickpath_shared::{
-    Nanos,
-    counters::Counter,
-    record::{Cause, Class, Kind},
-};
+use tickpath_shared::Nanos;
 
 /// Session time between two timer events of a stage.
 pub const TIMER_NS: Nanos = 10_000_000;
@@ -18,11 +14,3 @@ pub const TIMER_NS: Nanos = 10_000_000;
 pub const DIGEST_NS: Nanos = 1_000_000_000;
 /// A stage not polled for longer takes all it knows as stale.
 pub const POLL_GAP_NS: Nanos = 1_000_000_000;
-
-/// What every core may do besides its own outputs.
-pub trait Port {
-    /// Appends a record to the stage's lane.
-    fn record(&mut self, kind: Kind, class: Class, now: Nanos, cause: Cause, parts: &[&[u8]]);
-    /// Counts something.
-    fn count(&mut self, counter: Counter, by: u64);
-}

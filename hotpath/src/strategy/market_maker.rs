@@ -4,14 +4,18 @@
 //! Quotes are post-only. One that is too far from where it should be is changed in place; one that must not be there
 //! is canceled: at the inventory's bound, and as soon as the book is not to be trusted.
 
+use super::{Desk, Order, Strategy, find, quantity};
 use crate::{
     book::Top,
+    digest,
     message::{Outcome, OutcomeBody},
+    port::EnginePort,
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
-    Nanos, config,
-    types::{InstrumentDefinition, Side, decimal},
+    Nanos,
+    config::{self, Config},
+    types::{InstrumentDefinition, Reason, Side, StrategyName, TimeInForce, decimal},
 };
 
 /// Shortest pause after a refusal: what was refused a moment ago will be refused again.
@@ -23,7 +27,7 @@ const CANCEL_PATIENCE_NS: Nanos = 1_000_000_000;
 
 /// What a quote needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuoteAction {
+enum QuoteAction {
     /// A new one.
     Place {
         /// Side.
@@ -103,20 +107,8 @@ impl MarketMaker {
     ///
     /// A text naming the key, the value and the bound.
     pub fn new(config: &config::MarketMaker, definitions: &[InstrumentDefinition]) -> Result<Self, String> {
-        let symbol = &config.symbol;
-        let definition = definitions
-            .iter()
-            .find(|d| d.symbol.as_str() == symbol)
-            .ok_or_else(|| format!("market_maker.symbol: {symbol:?} is not among the instruments"))?;
-        let qty = decimal::parse(config.qty.as_bytes(), definition.qty_scale)
-            .map_err(|e| format!("market_maker.qty: {:?}: {e}", config.qty))?;
-        if qty <= 0 || qty % definition.lot != 0 {
-            let lot = decimal::to_text(definition.lot, definition.qty_scale);
-            return Err(format!(
-                "market_maker.qty: {:?} is no positive multiple of the lot {lot}",
-                config.qty
-            ));
-        }
+        let definition = find("market_maker.symbol", &config.symbol, definitions)?;
+        let qty = quantity("market_maker.qty", &config.qty, definition)?;
         let (c1, c2) = glft(config);
         let unit = decimal::pow10(definition.price_scale) as f64;
         Ok(Self {
@@ -133,13 +125,8 @@ impl MarketMaker {
         })
     }
 
-    /// The instrument.
-    pub fn instrument(&self) -> u32 {
-        self.instrument
-    }
-
     /// What both quotes need at `now`; `top` is of a valid book, `None` without one.
-    pub fn quote(&self, now: Nanos, top: Option<Top>) -> [Option<QuoteAction>; 2] {
+    fn quote(&self, now: Nanos, top: Option<Top>) -> [Option<QuoteAction>; 2] {
         let wanted = match top.filter(|top| top.bid.qty > 0 && top.ask.qty > 0) {
             Some(top) => self.prices(top),
             None => [None; 2],
@@ -184,7 +171,7 @@ impl MarketMaker {
     }
 
     /// An action was sent as message `number`.
-    pub fn on_sent(&mut self, now: Nanos, action: &QuoteAction, number: u64) {
+    fn on_sent(&mut self, now: Nanos, action: &QuoteAction, number: u64) {
         let quiet_until = now + self.pause_ns;
         let (QuoteAction::Place { side, .. }
         | QuoteAction::Move { side, .. }
@@ -203,7 +190,7 @@ impl MarketMaker {
     }
 
     /// Takes a position, an end, a change or a refusal.
-    pub fn on_outcome(&mut self, now: Nanos, outcome: &Outcome) {
+    fn take(&mut self, now: Nanos, outcome: &Outcome) {
         if outcome.instrument != self.instrument {
             return;
         }
@@ -234,13 +221,72 @@ impl MarketMaker {
         }
     }
 
-    /// The state as words, for digests.
-    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+    fn act(&mut self, desk: &mut Desk<'_, impl EnginePort>, top: Option<Top>) {
+        let (now, instrument) = (desk.now(), self.instrument);
+        for action in self.quote(now, top).into_iter().flatten() {
+            let number = match action {
+                QuoteAction::Place { side, price, qty } => {
+                    let time_in_force = TimeInForce::Gtx;
+                    desk.place(&Order { instrument, side, price, qty, time_in_force, is_reduce_only: false })
+                }
+                QuoteAction::Move { intent, price, qty, .. } => desk.amend(instrument, intent, price, qty),
+                QuoteAction::Cancel { intent, .. } => desk.cancel(instrument, intent),
+            };
+            self.on_sent(now, &action, number);
+        }
+    }
+
+    /// Says why a side has no quote.
+    fn explain(&self, desk: &mut Desk<'_, impl EnginePort>, top: Option<Top>) {
+        let bound = self.inventory_max * self.qty;
+        if top.is_none() {
+            let age_ms = desk.listing(self.instrument).age_ns(desk.now()) as f64 / 1e6;
+            desk.pass(self.instrument, Reason::NoBook, age_ms, desk.book_age_ns_max as f64 / 1e6);
+        } else if self.position.abs() + self.qty > bound {
+            desk.pass(self.instrument, Reason::InventoryMax, self.position as f64, bound as f64);
+        }
+    }
+}
+
+impl Strategy for MarketMaker {
+    fn configured(config: &Config, definitions: &[InstrumentDefinition]) -> Result<Vec<Self>, String> {
+        let maker = &config.market_maker;
+        let maker = maker.is_enabled.then(|| Self::new(maker, definitions)).transpose()?;
+        Ok(maker.into_iter().collect())
+    }
+
+    fn number(&self) -> u16 {
+        StrategyName::MarketMaker as u16
+    }
+
+    fn instruments(&self) -> Vec<u32> {
+        vec![self.instrument]
+    }
+
+    #[inline]
+    fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, _instrument: u32) {
+        let top = desk.fresh_top(self.instrument);
+        self.act(desk, top);
+        self.explain(desk, top);
+    }
+
+    fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
+        self.take(desk.now(), outcome);
+    }
+
+    /// Without data no event would take the quotes away.
+    fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
+        if desk.fresh_top(self.instrument).is_none() {
+            self.act(desk, None);
+        }
+    }
+
+    fn digest(&self, seed: u64) -> u64 {
         let quotes = self
             .quotes
             .iter()
             .flat_map(|q| [q.intent, q.price as u64, q.change, u64::from(q.is_canceling), q.quiet_until]);
-        std::iter::once(self.position as u64).chain(quotes)
+        digest::fold(seed, std::iter::once(self.position as u64).chain(quotes))
     }
 }
 
@@ -302,10 +348,10 @@ mod tests {
         let place = |price, side| Some(QuoteAction::Place { side, price, qty: 2 });
         let flat = maker.quote(1, top(9_995, 10_005));
         assert_eq!(flat, [place(9_932, Side::Buy), place(10_068, Side::Sell)]);
-        maker.on_outcome(1, &outcome(OutcomeBody::Position { qty: 4 }));
+        maker.take(1, &outcome(OutcomeBody::Position { qty: 4 }));
         let long = maker.quote(1, top(9_995, 10_005));
         assert_eq!(long, [place(9_922, Side::Buy), place(10_057, Side::Sell)]);
-        maker.on_outcome(1, &outcome(OutcomeBody::Position { qty: 6 }));
+        maker.take(1, &outcome(OutcomeBody::Position { qty: 6 }));
         assert_eq!(maker.quote(1, top(9_995, 10_005))[0], None);
     }
 
@@ -323,7 +369,7 @@ mod tests {
         assert_eq!(maker.quote(3 * later, top(9_950, 9_960))[0], None, "one change at a time");
         assert!(maker.quote(60 * later, top(9_950, 9_960))[0].is_some(), "but not for ever");
         let refused = OutcomeBody::Refused { intent: 3, reason: Reason::OrderRate };
-        maker.on_outcome(later, &outcome(refused));
+        maker.take(later, &outcome(refused));
         let stuck = maker.quote(3 * later, top(9_950, 9_960))[0];
         assert_eq!(stuck, Some(QuoteAction::Cancel { intent: 1, side: Side::Buy }), "it stands too far off");
         let gone = maker.quote(3 * later, None);
@@ -331,7 +377,7 @@ mod tests {
         maker.on_sent(3 * later, &gone[1].unwrap(), 4);
         assert_eq!(maker.quote(3 * later, None)[1], None, "once");
         assert!(maker.quote(9 * later, None)[1].is_some(), "and again when nothing comes of it");
-        maker.on_outcome(4 * later, &outcome(OutcomeBody::Done { intent: 2, state: OrderState::Canceled }));
+        maker.take(4 * later, &outcome(OutcomeBody::Done { intent: 2, state: OrderState::Canceled }));
         assert_eq!(maker.quote(4 * later, top(9_950, 9_960))[1], None, "a pause first");
         assert!(matches!(maker.quote(5 * later, top(9_950, 9_960))[1], Some(QuoteAction::Place { .. })));
     }

@@ -1,80 +1,69 @@
-//! Pairs trading on the z-score of a log spread, with hysteresis and IOC orders on both legs.
+//! Pairs trading: the spread of two log prices under a Kalman hedge ratio, thresholds that widen with its volatility,
+//! and a breaker for when the relation itself has changed.
 //!
-//! At every sample of the venue's clock the spread `ln(base) - ratio x ln(hedge)` of the two mids is
-//! compared with its own window. High means base dear: sell base, buy hedge. The legs then chase their
-//! target position with IOC orders until they hold it.
+//! Models step on a sample clock, the venue's; a tick in between only asks the legs. A spread that is dear is sold: the
+//! base sold, the hedge bought.
 
+use super::{Desk, LegPair, LegRules, Reading, Strategy};
 use crate::{
-    book::Top,
-    message::{Outcome, OutcomeBody},
-    signal::RollingZ,
+    digest,
+    message::Outcome,
+    port::EnginePort,
+    signal::{
+        Changepoint, ChangepointPrior, EwZ, Garch, GarchParameters, HedgeRatio, Innovation, Stance,
+        ThresholdRules, Thresholds,
+    },
+    wire::simd::Isa,
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
-    Nanos, config,
-    types::{InstrumentDefinition, Side, decimal},
+    Nanos,
+    config::{self, Config},
+    types::{InstrumentDefinition, Reason, StrategyName},
 };
 
-/// What one leg wants to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LegOrder {
-    /// Instrument index.
-    pub instrument: u32,
-    /// Side.
-    pub side: Side,
-    /// Limit price.
-    pub price: i64,
-    /// Quantity.
-    pub qty: i64,
-    /// The order only brings the leg back towards zero.
-    pub is_reduce_only: bool,
+/// Innovations whose weighted variance is the usual one.
+const USUAL_SAMPLES: usize = 1_000;
+
+/// Outliers in a row after which it is the noise that has changed: it is learned anew.
+const OUTLIERS_MAX: u32 = 8;
+
+/// Residuals of the spread at the configured ratio, from which the filter starts.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct WarmUp {
+    seen: usize,
+    mean: f64,
+    squares: f64,
 }
 
-/// What a sample computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairsSample {
-    /// The spread.
-    pub spread: f64,
-    /// Its z-score; `None` while warming up.
-    pub z: Option<f64>,
-    /// 0 flat, 1 long the spread, 2 short the spread; after the sample.
-    pub state: u16,
-}
+impl WarmUp {
+    fn push(&mut self, residual: f64) {
+        self.seen += 1;
+        let distance = residual - self.mean;
+        self.mean += distance / self.seen as f64;
+        self.squares += distance * (residual - self.mean);
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Target {
-    Flat,
-    LongSpread,
-    ShortSpread,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Leg {
-    instrument: u32,
-    tick: i64,
-    /// Signed position that is held while long the spread.
-    long_qty: i64,
-    position: i64,
-    /// Intent not yet at its end.
-    in_flight: Option<u64>,
-    /// Session time before which no further order of the leg is wanted.
-    quiet_until: Nanos,
+    fn variance(&self) -> f64 {
+        self.squares / (self.seen.max(2) - 1) as f64
+    }
 }
 
 /// The strategy's state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pairs {
-    base: Leg,
-    hedge: Leg,
-    ratio: f64,
-    window: RollingZ,
-    sample_ms: u64,
+    rules: config::Pairs,
+    legs: LegPair,
+    warm_up: WarmUp,
+    filter: Option<HedgeRatio>,
+    /// Deviation of the residuals that the filter started from.
+    deviation: f64,
+    garch: Garch,
+    usual: EwZ,
+    changepoint: Changepoint,
+    thresholds: Thresholds,
     next_sample_ms: u64,
-    entry_z: f64,
-    exit_z: f64,
-    aggression_ticks: i64,
-    leg_timeout_ns: Nanos,
-    target: Target,
+    outliers_in_a_row: u32,
 }
 
 impl Pairs {
@@ -84,248 +73,210 @@ impl Pairs {
     ///
     /// A text naming the key, the value and the bound.
     pub fn new(config: &config::Pairs, definitions: &[InstrumentDefinition]) -> Result<Self, String> {
-        let base = Leg::new("base", &config.base, &config.base_qty, 1, definitions)?;
-        let hedge = Leg::new("hedge", &config.hedge, &config.hedge_qty, -1, definitions)?;
-        Ok(Self {
-            base,
-            hedge,
-            ratio: config.ratio,
-            window: RollingZ::new(config.window),
-            sample_ms: config.sample_ms,
-            next_sample_ms: 0,
-            entry_z: config.entry_z,
-            exit_z: config.exit_z,
+        let ms = |ms: u64| ms * 1_000_000;
+        let rules = LegRules {
             aggression_ticks: config.aggression_ticks,
-            leg_timeout_ns: config.leg_timeout_ms * 1_000_000,
-            target: Target::Flat,
-        })
-    }
-
-    /// The instruments, base first.
-    pub fn instruments(&self) -> [u32; 2] {
-        [self.base.instrument, self.hedge.instrument]
-    }
-
-    /// Takes a sample when the venue's clock `venue_ms` has reached the next one. Tops are of the base and
-    /// the hedge, both of valid books.
-    pub fn sample(&mut self, venue_ms: u64, base: Top, hedge: Top) -> Option<PairsSample> {
-        if venue_ms < self.next_sample_ms {
-            return None;
-        }
-        self.next_sample_ms = (venue_ms / self.sample_ms + 1) * self.sample_ms;
-        let log_mid = |top: Top| libm::log(top.mid_halves() as f64);
-        // Units of the mids only shift the spread by a constant, which the z-score removes.
-        let spread = log_mid(base) - self.ratio * log_mid(hedge);
-        let z = self.window.z(spread);
-        self.window.push(spread);
-        if let Some(z) = z {
-            self.retarget(z);
-        }
-        Some(PairsSample { spread, z, state: self.target as u16 })
-    }
-
-    fn retarget(&mut self, z: f64) {
-        self.target = match self.target {
-            Target::Flat if z >= self.entry_z => Target::ShortSpread,
-            Target::Flat if z <= -self.entry_z => Target::LongSpread,
-            Target::ShortSpread if z <= self.exit_z => Target::Flat,
-            Target::LongSpread if z >= -self.exit_z => Target::Flat,
-            unchanged => unchanged,
+            urgent_ticks: config.urgent_ticks,
+            order_ns: ms(config.leg_timeout_ms),
+            open_ns: ms(config.open_ms),
+            complete_ns: ms(config.complete_ms),
+            rest_ns: ms(config.rest_ms),
         };
-    }
-
-    /// The next order of each leg that is not where it should be.
-    pub fn orders(&self, now: Nanos, base: Top, hedge: Top) -> [Option<LegOrder>; 2] {
-        let sign = match self.target {
-            Target::Flat => 0,
-            Target::LongSpread => 1,
-            Target::ShortSpread => -1,
-        };
-        [(&self.base, base), (&self.hedge, hedge)]
-            .map(|(leg, top)| leg.order(now, sign * leg.long_qty, top, self.aggression_ticks))
-    }
-
-    /// Remembers that the order of a leg was sent as intent `number`.
-    pub fn on_sent(&mut self, now: Nanos, instrument: u32, number: u64) {
-        let quiet_until = now + self.leg_timeout_ns;
-        if let Some(leg) = self.leg_mut(instrument) {
-            leg.in_flight = Some(number);
-            leg.quiet_until = quiet_until;
-        }
-    }
-
-    /// Takes a position, an end or a refusal.
-    pub fn on_outcome(&mut self, now: Nanos, outcome: &Outcome) {
-        let refusal_pause = self.leg_timeout_ns;
-        let Some(leg) = self.leg_mut(outcome.instrument) else { return };
-        match outcome.body {
-            OutcomeBody::Position { qty } => leg.position = qty,
-            OutcomeBody::Done { intent, .. } if leg.in_flight == Some(intent) => {
-                leg.in_flight = None;
-                leg.quiet_until = now;
-            }
-            OutcomeBody::Refused { intent, .. } if leg.in_flight == Some(intent) => {
-                leg.in_flight = None;
-                leg.quiet_until = now + refusal_pause;
-            }
-            OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
-        }
-    }
-
-    fn leg_mut(&mut self, instrument: u32) -> Option<&mut Leg> {
-        [&mut self.base, &mut self.hedge].into_iter().find(|leg| leg.instrument == instrument)
-    }
-
-    /// The state as words, for digests.
-    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let legs = [&self.base, &self.hedge]
-            .map(|leg| [leg.position as u64, leg.in_flight.unwrap_or(0), leg.quiet_until]);
-        [self.next_sample_ms, self.target as u64]
-            .into_iter()
-            .chain(legs.into_iter().flatten())
-            .chain(self.window.words())
-    }
-}
-
-impl Leg {
-    fn new(
-        role: &str,
-        symbol: &str,
-        qty: &str,
-        sign: i64,
-        definitions: &[InstrumentDefinition],
-    ) -> Result<Self, String> {
-        let definition = definitions
-            .iter()
-            .find(|d| d.symbol.as_str() == symbol)
-            .ok_or_else(|| format!("pairs.{role}: {symbol:?} is not among the instruments"))?;
-        let units = decimal::parse(qty.as_bytes(), definition.qty_scale)
-            .map_err(|e| format!("pairs.{role}_qty: {qty:?}: {e}"))?;
-        if units <= 0 || units % definition.lot != 0 {
-            let lot = decimal::to_text(definition.lot, definition.qty_scale);
-            return Err(format!("pairs.{role}_qty: {qty:?} is no positive multiple of the lot {lot}"));
-        }
+        let legs =
+            [("base", &*config.base, &*config.base_qty), ("hedge", &*config.hedge, &*config.hedge_qty)];
+        let legs = LegPair::new("pairs", rules, legs, definitions)?;
+        // Innovations are fed in deviations, so that the long run of a fresh model is 1.
+        let (alpha, beta) = (config.garch_alpha, config.garch_beta);
+        let garch = Garch::new(GarchParameters { omega: 1.0 - alpha - beta, alpha, beta });
+        let prior =
+            ChangepointPrior { lambda: config.change_lambda, mu: 0.0, kappa: 1.0, alpha: 1.0, beta: 1.0 };
+        let changepoint = Changepoint::new(prior, config.change_run_max, Isa::choose()?);
+        let thresholds = Thresholds::new(ThresholdRules {
+            entry: config.entry_z,
+            entry_min: config.entry_z_min.min(config.entry_z),
+            entry_max: config.entry_z_max.max(config.entry_z),
+            exit_share: config.exit_z / config.entry_z,
+            stop: config.stop_z,
+            power: config.volatility_power,
+        });
         Ok(Self {
-            instrument: definition.instrument,
-            tick: definition.tick,
-            long_qty: sign * units,
-            position: 0,
-            in_flight: None,
-            quiet_until: 0,
+            rules: config.clone(),
+            legs,
+            warm_up: WarmUp::default(),
+            filter: None,
+            deviation: 0.0,
+            garch,
+            usual: EwZ::new(USUAL_SAMPLES),
+            changepoint,
+            thresholds,
+            next_sample_ms: 0,
+            outliers_in_a_row: 0,
         })
     }
 
-    fn order(&self, now: Nanos, target: i64, top: Top, aggression_ticks: i64) -> Option<LegOrder> {
-        let missing = target - self.position;
-        // An order that never came to its end is given up after the timeout; the gateway still counts it.
-        let is_waiting = now < self.quiet_until;
-        if missing == 0 || is_waiting {
-            return None;
-        }
-        let reach = aggression_ticks * self.tick;
-        let (side, price) = if missing > 0 {
-            (Side::Buy, (top.ask.price + reach).next_multiple_of_tick(self.tick))
+    /// The two-leg manager.
+    pub fn legs(&self) -> &LegPair {
+        &self.legs
+    }
+
+    /// A tick on which the sample clock has struck.
+    fn sample(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
+        let instruments = self.legs.instruments();
+        let [Some(base), Some(hedge)] = instruments.map(|i| desk.top(i)) else { return };
+        self.next_sample_ms = (desk.venue_ms() / self.rules.sample_ms + 1) * self.rules.sample_ms;
+        // Units only shift both logarithms by a constant, which the intercept takes up.
+        let [y, x] = [base, hedge].map(|top| libm::log(top.mid_halves() as f64));
+        let Some(filter) = &mut self.filter else { return self.warm_up(desk, x, y) };
+        let Some(innovation) = filter.observe(x, y) else { return };
+        let beta = filter.beta();
+        let volatility = self.learn(innovation.error, innovation.z, innovation.is_outlier);
+        let change = self.changepoint.recent(self.rules.change_run);
+        if innovation.is_outlier {
+            desk.pass(instruments[0], Reason::Outlier, innovation.z, HedgeRatio::OUTLIER_Z);
+            self.on_outlier(desk.now());
         } else {
-            (Side::Sell, (top.bid.price - reach) / self.tick * self.tick)
-        };
-        // Through zero in two steps: a reduce-only order first, the new position after it.
-        let is_reduce_only = self.position != 0 && missing.signum() != self.position.signum();
-        let qty = if is_reduce_only { missing.abs().min(self.position.abs()) } else { missing.abs() };
-        Some(LegOrder { instrument: self.instrument, side, price, qty, is_reduce_only })
-    }
-}
-
-trait NextMultiple {
-    fn next_multiple_of_tick(self, tick: i64) -> i64;
-}
-
-impl NextMultiple for i64 {
-    fn next_multiple_of_tick(self, tick: i64) -> i64 {
-        (self + tick - 1) / tick * tick
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::market::Level;
-    use tickpath_shared::types::{Grid, OrderState, Symbol};
-
-    fn definition(symbol: &str, instrument: u32) -> InstrumentDefinition {
-        let price = Grid { scale: 2, places: 2, step: 10 };
-        let qty = Grid { scale: 3, places: 3, step: 1 };
-        InstrumentDefinition::on_grids(Symbol::new(symbol).unwrap(), instrument, price, qty)
-    }
-
-    fn pairs() -> Pairs {
-        let config = config::Pairs {
-            is_enabled: true,
-            base: "AAA".into(),
-            hedge: "BBB".into(),
-            window: 10,
-            sample_ms: 100,
-            base_qty: "0.010".into(),
-            hedge_qty: "0.200".into(),
-            aggression_ticks: 1,
-            ..config::Pairs::default()
-        };
-        Pairs::new(&config, &[definition("AAA", 0), definition("BBB", 1)]).unwrap()
-    }
-
-    fn top(bid: i64) -> Top {
-        Top { bid: Level { price: bid, qty: 1 }, ask: Level { price: bid + 10, qty: 1 } }
-    }
-
-    /// Samples a quiet market, then one with the base dear.
-    fn spike(pairs: &mut Pairs) -> u64 {
-        for i in 0..20_u64 {
-            pairs.sample(i * 100, top(100_000 + (i as i64 % 3) * 10), top(50_000));
+            self.outliers_in_a_row = 0;
+            self.decide(desk, &innovation, change);
         }
-        pairs.sample(2000, top(101_000), top(50_000));
-        2000
+        let stance = match self.legs.target() {
+            0 => 0,
+            1 => 1,
+            _ => 2,
+        };
+        let (z, bound) = (Some(innovation.z), self.thresholds.entry());
+        desk.tell(&Reading { value: innovation.error, z, stance, beta, bound, volatility, change });
     }
 
-    #[test]
-    fn a_dear_base_is_sold_and_the_hedge_bought() {
-        let mut pairs = pairs();
-        assert_eq!(pairs.orders(0, top(100_000), top(50_000)), [None, None]);
-        spike(&mut pairs);
-        let [base, hedge] = pairs.orders(0, top(101_000), top(50_000)).map(Option::unwrap);
-        assert_eq!((base.side, base.qty, base.price), (Side::Sell, 10, 100_990));
-        assert_eq!((hedge.side, hedge.qty, hedge.price), (Side::Buy, 200, 50_020));
-        assert!(!base.is_reduce_only);
+    fn on_outlier(&mut self, now: Nanos) {
+        self.outliers_in_a_row += 1;
+        if self.outliers_in_a_row == OUTLIERS_MAX {
+            (self.filter, self.warm_up, self.outliers_in_a_row) = (None, WarmUp::default(), 0);
+            self.thresholds.flatten();
+            self.legs.aim(now, 0);
+        }
     }
 
-    #[test]
-    fn a_leg_waits_for_its_order_and_completes_what_is_missing() {
-        let mut pairs = pairs();
-        spike(&mut pairs);
-        pairs.on_sent(0, 0, 7);
-        assert_eq!(pairs.orders(1, top(101_000), top(50_000))[0], None);
-        let tell = |pairs: &mut Pairs, body| pairs.on_outcome(2, &Outcome { number: 1, instrument: 0, body });
-        tell(&mut pairs, OutcomeBody::Position { qty: -4 });
-        tell(&mut pairs, OutcomeBody::Done { intent: 7, state: OrderState::Expired });
-        assert_eq!(pairs.orders(2, top(101_000), top(50_000))[0].unwrap().qty, 6);
+    fn warm_up(&mut self, desk: &mut Desk<'_, impl EnginePort>, x: f64, y: f64) {
+        let residual = y - self.rules.ratio * x;
+        self.warm_up.push(residual);
+        let (seen, window) = (self.warm_up.seen, self.rules.window);
+        if seen >= window && self.warm_up.variance() > 0.0 {
+            let r = self.warm_up.variance();
+            self.deviation = libm::sqrt(r);
+            // What is not known of the level is shared by slope and intercept, about one deviation in all.
+            let p0 = r / (x * x + 1.0);
+            self.filter = Some(HedgeRatio::started(
+                [self.rules.ratio, self.warm_up.mean],
+                p0,
+                self.rules.drift / (1.0 - self.rules.drift) * r,
+                r,
+            ));
+        }
+        desk.pass(self.legs.instruments()[0], Reason::WarmingUp, seen as f64, window as f64);
+        desk.tell(&Reading { value: residual, beta: self.rules.ratio, ..Reading::default() });
     }
 
-    #[test]
-    fn the_way_back_is_reduce_only_with_hysteresis() {
-        let mut pairs = pairs();
-        let ms = spike(&mut pairs);
-        pairs.on_outcome(0, &Outcome { number: 1, instrument: 0, body: OutcomeBody::Position { qty: -10 } });
-        let z = pairs.sample(ms + 100, top(100_400), top(50_000)).unwrap().z.unwrap();
-        assert!(z > 0.5 && z < 2.0, "{z}");
-        assert_eq!(pairs.orders(0, top(100_400), top(50_000))[0], None);
-        pairs.sample(ms + 200, top(99_900), top(50_000));
-        let order = pairs.orders(0, top(99_900), top(50_000))[0].unwrap();
-        assert_eq!((order.side, order.qty, order.is_reduce_only), (Side::Buy, 10, true));
+    /// Lets the models of volatility and change learn; returns the volatility over the usual one.
+    fn learn(&mut self, error: f64, z: f64, is_outlier: bool) -> f64 {
+        if is_outlier {
+            return libm::sqrt(self.garch.variance() / self.usual.mean().max(f64::MIN_POSITIVE));
+        }
+        let variance = self.garch.push(error / self.deviation);
+        self.usual.push(variance);
+        self.changepoint.push(z);
+        let ratio = libm::sqrt(variance / self.usual.mean());
+        self.thresholds.scale(ratio);
+        ratio
     }
 
-    #[test]
-    fn samples_follow_the_venues_clock() {
-        let mut pairs = pairs();
-        assert!(pairs.sample(1050, top(100_000), top(50_000)).is_some());
-        assert!(pairs.sample(1099, top(100_000), top(50_000)).is_none());
-        assert!(pairs.sample(1100, top(100_000), top(50_000)).is_some());
+    fn decide(&mut self, desk: &mut Desk<'_, impl EnginePort>, innovation: &Innovation, change: f64) {
+        let (z, edge_bps) = (innovation.z, innovation.error.abs() * 1e4);
+        let base = self.legs.instruments()[0];
+        let bound = self.rules.change_probability;
+        let was_flat = self.thresholds.stance() == Stance::Flat;
+        if change > bound {
+            if was_flat {
+                desk.pass(base, Reason::ChangeLikely, change, bound);
+            }
+            self.thresholds.flatten();
+            return self.legs.aim(desk.now(), 0);
+        }
+        // An opening that was undone is over for the thresholds too.
+        if !was_flat && self.legs.target() == 0 {
+            self.thresholds.flatten();
+        }
+        if self.thresholds.stance() == Stance::Flat
+            && let Some((instrument, reason, value, bound)) = self.legs.obstacle(desk)
+        {
+            return desk.pass(instrument, reason, value, bound);
+        }
+        let is_entry = was_flat && z.abs() >= self.thresholds.entry();
+        if is_entry && edge_bps < self.rules.edge_bps {
+            return desk.pass(base, Reason::EdgeTooSmall, edge_bps, self.rules.edge_bps);
+        }
+        let stance = self.thresholds.push(z);
+        self.legs.aim(
+            desk.now(),
+            match stance {
+                Stance::Flat => 0,
+                Stance::Long => 1,
+                Stance::Short => -1,
+            },
+        );
+        if was_flat && stance == Stance::Flat {
+            let (entry, stop) = (self.thresholds.entry(), self.thresholds.rules().stop);
+            let (reason, bound) = match z.abs() {
+                size if size >= stop => (Reason::BeyondStop, stop),
+                size if size >= entry => (Reason::StoppedOut, self.thresholds.exit()),
+                _ => (Reason::BelowEntry, entry),
+            };
+            desk.pass(base, reason, z, bound);
+        }
+    }
+}
+
+impl Strategy for Pairs {
+    fn configured(config: &Config, definitions: &[InstrumentDefinition]) -> Result<Vec<Self>, String> {
+        let pairs = config.pairs.is_enabled.then(|| Self::new(&config.pairs, definitions)).transpose()?;
+        Ok(pairs.into_iter().collect())
+    }
+
+    fn number(&self) -> u16 {
+        StrategyName::Pairs as u16
+    }
+
+    fn instruments(&self) -> Vec<u32> {
+        self.legs.instruments().to_vec()
+    }
+
+    #[inline]
+    fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, _instrument: u32) {
+        if desk.venue_ms() >= self.next_sample_ms {
+            self.sample(desk);
+        }
+        self.legs.poll(desk);
+    }
+
+    fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
+        self.legs.on_outcome(desk.now(), outcome);
+    }
+
+    fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
+        self.legs.poll(desk);
+    }
+
+    fn digest(&self, seed: u64) -> u64 {
+        let seed = digest::fold(
+            seed,
+            self.legs.words().chain([
+                self.next_sample_ms,
+                self.warm_up.seen as u64,
+                self.outliers_in_a_row.into(),
+            ]),
+        );
+        let filter = self.filter.iter().flat_map(HedgeRatio::words);
+        let models =
+            filter.chain(self.garch.words()).chain(self.usual.words()).chain(self.thresholds.words());
+        digest::fold(digest::fold(seed, models), self.changepoint.words())
     }
 }

@@ -1,11 +1,11 @@
 //! The probe: one order for every tick, so that the way of every tick can be measured. Simulation only.
 
-use super::LegOrder;
-use crate::book::Top;
+use super::{Desk, Order, Strategy, find, quantity};
+use crate::port::EnginePort;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
-    config,
-    types::{InstrumentDefinition, Side, decimal},
+    config::{self, Config},
+    types::{InstrumentDefinition, Side, StrategyName, TimeInForce},
 };
 
 /// Answers every tick with an order to buy at the best ask.
@@ -22,28 +22,40 @@ impl Probe {
     ///
     /// A text naming the key, the value and the bound.
     pub fn new(config: &config::Probe, definitions: &[InstrumentDefinition]) -> Result<Self, String> {
-        let symbol = &config.symbol;
-        let definition = definitions
-            .iter()
-            .find(|d| d.symbol.as_str() == symbol)
-            .ok_or_else(|| format!("probe.symbol: {symbol:?} is not among the instruments"))?;
-        let qty = decimal::parse(config.qty.as_bytes(), definition.qty_scale)
-            .map_err(|e| format!("probe.qty: {:?}: {e}", config.qty))?;
-        if qty <= 0 || qty % definition.lot != 0 {
-            let lot = decimal::to_text(definition.lot, definition.qty_scale);
-            return Err(format!("probe.qty: {:?} is no positive multiple of the lot {lot}", config.qty));
-        }
+        let definition = find("probe.symbol", &config.symbol, definitions)?;
+        let qty = quantity("probe.qty", &config.qty, definition)?;
         Ok(Self { instrument: definition.instrument, qty })
     }
+}
 
-    /// The order for a tick of an instrument.
-    pub fn order(&self, instrument: u32, top: Top) -> Option<LegOrder> {
-        (instrument == self.instrument && top.ask.price > 0).then_some(LegOrder {
+impl Strategy for Probe {
+    fn configured(config: &Config, definitions: &[InstrumentDefinition]) -> Result<Vec<Self>, String> {
+        let probe = config.probe.is_enabled.then(|| Self::new(&config.probe, definitions)).transpose()?;
+        Ok(probe.into_iter().collect())
+    }
+
+    fn number(&self) -> u16 {
+        StrategyName::Probe as u16
+    }
+
+    fn instruments(&self) -> Vec<u32> {
+        vec![self.instrument]
+    }
+
+    #[inline]
+    fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, instrument: u32) {
+        let Some(top) = desk.top(instrument).filter(|top| top.ask.price > 0) else { return };
+        desk.place(&Order {
             instrument,
             side: Side::Buy,
             price: top.ask.price,
             qty: self.qty,
+            time_in_force: TimeInForce::Ioc,
             is_reduce_only: false,
-        })
+        });
+    }
+
+    fn digest(&self, seed: u64) -> u64 {
+        seed
     }
 }

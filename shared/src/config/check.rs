@@ -1,7 +1,7 @@
 //! What cannot work is refused before anything starts, with the key, the value and the bound.
 
 use super::{Config, ConfigError, Mode, StageName};
-use crate::types::{InstanceId, Symbol, decimal};
+use crate::types::{InstanceId, Symbol};
 
 impl Config {
     /// Checks ranges and relations. The messages name the key, the value and the bound.
@@ -16,6 +16,8 @@ impl Config {
         self.check_pairs()?;
         self.check_market_maker()?;
         self.check_probe()?;
+        self.check_bars()?;
+        self.check_shared()?;
         self.check_limits()?;
         self.check_venue()?;
         self.check_journal()
@@ -70,77 +72,6 @@ impl Config {
         ensure(stages == [&Feed, &Engine, &Gateway], || {
             format!("thread.stages: each of feed, engine, gateway must run exactly once, found {stages:?}")
         })
-    }
-
-    fn check_pairs(&self) -> Result<(), ConfigError> {
-        let pairs = &self.pairs;
-        if !pairs.is_enabled {
-            return Ok(());
-        }
-        for (key, symbol) in [("pairs.base", &pairs.base), ("pairs.hedge", &pairs.hedge)] {
-            let is_known = self.instrument.iter().any(|i| &i.symbol == symbol);
-            ensure(is_known, || format!("{key}: {symbol:?} is not among the instruments"))?;
-        }
-        ensure(pairs.base != pairs.hedge, || format!("pairs.hedge: {:?} is the base too", pairs.hedge))?;
-        in_range("pairs.window", pairs.window as u64, 10, 100_000)?;
-        in_range("pairs.sample_ms", pairs.sample_ms, 1, 3_600_000)?;
-        in_range("pairs.leg_timeout_ms", pairs.leg_timeout_ms, 10, 60_000)?;
-        in_range("pairs.aggression_ticks", pairs.aggression_ticks as u64, 0, 10_000)?;
-        let is_hysteresis = pairs.entry_z.is_finite() && pairs.exit_z >= 0.0 && pairs.exit_z < pairs.entry_z;
-        ensure(is_hysteresis && pairs.ratio.is_finite(), || {
-            format!("pairs.exit_z: {} must be at least 0 and below entry_z {}", pairs.exit_z, pairs.entry_z)
-        })?;
-        for (key, qty) in [("pairs.base_qty", &pairs.base_qty), ("pairs.hedge_qty", &pairs.hedge_qty)] {
-            let is_positive = decimal::parse(qty.as_bytes(), 8).is_ok_and(|q| q > 0);
-            ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
-        }
-        Ok(())
-    }
-
-    fn check_market_maker(&self) -> Result<(), ConfigError> {
-        let maker = &self.market_maker;
-        if !maker.is_enabled {
-            return Ok(());
-        }
-        let is_known = self.instrument.iter().any(|i| i.symbol == maker.symbol);
-        ensure(is_known, || format!("market_maker.symbol: {:?} is not among the instruments", maker.symbol))?;
-        let is_shared =
-            self.pairs.is_enabled && [&self.pairs.base, &self.pairs.hedge].contains(&&maker.symbol);
-        ensure(!is_shared, || {
-            format!(
-                "market_maker.symbol: {:?} is a leg of the pairs strategy, whose position would be shared",
-                maker.symbol
-            )
-        })?;
-        let parameters = [
-            ("market_maker.gamma", maker.gamma),
-            ("market_maker.sigma", maker.sigma),
-            ("market_maker.k", maker.k),
-            ("market_maker.a", maker.a),
-        ];
-        for (key, value) in parameters {
-            let is_right = value.is_finite() && (1e-9..=1e9).contains(&value);
-            ensure(is_right, || format!("{key}: {value} is outside 1e-9..=1e9"))?;
-        }
-        in_range("market_maker.inventory_max", maker.inventory_max as u64, 1, 1_000)?;
-        in_range("market_maker.requote_ticks", maker.requote_ticks as u64, 0, 10_000)?;
-        in_range("market_maker.pause_ms", maker.pause_ms, 1, 60_000)?;
-        let is_positive = decimal::parse(maker.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
-        ensure(is_positive, || format!("market_maker.qty: {:?} is not a positive decimal", maker.qty))
-    }
-
-    fn check_probe(&self) -> Result<(), ConfigError> {
-        let probe = &self.probe;
-        if !probe.is_enabled {
-            return Ok(());
-        }
-        ensure(self.instance.mode == Mode::Simulation, || {
-            "probe.is_enabled: true is for simulation only, mode is live".into()
-        })?;
-        let is_known = self.instrument.iter().any(|i| i.symbol == probe.symbol);
-        ensure(is_known, || format!("probe.symbol: {:?} is not among the instruments", probe.symbol))?;
-        let is_positive = decimal::parse(probe.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
-        ensure(is_positive, || format!("probe.qty: {:?} is not a positive decimal", probe.qty))
     }
 
     fn check_limits(&self) -> Result<(), ConfigError> {
@@ -205,11 +136,11 @@ impl Config {
     }
 }
 
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+pub(super) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
 }
 
-fn in_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+pub(super) fn in_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
     // A negative number arrives as a huge one; print what was written.
     ensure((min..=max).contains(&value), || format!("{key}: {} is outside {min}..={max}", value as i64))
 }

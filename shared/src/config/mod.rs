@@ -2,9 +2,12 @@
 //! (`TICKPATH__SECTION__KEY`). Unknown keys are refused with a suggestion.
 
 mod check;
+mod check_strategy;
 mod load;
+mod strategy;
 
 pub use load::{ConfigError, load};
+pub use strategy::{MarketMaker, Orb, Pairs, Probe, Smc, TaCombo, TradeRules};
 
 use crate::types::decimal;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,12 @@ pub struct Config {
     pub pairs: Pairs,
     /// The market maker.
     pub market_maker: MarketMaker,
+    /// Votes of classic indicators.
+    pub ta_combo: TaCombo,
+    /// Opening range breakout.
+    pub orb: Orb,
+    /// Smart-money concepts.
+    pub smc: Smc,
     /// The probe that latency is measured with; simulation only.
     pub probe: Probe,
     /// Limits, checked in the gateway.
@@ -273,63 +282,6 @@ pub struct Thread {
     pub realtime_priority: Option<u8>,
 }
 
-/// The probe: answers every change of an instrument's best prices or book with one order, so that latency can be
-/// measured on every tick. It trades without sense and is refused in live mode.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Probe {
-    /// Off unless latency is measured.
-    pub is_enabled: bool,
-    /// Symbol whose ticks are answered.
-    pub symbol: String,
-    /// Quantity of an order.
-    pub qty: String,
-}
-
-/// The market maker: a post-only quote a side, after Guéant, Lehalle and Fernandez-Tapia. Prices are in quote currency,
-/// inventory in quotes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MarketMaker {
-    /// Off unless wanted.
-    pub is_enabled: bool,
-    /// Symbol that is quoted.
-    pub symbol: String,
-    /// Quantity of a quote.
-    pub qty: String,
-    /// Risk aversion, above 0.
-    pub gamma: f64,
-    /// Volatility, price a square root of a second, above 0.
-    pub sigma: f64,
-    /// Decay of the fill intensity with the distance, one a price, above 0.
-    pub k: f64,
-    /// Fill intensity at the middle, fills a second, above 0.
-    pub a: f64,
-    /// Largest inventory in quotes, 1..=1000.
-    pub inventory_max: i64,
-    /// Ticks that a quote may be off before it is moved, 0..=10000.
-    pub requote_ticks: i64,
-    /// Pause of a quote after it was placed, moved, filled or refused, milliseconds.
-    pub pause_ms: u64,
-}
-
-impl Default for MarketMaker {
-    fn default() -> Self {
-        Self {
-            is_enabled: false,
-            symbol: "BTCUSDT".into(),
-            qty: "0.002".into(),
-            gamma: 0.01,
-            sigma: 2.0,
-            k: 0.3,
-            a: 2.0,
-            inventory_max: 5,
-            requote_ticks: 2,
-            pause_ms: 100,
-        }
-    }
-}
-
 /// What is asked of the operating system; the start report says what was taken and what was refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -345,55 +297,6 @@ pub struct Host {
     pub lock_memory: bool,
     /// Huge pages below the lanes are wanted: the mount option of /dev/shm gives them, the start report says whether.
     pub huge_pages: bool,
-}
-
-/// The pairs strategy: trades the z-score of the log price of one instrument against another's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pairs {
-    /// Off: the engine keeps books and decides nothing.
-    pub is_enabled: bool,
-    /// Symbol bought when the spread is low.
-    pub base: String,
-    /// Symbol sold when the spread is low.
-    pub hedge: String,
-    /// Hedge ratio: spread = ln(base) - ratio x ln(hedge).
-    pub ratio: f64,
-    /// Samples in the window, 10..=100000.
-    pub window: usize,
-    /// Venue milliseconds between samples, 1..=3600000.
-    pub sample_ms: u64,
-    /// Absolute z-score at which a position is opened.
-    pub entry_z: f64,
-    /// Absolute z-score at which it is closed; below the entry (hysteresis).
-    pub exit_z: f64,
-    /// Quantity of the base leg.
-    pub base_qty: String,
-    /// Quantity of the hedge leg.
-    pub hedge_qty: String,
-    /// Ticks beyond the opposite best that an order may pay.
-    pub aggression_ticks: i64,
-    /// Milliseconds to wait for an order's outcome before the next order of the leg.
-    pub leg_timeout_ms: u64,
-}
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self {
-            is_enabled: false,
-            base: String::new(),
-            hedge: String::new(),
-            ratio: 1.0,
-            window: 120,
-            sample_ms: 250,
-            entry_z: 2.0,
-            exit_z: 0.5,
-            base_qty: "0.010".into(),
-            hedge_qty: "0.200".into(),
-            aggression_ticks: 2,
-            leg_timeout_ms: 2000,
-        }
-    }
 }
 
 /// Limits, checked in the gateway, the last hop before the venue.

@@ -148,6 +148,7 @@ crate::labelled_enum! {
         Change = 41, "change", "ChangeRecord: the engine wants an open order changed or canceled.";
         Amend = 42, "amend", "OrderRecord with the price and quantity asked for, then the canonical text.";
         Amended = 43, "amended", "OrderRecord: an order has another price and quantity from here on.";
+        Pass = 44, "pass", "PassRecord: a strategy left an opportunity, with the compared numbers.";
         TopOfBook = 60, "top_of_book", "TopOfBookRecord: best bid and ask of an instrument.";
         Signal = 61, "signal", "SignalRecord: what the strategy computed.";
     }

@@ -400,10 +400,36 @@ payloads! {
         venue_ms: u64,
         /// Strategy index.
         strategy: u16,
-        /// Strategy's own state: 0 flat, 1 long the spread, 2 short the spread.
+        /// What is wanted after it: 0 flat, 1 long, 2 short.
         state: u16,
         /// Zero.
         reserved: u32,
+        /// Bits of the slope against the other instrument; 0 without one.
+        beta_bits: u64,
+        /// Bits of what the z-score is compared with.
+        bound_bits: u64,
+        /// Bits of the volatility over the usual one; 0 where it is not modelled.
+        volatility_bits: u64,
+        /// Bits of the probability that the series changed just now.
+        change_bits: u64,
+    }
+
+    /// A strategy left an opportunity.
+    PassRecord {
+        /// Bits of the value compared.
+        value_bits: u64,
+        /// Bits of what it was compared with.
+        bound_bits: u64,
+        /// How often since it was told last, this time included.
+        count: u64,
+        /// Venue milliseconds of the last time.
+        venue_ms: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// Strategy index.
+        strategy: u16,
+        /// [`crate::types::Reason`].
+        reason: u16,
     }
 }
 

@@ -9,4 +9,4 @@ mod reason;
 pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
 pub use order::{OrderState, OrderType, PositionSide, SelfTrade, Side, TimeInForce, TradingState};
-pub use reason::Reason;
+pub use reason::{Reason, StrategyName};

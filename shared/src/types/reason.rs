@@ -1,4 +1,4 @@
-//! Reason codes: why there was no order.
+//! Reason codes, why there was no order, and the strategies that give them.
 
 crate::labelled_enum! {
     /// Why something that could have been traded was not: below 100 a limit of the gateway, from 100 on the strategy's
@@ -44,6 +44,21 @@ crate::labelled_enum! {
         AlreadyHeld = 114, "already_held", "The strategy already holds a position on that side.";
         Outlier = 115, "outlier", "The observation is too far off to be learned from; value: its deviations.";
         SpreadTooWide = 116, "spread_too_wide", "The bid and the ask are too far apart; value: ticks.";
+        NoZone = 117, "no_zone", "There is no untouched order block in the direction of the structure; value: the close.";
+        EdgeTooSmall = 118, "edge_too_small", "What could be gained is less than what it costs; value: basis points.";
+    }
+}
+
+crate::labelled_enum! {
+    /// Strategies by their number in records. Numbers are part of the journal: append, never renumber; those from 100 on
+    /// are free for strategies of your own.
+    pub enum StrategyName: u16 {
+        Pairs = 0, "pairs", "Pairs trading with a Kalman hedge ratio.";
+        MarketMaker = 1, "market_maker", "Quotes after Gueant, Lehalle and Fernandez-Tapia.";
+        TaCombo = 2, "ta_combo", "Votes of classic indicators over bars.";
+        Orb = 3, "orb", "Opening range breakout.";
+        Smc = 4, "smc", "Smart-money concepts over bars.";
+        Probe = 99, "probe", "An order for every tick, to measure latency with.";
     }
 }
 

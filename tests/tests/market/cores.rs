@@ -6,9 +6,9 @@ use tickpath_hotpath::{
     book::SyncedBook,
     market::{Level, MarketEvent, MarketHeader, MarketKind},
     message::{AccountMessage, Ask, EngineMessage, Outcome},
+    port::{EnginePort, Port},
     stage::{
-        Port,
-        engine::{Engine, EngineEvent, EnginePort},
+        engine::{Engine, EngineEvent},
         gateway::{Gateway, GatewayEvent, GatewayPort, OrderIds, Outgoing, connection},
     },
     venue::{Decoded, MarketDecoder},
@@ -19,8 +19,8 @@ use tickpath_shared::{
     config::{self, Config},
     counters::Counter,
     record::{
-        BookChange, BookStateRecord, Cause, Class, CommandRecord, Kind, PositionRecord, ReconciledRecord,
-        RefusalRecord, TimeRecord,
+        BookChange, BookStateRecord, Cause, Class, CommandRecord, Kind, PassRecord, PositionRecord,
+        ReconciledRecord, RefusalRecord, TimeRecord,
     },
     types::{InstanceId, InstrumentDefinition, Reason},
 };
@@ -55,6 +55,8 @@ pub struct Found {
     /// Orders decided on a book older than allowed by the venue's clock.
     pub stale_orders: u64,
     pub refused_as_stale: u64,
+    /// Times a strategy would not open without a young book.
+    pub left_without_book: u64,
     pub last_order_ns: Nanos,
     /// Lines that arrived over a slow network.
     pub arrived: u64,
@@ -99,6 +101,7 @@ struct Io {
     book_ms: [u64; 2],
     stale_orders: u64,
     refused_as_stale: u64,
+    left_without_book: u64,
     last_order_ns: Nanos,
 }
 
@@ -110,6 +113,10 @@ impl Port for Io {
         if kind == Kind::Refusal {
             let (refusal, _) = RefusalRecord::read_from_prefix(parts[0]).unwrap();
             self.refused_as_stale += u64::from(refusal.reason == Reason::BookStale as u16);
+        }
+        if kind == Kind::Pass {
+            let (pass, _) = PassRecord::read_from_prefix(parts[0]).unwrap();
+            self.left_without_book += u64::from(pass.reason == Reason::NoBook as u16);
         }
         if kind == Kind::BookState {
             let (state, _) = BookStateRecord::read_from_prefix(parts[0]).unwrap();
@@ -170,11 +177,16 @@ fn config() -> Config {
             is_enabled: true,
             base: "ETHUSDT".into(),
             hedge: "BTCUSDT".into(),
-            window: 20,
+            window: 100,
             sample_ms: 50,
             entry_z: 1.0,
             exit_z: 0.5,
             leg_timeout_ms: 20,
+            // Nothing ever fills here: it is tried again and again.
+            open_ms: 600_000,
+            rest_ms: 0,
+            change_probability: 1.0,
+            volatility_power: 0.0,
             ..config::Pairs::default()
         },
         risk: config::Risk {
@@ -302,6 +314,7 @@ impl Bench {
         let io = &self.io;
         let (orders, orders_while_invalid) = (io.orders, io.orders_while_invalid);
         let (stale_orders, refused_as_stale) = (io.stale_orders, io.refused_as_stale);
+        let left_without_book = io.left_without_book;
         let last_order_ns = io.last_order_ns;
         let resyncs = io.resyncs;
         Found {
@@ -310,6 +323,7 @@ impl Bench {
             resyncs,
             stale_orders,
             refused_as_stale,
+            left_without_book,
             last_order_ns,
             ..self.found
         }

@@ -52,6 +52,8 @@ enum Command {
     Journal(offline::JournalArguments),
     /// Run a session again from its journal and compare every order
     Replay(offline::ReplayArguments),
+    /// The story of a session: what was wanted, what was left and why, what was refused, what was filled
+    Why(offline::WhyArguments),
     /// The hot path's latency: in the process, or over loopback against offered load
     Latency(latency::LatencyArguments),
     /// Whether the hot path feels the control process, which is stopped and let go in turns
@@ -85,6 +87,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),
         Some(Command::Replay(a)) => offline::replay(&a),
+        Some(Command::Why(a)) => offline::why(&a),
         Some(Command::Latency(a)) => latency::run(&a),
         Some(Command::Isolation(a)) => latency::isolation(&a),
         Some(Command::Doctor(a)) => host::doctor(&a),

@@ -1,10 +1,11 @@
-//! `tickpath book`, `journal` and `replay`.
+//! `tickpath book`, `journal`, `replay` and `why`.
 
 use super::{print, process::DirArguments};
 use crate::offline::{
     book,
     journal::{self, Filter},
     replay::{self, ReplayPlan},
+    why::{self, WhyPlan},
 };
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
@@ -54,6 +55,28 @@ struct CatArguments {
     #[arg(long)]
     kind: Option<String>,
     /// One JSON object a record
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub(super) struct WhyArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Session; the newest otherwise
+    #[arg(long)]
+    session: Option<u64>,
+    /// From this second of the session on
+    #[arg(long, value_name = "SECONDS")]
+    from: Option<f64>,
+    /// Up to this second of the session
+    #[arg(long, value_name = "SECONDS")]
+    to: Option<f64>,
+    /// Only this strategy
+    #[arg(long)]
+    strategy: Option<String>,
+    /// One JSON object
     #[arg(long)]
     json: bool,
 }
@@ -160,6 +183,24 @@ pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
         eprintln!("tickpath: {difference}");
     }
     Ok(if report.is_identical() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) fn why(a: &WhyArguments) -> Result<ExitCode> {
+    let plan = WhyPlan {
+        session: a.session,
+        from_ns: a.from.map(|s| nanos("--from", s, 0.0)).transpose()?,
+        to_ns: a.to.map(|s| nanos("--to", s, 0.0)).transpose()?,
+        strategy: a.strategy.clone(),
+    };
+    let story = why::tell(&a.dir.open()?, &plan)?;
+    if a.json {
+        print(&format!("{}\n", serde_json::to_string(&story)?));
+        return Ok(ExitCode::SUCCESS);
+    }
+    story.lines.iter().for_each(|line| print(&format!("{line}\n")));
+    print(&format!("\nsession {}\n", story.session));
+    story.strategies.iter().for_each(|strategy| print(&why::summary(strategy)));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Seconds of an argument as nanoseconds.

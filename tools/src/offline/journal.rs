@@ -10,7 +10,7 @@ use tickpath_shared::{
     record::{
         BookStateRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DigestRecord, FillRecord,
         FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord,
-        OrderReportRecord, OrderStateRecord, OrderWrittenRecord, PositionRecord, PressureRecord,
+        OrderReportRecord, OrderStateRecord, OrderWrittenRecord, PassRecord, PositionRecord, PressureRecord,
         ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord,
         TopOfBookRecord, TradingStateRecord,
     },
@@ -197,5 +197,6 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::SessionEvent => part::<SessionEventRecord>(record),
         Kind::TopOfBook => part::<TopOfBookRecord>(record),
         Kind::Signal => part::<SignalRecord>(record),
+        Kind::Pass => part::<PassRecord>(record),
     }
 }

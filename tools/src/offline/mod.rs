@@ -3,3 +3,4 @@
 pub mod book;
 pub mod journal;
 pub mod replay;
+pub mod why;

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use tickpath_hotpath::{
     message::{Ask, Notice, Outcome, OutcomeBody},
-    stage::{
-        Port,
-        gateway::{GatewayPort, Outgoing},
-    },
+    port::Port,
+    stage::gateway::{GatewayPort, Outgoing},
 };
 use tickpath_shared::{
     Nanos,

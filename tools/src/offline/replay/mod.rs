@@ -9,7 +9,7 @@ mod checkpoint;
 mod lost;
 
 use super::journal::choose_session;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use checkpoint::{Checkpoint, Keeper};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -18,12 +18,13 @@ use tickpath_hotpath::{
     market::{MarketEvent, MarketHeader},
     message::{AccountMessage, Ask, EngineMessage, Outcome},
     pipeline::lane,
+    port::{EnginePort, Port},
     stage::{
-        Port,
-        engine::{Engine, EngineEvent, EnginePort},
+        engine::{Engine, EngineEvent},
         feed::link_down,
         gateway::{Gateway, GatewayEvent, GatewayPort, OrderIds, Outgoing},
     },
+    strategy,
     venue::{Decoded, MarketDecoder},
 };
 use tickpath_shared::{
@@ -205,6 +206,13 @@ impl Replay {
             // Sessions of builds that did not know this limit traded without it.
             config.risk.book_venue_age_ms_max = 0;
         }
+        let strategy_version = metadata["strategy_version"].as_u64().unwrap_or(1);
+        ensure!(
+            strategy_version == u64::from(strategy::VERSION),
+            "session {session} was decided by strategies of version {strategy_version}, this build has those of version {}: \
+             it can be read and verified, its decisions cannot be made again",
+            strategy::VERSION
+        );
         let records = load(session_stream)?;
         let definitions = definitions(&records);
         let ids = OrderIds { instance: InstanceId::new(&config.instance.id)?, epoch: session };

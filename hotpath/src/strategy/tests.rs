@@ -1,0 +1,268 @@
+//! Strategies in an engine: what they do when the market moves, and when their orders fail.
+
+use super::{stand::Stand, *};
+use crate::message::OutcomeBody;
+use tickpath_shared::{
+    config::{self, Config},
+    types::{Reason, Side},
+};
+
+fn pairs_config() -> Config {
+    let pairs = config::Pairs {
+        is_enabled: true,
+        base: "AAA".into(),
+        hedge: "BBB".into(),
+        window: 20,
+        sample_ms: 100,
+        base_qty: "0.010".into(),
+        hedge_qty: "0.200".into(),
+        aggression_ticks: 1,
+        urgent_ticks: 5,
+        // The relation does not move, so that a jump is a jump.
+        drift: 1e-9,
+        stop_z: 90.0,
+        entry_z_max: 80.0,
+        volatility_power: 0.0,
+        change_probability: 1.0,
+        ..config::Pairs::default()
+    };
+    Config { pairs, ..Config::default() }
+}
+
+/// Warm, with a quiet market; the base is about 1,000.00, the hedge 500.00.
+fn warm() -> Stand<Pairs> {
+    let mut stand = Stand::new(pairs_config());
+    for i in 0..60 {
+        stand.wait(100);
+        stand.book(0, 100_000 + i % 3 * 10);
+        stand.book(1, 50_000);
+    }
+    assert!(stand.intents().is_empty() && stand.passes().contains(&Reason::WarmingUp));
+    stand
+}
+
+/// The base jumps by so many ticks.
+fn jump(stand: &mut Stand<Pairs>, ticks: i64) {
+    stand.wait(100);
+    stand.book(0, 100_000 + ticks * 10);
+    stand.book(1, 50_000);
+}
+
+#[test]
+fn a_dear_base_is_sold_and_the_hedge_bought_and_both_come_back() {
+    let mut stand = warm();
+    jump(&mut stand, 6);
+    let intents = stand.intents();
+    let [base, hedge] = &intents[..] else { panic!("{intents:?}") };
+    assert_eq!((base.instrument, base.side, base.qty, base.price), (0, Side::Sell as u8, 10, 100_050));
+    assert_eq!((hedge.instrument, hedge.side, hedge.qty, hedge.price), (1, Side::Buy as u8, 200, 50_020));
+    stand.fill(base, -10);
+    stand.fill(hedge, 200);
+    jump(&mut stand, 6);
+    assert!(stand.intents().is_empty(), "both are where they should be");
+    jump(&mut stand, 1);
+    let back = stand.intents();
+    assert_eq!(back.len(), 2);
+    assert!(back.iter().all(|intent| intent.is_reduce_only == 1), "{back:?}");
+    assert_eq!([back[0].side, back[1].side], [Side::Buy as u8, Side::Sell as u8]);
+}
+
+#[test]
+fn a_leg_completes_what_is_missing_and_pays_more_when_it_is_late() {
+    let mut stand = warm();
+    jump(&mut stand, 6);
+    let intents = stand.intents();
+    stand.fill(&intents[0], -4);
+    stand.fill(&intents[1], 200);
+    jump(&mut stand, 6);
+    let rest = stand.intents();
+    assert_eq!((rest.len(), rest[0].qty, rest[0].price), (1, 6, 100_050));
+    let mut last = rest[0];
+    for _ in 0..12 {
+        stand.fill(&last, -4);
+        stand.wait(100);
+        last = stand.intents()[0];
+        assert_eq!((last.instrument, last.qty), (0, 6));
+    }
+    assert_eq!(last.price, 100_010, "urgent");
+}
+
+#[test]
+fn an_opening_that_is_not_whole_in_its_time_is_undone() {
+    let mut stand = warm();
+    jump(&mut stand, 6);
+    let intents = stand.intents();
+    stand.fill(&intents[0], -10);
+    stand.fill(&intents[1], 0);
+    for _ in 0..40 {
+        stand.wait(100);
+        for intent in stand.intents() {
+            match intent.is_reduce_only {
+                0 => stand.fill(&intent, 0),
+                _ => {
+                    assert_eq!((intent.instrument, intent.side, intent.qty), (0, Side::Buy as u8, 10));
+                    stand.fill(&intent, 0);
+                }
+            }
+        }
+    }
+    jump(&mut stand, 6);
+    assert!(stand.intents().is_empty());
+    assert!(stand.passes().contains(&Reason::Resting), "a pause after the failure");
+}
+
+#[test]
+fn an_opening_of_which_a_leg_is_refused_is_undone_at_once() {
+    let mut stand = warm();
+    jump(&mut stand, 6);
+    let intents = stand.intents();
+    stand.fill(&intents[0], -10);
+    stand.tell(1, OutcomeBody::Refused { intent: intents[1].number, reason: Reason::PositionMax });
+    stand.wait(100);
+    let undone = stand.intents();
+    assert_eq!(undone.len(), 1, "{undone:?}");
+    assert_eq!((undone[0].instrument, undone[0].is_reduce_only, undone[0].qty), (0, 1, 10));
+}
+
+#[test]
+fn nothing_is_opened_while_a_leg_could_not_be_closed() {
+    let mut stand = warm();
+    stand.lose_books();
+    stand.wait(100);
+    stand.book(0, 100_060);
+    assert!(stand.intents().is_empty(), "one book of two");
+    stand.tell(1, OutcomeBody::Position { qty: 7 });
+    stand.book(1, 50_000);
+    stand.wait(100);
+    let intents = stand.intents();
+    assert!(intents.iter().all(|intent| intent.is_reduce_only == 1), "{intents:?}");
+    jump(&mut stand, 6);
+    assert!(stand.passes().contains(&Reason::LegBusy));
+}
+
+#[test]
+fn a_relation_that_has_changed_closes_and_opens_nothing() {
+    let mut config = pairs_config();
+    config.pairs.change_probability = 0.3;
+    config.pairs.entry_z = 3.0;
+    let mut stand = Stand::<Pairs>::new(config);
+    for i in 0..300 {
+        stand.wait(100);
+        stand.book(0, 100_000 + i % 3 * 10);
+        stand.book(1, 50_000);
+    }
+    stand.passes();
+    for _ in 0..5 {
+        jump(&mut stand, 6);
+    }
+    assert!(stand.intents().len() <= 4);
+    assert!(stand.passes().contains(&Reason::ChangeLikely));
+}
+
+fn trade_rules() -> config::TradeRules {
+    config::TradeRules { rest_ms: 100, reward_ratio: 1.0, ..config::TradeRules::default() }
+}
+
+/// A bar of a second with these prices, and the book at its end.
+fn second<S: Strategy>(stand: &mut Stand<S>, prices: &[i64]) {
+    for &price in prices {
+        stand.trade(0, price, 5);
+    }
+    stand.wait(1_000);
+    stand.book(0, prices[prices.len() - 1]);
+}
+
+#[test]
+fn votes_for_a_rise_buy_and_a_stop_sells() {
+    let ta_combo = config::TaCombo {
+        is_enabled: true,
+        symbol: "AAA".into(),
+        bar_ms: 1_000,
+        fast: 3,
+        slow: 6,
+        signal: 3,
+        rsi: 5,
+        rsi_high: 100.0,
+        rsi_low: 0.0,
+        bands: 5,
+        deviations: 3.0,
+        atr: 5,
+        votes: 3,
+        stop_atr: 1.0,
+        trade: trade_rules(),
+    };
+    let mut stand = Stand::<TaCombo>::new(Config { ta_combo, ..Config::default() });
+    let mut price = 100_000;
+    for i in 0..20 {
+        second(&mut stand, &[price + i % 2 * 20, price]);
+    }
+    assert!(stand.passes().contains(&Reason::WarmingUp));
+    let mut bought = Vec::new();
+    for i in 0..12 {
+        price += 20 + 10 * i;
+        second(&mut stand, &[price]);
+        bought = stand.intents();
+        if !bought.is_empty() {
+            break;
+        }
+    }
+    let entry = bought[0];
+    assert_eq!((entry.side, entry.is_reduce_only), (Side::Buy as u8, 0), "{entry:?}");
+    stand.fill(&entry, entry.qty);
+    stand.book(0, price - 2_000);
+    let exit = stand.intents();
+    assert_eq!((exit.len(), exit[0].side, exit[0].qty), (1, Side::Sell as u8, entry.qty));
+    assert_eq!(exit[0].is_reduce_only, 1);
+}
+
+#[test]
+fn a_close_beyond_the_opening_range_is_followed_until_the_session_ends() {
+    let orb = config::Orb {
+        is_enabled: true,
+        symbol: "AAA".into(),
+        bar_ms: 1_000,
+        range_minutes: 1,
+        entry_minutes: 3,
+        session_minutes: 5,
+        atr: 3,
+        buffer_atr: 0.0,
+        width_min_atr: 0.0,
+        trade: config::TradeRules { reward_ratio: 100.0, risk_max: 1_000 * 100_000_000, ..trade_rules() },
+        ..config::Orb::default()
+    };
+    let mut stand = Stand::<Orb>::new(Config { orb, ..Config::default() });
+    // Midnight of a day of the calendar.
+    stand.ms = 1_772_755_200_000;
+    for i in 0..60 {
+        second(&mut stand, &[100_000 + i % 5 * 20]);
+        assert!(stand.intents().is_empty());
+    }
+    second(&mut stand, &[100_080]);
+    second(&mut stand, &[100_140]);
+    stand.trade(0, 100_140, 1);
+    let intents = stand.intents();
+    let [entry] = &intents[..] else { panic!("{intents:?}") };
+    assert_eq!((entry.side, entry.is_reduce_only), (Side::Buy as u8, 0));
+    stand.fill(entry, entry.qty);
+    let mut exits = Vec::new();
+    for _ in 0..260 {
+        second(&mut stand, &[100_140]);
+        exits.extend(stand.intents());
+        if !exits.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((exits[0].side, exits[0].is_reduce_only), (Side::Sell as u8, 1));
+    assert_eq!((stand.ms / 1_000) % 86_400 / 60, 5, "with the end of the session");
+    assert!(stand.passes().contains(&Reason::NoRange));
+}
+
+#[test]
+fn two_strategies_do_not_share_an_instrument() {
+    let mut config = pairs_config();
+    config.market_maker =
+        config::MarketMaker { is_enabled: true, symbol: "AAA".into(), ..config.market_maker };
+    config.instrument = ["AAA", "BBB"].map(stand::instrument).to_vec();
+    let error = crate::stage::engine::Engine::<Shipped>::new(&config, &stand::definitions()).err().unwrap();
+    assert_eq!(error, "AAA: two strategies trade it, whose positions could not be told apart");
+}
