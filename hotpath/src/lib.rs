@@ -26,8 +26,14 @@ pub mod wire;
 use std::{path::PathBuf, process::ExitCode};
 use tickpath_shared::{config, paths::DataDir};
 
-/// Main function of the hot process: runs on the data directory `dir` until a signal, errors to stderr.
+/// Main function of the hot process with the strategies that come with it: runs on the data directory `dir` until a
+/// signal, errors to stderr.
 pub fn main_with_args(dir: Option<String>) -> ExitCode {
+    main_with::<strategy::Shipped>(dir)
+}
+
+/// Main function of a hot process with strategies of your own; see `docs/strategies.md`.
+pub fn main_with<S: strategy::Strategy>(dir: Option<String>) -> ExitCode {
     let Some(dir) = dir else {
         eprintln!("usage: tickpath-hot DIR");
         return ExitCode::from(2);
@@ -46,7 +52,7 @@ pub fn main_with_args(dir: Option<String>) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    match hot::run_until_signal(&data, &config) {
+    match hot::run_until_signal::<S>(&data, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("tickpath-hot: {e}");

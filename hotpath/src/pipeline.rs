@@ -18,6 +18,7 @@ use crate::{
     },
     pages,
     stage::feed::FeedStage,
+    strategy::{Shipped, Strategy},
 };
 use rtrb::{Consumer, Producer};
 use std::{
@@ -63,34 +64,34 @@ pub const LINKS: usize = 16;
 const _: () = assert!(OUTCOMES >= 8 * crate::order::ORDERS_MAX);
 
 /// The stages, before they are spread over threads.
-pub struct Stages {
+pub struct Stages<S = Shipped> {
     /// Feed.
     pub feed: FeedStage,
     /// Engine.
-    pub engine: EngineStage,
+    pub engine: EngineStage<S>,
     /// Gateway.
     pub gateway: GatewayStage,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a handful exist, made once at start")]
 /// The stages that one thread runs, with the ring ends they need towards other threads.
-enum Body {
+enum Body<S> {
     Feed(FeedStage, EventSender),
-    Engine(EngineStage, EventRing, Producer<EngineMessage>),
+    Engine(EngineStage<S>, EventRing, Producer<EngineMessage>),
     Gateway(GatewayStage, Consumer<EngineMessage>),
-    FeedEngine(FeedStage, EngineStage, Producer<EngineMessage>),
-    EngineGateway(EngineStage, EventRing, GatewayStage),
-    All(Fused),
+    FeedEngine(FeedStage, EngineStage<S>, Producer<EngineMessage>),
+    EngineGateway(EngineStage<S>, EventRing, GatewayStage),
+    All(Fused<S>),
 }
 
 /// All stages on one thread, each calling the next.
-pub struct Fused {
-    stages: Stages,
+pub struct Fused<S = Shipped> {
+    stages: Stages<S>,
 }
 
-impl Fused {
+impl<S: Strategy> Fused<S> {
     /// The stages fused.
-    pub fn new(mut stages: Stages) -> Self {
+    pub fn new(mut stages: Stages<S>) -> Self {
         stages.gateway.share_thread_with_feed();
         Self { stages }
     }
@@ -103,7 +104,7 @@ impl Fused {
     }
 }
 
-impl Body {
+impl<S: Strategy> Body<S> {
     /// One turn of every stage of the thread at about `now`, which gauges and timers go by: whatever is received
     /// gets a stamp of its own.
     fn poll(&mut self, now: Nanos, waiter: &mut Waiter) -> usize {
@@ -137,7 +138,7 @@ impl HotThreads {
     /// # Errors
     ///
     /// When the system refuses a thread or a descriptor.
-    pub fn start(config: &[Thread], stages: Stages, clock: &Clock) -> io::Result<Self> {
+    pub fn start<S: Strategy>(config: &[Thread], stages: Stages<S>, clock: &Clock) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Self { handles: Vec::new(), stop, report: Vec::new() };
         for (thread, body) in spread(config, stages) {
@@ -146,7 +147,7 @@ impl HotThreads {
         Ok(threads)
     }
 
-    fn spawn(&mut self, config: &Thread, mut body: Body, clock: Clock) -> io::Result<()> {
+    fn spawn<S: Strategy>(&mut self, config: &Thread, mut body: Body<S>, clock: Clock) -> io::Result<()> {
         let names: Vec<&str> = config.stages.iter().map(|s| stage_name(*s)).collect();
         let name = names.join("+");
         let (core, priority, stop) = (config.core, config.realtime_priority, Arc::clone(&self.stop));
@@ -190,7 +191,7 @@ const fn stage_name(stage: StageName) -> &'static str {
 }
 
 /// Gives every configured thread its stages and makes the rings between threads.
-fn spread(config: &[Thread], stages: Stages) -> Vec<(Thread, Body)> {
+fn spread<S: Strategy>(config: &[Thread], stages: Stages<S>) -> Vec<(Thread, Body<S>)> {
     use StageName::{Engine, Feed, Gateway};
     let (mut feed, mut engine, mut gateway) = (Some(stages.feed), Some(stages.engine), Some(stages.gateway));
     let (sender, ring) = crate::live::event_ring();
@@ -212,7 +213,7 @@ fn spread(config: &[Thread], stages: Stages) -> Vec<(Thread, Body)> {
             _ => return None,
         })
     };
-    let bodies: Vec<Option<Body>> = config.iter().map(body).collect();
+    let bodies: Vec<Option<Body<S>>> = config.iter().map(body).collect();
     let paired = config.iter().cloned().zip(bodies);
     paired.filter_map(|(thread, body)| body.map(|body| (thread, body))).collect()
 }

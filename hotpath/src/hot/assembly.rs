@@ -15,6 +15,7 @@ use crate::{
         feed::{FeedStage, Links, Patience},
         gateway::{Gateway, OrderIds},
     },
+    strategy::{Shipped, Strategy},
     venue::MarketDecoder,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -51,7 +52,7 @@ pub struct Plan<'a> {
 }
 
 /// A session ready to run: whoever holds `rings` plays the session thread.
-pub struct Assembly {
+pub struct Assembly<S = Shipped> {
     /// Directory of the shared files.
     pub dir: PathBuf,
     /// Status file.
@@ -67,14 +68,14 @@ pub struct Assembly {
     /// What was found on the way, for people.
     pub notes: Vec<(Severity, String)>,
     /// The hot stages.
-    pub stages: Stages,
+    pub stages: Stages<S>,
     /// The session thread's ends.
     pub rings: SessionRings,
     /// Set when a journal file was tampered with: the gateway halts.
     pub is_tampered: Arc<AtomicBool>,
 }
 
-impl Assembly {
+impl<S: Strategy> Assembly<S> {
     /// Creates the shared files and connects the stages. `signer` signs requests of a session without logon.
     ///
     /// # Errors
@@ -134,13 +135,13 @@ impl Plan<'_> {
         FeedStage::new(decoder, lane, links, Arc::clone(status), self.clock.clone(), overload, patience)
     }
 
-    fn engine_stage(
+    fn engine_stage<S: Strategy>(
         &self,
-        core: Engine,
+        core: Engine<S>,
         lane: LaneWriter,
         status: &Arc<Status>,
         rings: EngineRings,
-    ) -> EngineStage {
+    ) -> EngineStage<S> {
         let (status, clock) = (Arc::clone(status), self.clock.clone());
         EngineStage::new(core, lane, status, clock, rings.snapshots, rings.outcomes, rings.asks)
     }

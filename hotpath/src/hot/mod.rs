@@ -18,6 +18,7 @@ use crate::{
     },
     pipeline::HotThreads,
     session::{Session, SessionEnd, SessionParts, connect::Roots, jobs::Workshop},
+    strategy::Strategy,
     venue::{self, Credentials, KIND, Rest, Secret},
     wire::simd::Isa,
 };
@@ -101,7 +102,11 @@ impl HotError {
 /// # Errors
 ///
 /// [`HotError`].
-pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
+pub fn run<S: Strategy>(
+    data: &DataDir,
+    config: &Config,
+    is_stop: impl FnMut() -> bool,
+) -> Result<(), HotError> {
     install_sigbus_handler();
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let _lock = data.try_lock("hot.lock")?.ok_or_else(|| {
@@ -121,7 +126,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl FnMut() -> bool) -> Re
     let prepared = account::prepare(config, &rest, roots.rest(), &credentials)?;
     let signer = signer(config)?;
     let plan = Plan { data, config, session, clock: &clock, definitions: &definitions, is_unclean };
-    let mut assembly = Assembly::create(&plan, signer)?;
+    let mut assembly = Assembly::<S>::create(&plan, signer)?;
     if let Some(lane) = assembly.panic_lane.take() {
         install_panic_hook(lane, clock.clone());
     }
@@ -237,7 +242,7 @@ struct Hot<'a> {
 }
 
 impl Hot<'_> {
-    fn run(self, assembly: Assembly, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
+    fn run<S: Strategy>(self, assembly: Assembly<S>, is_stop: impl FnMut() -> bool) -> Result<(), HotError> {
         let status = Arc::clone(&assembly.status);
         // Workers first: threads inherit the affinity of the one that spawns them.
         let (done_sent, done) = crossbeam::channel::unbounded();
@@ -326,14 +331,14 @@ fn signer(config: &Config) -> Result<Option<OrderSigner>, HotError> {
 /// # Errors
 ///
 /// As [`run`].
-pub fn run_until_signal(data: &DataDir, config: &Config) -> Result<(), HotError> {
+pub fn run_until_signal<S: Strategy>(data: &DataDir, config: &Config) -> Result<(), HotError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let kill = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&kill))?;
-    run(data, config, || {
+    run::<S>(data, config, || {
         if kill.swap(false, Ordering::Relaxed)
             && let Err(e) = set_kill_switch(data, "SIGUSR1")
         {

@@ -11,6 +11,7 @@ use crate::{
         engine::{Engine, EngineEvent},
         feed::EventSink,
     },
+    strategy::{Shipped, Strategy},
 };
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
@@ -39,8 +40,8 @@ impl MessageSink for Producer<EngineMessage> {
 }
 
 /// The engine stage.
-pub struct EngineStage {
-    core: Engine,
+pub struct EngineStage<S = Shipped> {
+    core: Engine<S>,
     io: Io,
     snapshots: EventRing,
     outcomes: Consumer<Outcome>,
@@ -71,10 +72,10 @@ struct LivePort<'a, M> {
     sink: &'a mut M,
 }
 
-impl EngineStage {
+impl<S: Strategy> EngineStage<S> {
     /// The stage around a core.
     pub fn new(
-        core: Engine,
+        core: Engine<S>,
         lane: LaneWriter,
         status: Arc<Status>,
         clock: Clock,
@@ -139,8 +140,8 @@ impl EngineStage {
 /// of segments is not taken either, so that replay and run agree. `now` is known when a fused feed has just
 /// stamped the event; anything else has waited.
 #[inline]
-fn consume(
-    core: &mut Engine,
+fn consume<S: Strategy>(
+    core: &mut Engine<S>,
     io: &mut Io,
     now: Option<Nanos>,
     cause: Cause,
@@ -219,12 +220,12 @@ impl<M: MessageSink> EnginePort for LivePort<'_, M> {
 }
 
 /// A fused feed's sink: the engine itself.
-pub(crate) struct FusedEngine<'a, M> {
-    pub(crate) engine: &'a mut EngineStage,
+pub(crate) struct FusedEngine<'a, M, S> {
+    pub(crate) engine: &'a mut EngineStage<S>,
     pub(crate) sink: &'a mut M,
 }
 
-impl<M: MessageSink> EventSink for FusedEngine<'_, M> {
+impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
     fn has_room(&self) -> bool {
         // A stalled offline run must not lose the engine's inputs either.
         self.engine.io.lane.pressure() < Pressure::NoNewRisk

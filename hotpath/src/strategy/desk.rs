@@ -127,7 +127,7 @@ impl<P: EnginePort> Desk<'_, P> {
     }
 
     /// Journals an intent and sends it to the gateway; returns its number, by which outcomes name it.
-    #[inline]
+    #[inline(always)]
     pub fn place(&mut self, order: &Order) -> u64 {
         let listing = &self.listings[order.instrument as usize];
         let intent = IntentRecord {
@@ -177,7 +177,7 @@ impl<P: EnginePort> Desk<'_, P> {
         self.amend(instrument, intent, 0, 0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, body: EngineBody, book_venue_ms: u64) -> u64 {
         *self.sent += 1;
         self.port.send(EngineMessage { number: *self.sent, decided_ns: 0, book_venue_ms, body });

@@ -47,7 +47,7 @@ pub const VERSION: u32 = 2;
 
 /// A strategy. The same code runs in replay, in simulation and live: it must draw on nothing but what it is given here,
 /// and allocate nothing once it is made. What it looks at and does goes through the [`Desk`].
-pub trait Strategy: Sized + Serialize + DeserializeOwned {
+pub trait Strategy: Serialize + DeserializeOwned + Send + 'static {
     /// The strategies that a configuration asks for, in the order in which they get the word.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Strategy for Probe {
         vec![self.instrument]
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, instrument: u32) {
         let Some(top) = desk.top(instrument).filter(|top| top.ask.price > 0) else { return };
         desk.place(&Order {

@@ -75,7 +75,7 @@ impl Strategy for Shipped {
         each!(self, strategy => strategy.bars())
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, instrument: u32) {
         each!(self, strategy => strategy.on_book(desk, instrument));
     }

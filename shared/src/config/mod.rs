@@ -11,7 +11,7 @@ pub use strategy::{MarketMaker, Orb, Pairs, Probe, Smc, TaCombo, TradeRules};
 
 use crate::types::decimal;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub smc: Smc,
     /// The probe that latency is measured with; simulation only.
     pub probe: Probe,
+    /// Numbers for strategies of your own, by names of their choice.
+    pub parameters: BTreeMap<String, f64>,
     /// Limits, checked in the gateway.
     pub risk: Risk,
     /// Lanes and archive.

@@ -11,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tickpath_hotpath::hot;
+use tickpath_hotpath::{hot, strategy::Shipped};
 use tickpath_shared::{
     command::CommandSender,
     counters::Counter,
@@ -94,7 +94,8 @@ fn run(is_tls: bool) {
     let venue =
         std::thread::spawn(move || server.run_with(|_| venue_stop.load(Ordering::Relaxed)).map(|_| ()));
     let (data, config) = (desk.data.clone(), desk.config().unwrap());
-    let hot = std::thread::spawn(move || hot::run(&data, &config, || hot_stop.load(Ordering::Relaxed)));
+    let hot =
+        std::thread::spawn(move || hot::run::<Shipped>(&data, &config, || hot_stop.load(Ordering::Relaxed)));
     wait_for("the session", || desk.status().is_ok()).unwrap();
     let shared = desk.data.current_session().unwrap().unwrap().shared_dir;
     let (archiver, archiver_stop) = (acknowledger(&shared), Arc::clone(&stop));

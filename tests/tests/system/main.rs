@@ -25,6 +25,7 @@ mod lines;
 mod quotes;
 mod replay;
 mod silence;
+mod strategies;
 mod upstream;
 mod venue_faults;
 

@@ -37,6 +37,9 @@ pub(super) struct DemoArguments {
     /// TLS on every connection, with a generated authority
     #[arg(long)]
     tls: bool,
+    /// Hot process with strategies of your own, a program that takes the data directory as its argument
+    #[arg(long, value_name = "PROGRAM")]
+    hot: Option<PathBuf>,
     #[command(flatten)]
     faults: FaultArguments,
 }
@@ -53,6 +56,7 @@ impl Default for DemoArguments {
             threads: 1,
             hmac: false,
             tls: false,
+            hot: None,
             faults: FaultArguments::default(),
         }
     }
@@ -70,6 +74,7 @@ pub(super) fn run(a: &DemoArguments) -> Result<ExitCode> {
         faults: a.faults.with_seed(a.seed),
         key_kind: if a.hmac { KeyKind::Hmac } else { KeyKind::Ed25519 },
         is_tls: a.tls,
+        hot: a.hot.clone(),
     };
     let stop = stop_flag()?;
     let summary = demo::run(&std::env::current_exe()?, &options, &stop)?;

@@ -33,7 +33,7 @@ enum Command {
     /// The venue simulator
     Venue(Box<venue::VenueArguments>),
     /// Start and supervise the hot and the control process
-    Run(process::DirArguments),
+    Run(process::RunArguments),
     /// The hot process alone
     Hot(process::DirArguments),
     /// The control process alone

@@ -44,8 +44,18 @@ pub(super) fn control(arguments: &DirArguments) -> Result<ExitCode> {
     Ok(tickpath_control::main_with_args(Some(arguments.dir.display().to_string())))
 }
 
-pub(super) fn run(arguments: &DirArguments) -> Result<ExitCode> {
-    let data = arguments.open()?;
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Hot process with strategies of your own, a program that takes the data directory as its argument
+    #[arg(long, value_name = "PROGRAM")]
+    hot: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let data = arguments.dir.open()?;
     let config = load(&data)?;
     let Some(_lock) = data.try_lock("supervisor.lock")? else {
         bail!("another supervisor runs on {}", data.root().display());
@@ -53,7 +63,7 @@ pub(super) fn run(arguments: &DirArguments) -> Result<ExitCode> {
     let program = std::env::current_exe()?;
     let (stop, kill) = (stop_flag()?, Arc::new(AtomicBool::new(false)));
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&kill))?;
-    let specs = standard_specs(&program, &data);
+    let specs = standard_specs(&program, arguments.hot.as_deref(), &data);
     let mut supervisor = Supervisor::new(&data, &config, specs, |line| print(&format!("{line}\n")));
     let is_stop = || {
         if kill.swap(false, Ordering::Relaxed)

@@ -60,6 +60,8 @@ pub struct DemoOptions {
     pub key_kind: KeyKind,
     /// TLS on every connection.
     pub is_tls: bool,
+    /// Hot process with strategies of one's own.
+    pub hot: Option<PathBuf>,
 }
 
 /// Runs the demo until its duration, its capture's end, or `is_stop`.
@@ -78,7 +80,7 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
     let log = Arc::new(Mutex::new(Vec::new()));
     let is_done = AtomicBool::new(false);
     let mut specs = vec![setup.venue_spec(program, &data, options)];
-    specs.extend(standard_specs(program, &data));
+    specs.extend(standard_specs(program, options.hot.as_deref(), &data));
     let started = Instant::now();
     let (outcome, view) = std::thread::scope(|scope| {
         let lines = Arc::clone(&log);

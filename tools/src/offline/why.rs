@@ -397,3 +397,23 @@ pub fn summary(story: &StrategyStory) -> String {
     }
     text
 }
+
+/// The reasons as a page of the documentation.
+pub fn reasons() -> String {
+    let mut page = String::from(
+        "# Why there was no order\n\n\
+         Every opportunity that did not become an order leaves a record with one of these codes and the two numbers that\n\
+         were compared. `tickpath why --dir DIR` tells them as a story, `tickpath journal cat --kind refusal` and\n\
+         `--kind pass` show the records. This page is written by the program: `TICKPATH_WRITE_DOCS=1 cargo test documented_reasons`.\n",
+    );
+    for (title, is_of) in [
+        ("Limits of the gateway", (|code| code < 100) as fn(u16) -> bool),
+        ("Judgement of a strategy", |code| code >= 100),
+    ] {
+        let _ = write!(page, "\n## {title}\n\n| code | name | meaning |\n|---|---|---|\n");
+        for reason in Reason::ALL.iter().filter(|reason| is_of(**reason as u16)) {
+            let _ = writeln!(page, "| {} | `{}` | {} |", *reason as u16, reason.label(), reason.meaning());
+        }
+    }
+    page
+}

@@ -220,7 +220,13 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// The two processes of every data directory.
-pub fn standard_specs(program: &Path, data: &DataDir) -> Vec<ChildSpec> {
-    ["hot", "control"].map(|name| ChildSpec::of_program(program, name, data)).into()
+/// The two processes of every data directory, sub-commands of `program`; the hot process may be a program of its own,
+/// which is told the directory.
+pub fn standard_specs(program: &Path, hot: Option<&Path>, data: &DataDir) -> Vec<ChildSpec> {
+    let dir = || vec![data.root().display().to_string()];
+    let hot = hot.map_or_else(
+        || ChildSpec::of_program(program, "hot", data),
+        |hot| ChildSpec::new(hot, "hot", dir(), data),
+    );
+    vec![hot, ChildSpec::of_program(program, "control", data)]
 }

@@ -14,6 +14,7 @@ use tickpath_hotpath::{
     digest::STATE_VERSION,
     message::{EngineMessage, Outcome},
     stage::{engine::Engine, gateway::Gateway},
+    strategy::Strategy,
 };
 use tickpath_shared::{
     Nanos,
@@ -37,7 +38,7 @@ pub(super) struct Checkpoint<E = Engine, G = Gateway> {
     outcomes: Vec<Outcome>,
 }
 
-impl Checkpoint {
+impl<S: Strategy> Checkpoint<Engine<S>> {
     /// The last checkpoint of a session at or before a session time.
     ///
     /// # Errors
@@ -71,9 +72,9 @@ impl Checkpoint {
     }
 }
 
-impl Replay {
+impl<S: Strategy> Replay<S> {
     /// Continues from a checkpoint instead of the beginning.
-    pub(super) fn resume(&mut self, checkpoint: Checkpoint) -> Result<()> {
+    pub(super) fn resume(&mut self, checkpoint: Checkpoint<Engine<S>>) -> Result<()> {
         let cursors = [&mut self.feed, &mut self.engine_lane, &mut self.gateway_lane];
         for (cursor, sequence) in cursors.into_iter().zip(checkpoint.next) {
             cursor.skip_to(sequence)?;
@@ -107,7 +108,7 @@ impl Keeper {
     }
 
     /// Writes one when it is due and the replay stands between two records. True when one was written.
-    pub(super) fn offer(&mut self, replay: &Replay) -> Result<bool> {
+    pub(super) fn offer<S: Strategy>(&mut self, replay: &Replay<S>) -> Result<bool> {
         let ahead = [&replay.engine_lane, &replay.gateway_lane].map(|c| c.peek().map(|r| r.header.time));
         let Some(time_ns) = ahead.into_iter().flatten().min() else { return Ok(false) };
         if time_ns < self.next_ns || !replay.is_balanced() {
@@ -122,7 +123,7 @@ impl Keeper {
     }
 }
 
-fn text(replay: &Replay, session: u64, time_ns: Nanos) -> std::io::Result<String> {
+fn text<S: Strategy>(replay: &Replay<S>, session: u64, time_ns: Nanos) -> std::io::Result<String> {
     let checkpoint = Checkpoint {
         state_version: STATE_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,10 +2,10 @@
 
 use super::Replay;
 use anyhow::{Context, Result, bail, ensure};
-use tickpath_hotpath::{hot::STOPPED_IN_ORDER, pipeline::lane};
+use tickpath_hotpath::{hot::STOPPED_IN_ORDER, pipeline::lane, strategy::Strategy};
 use tickpath_shared::record::{Cause, IntentRecord, Kind, OrderRecord, SessionEventRecord};
 
-impl Replay {
+impl<S: Strategy> Replay<S> {
     /// The frame's bytes follow the order it leads to, in the same turn of the feed: a process that was killed in
     /// between has left everything but the frame. Only the very last one can be lost like that.
     pub(super) fn is_lost(&mut self, cause: Cause) -> Result<bool> {

@@ -24,7 +24,7 @@ use tickpath_hotpath::{
         feed::link_down,
         gateway::{Gateway, GatewayEvent, GatewayPort, OrderIds, Outgoing},
     },
-    strategy,
+    strategy::{self, Shipped, Strategy},
     venue::{Decoded, MarketDecoder},
 };
 use tickpath_shared::{
@@ -101,8 +101,17 @@ pub struct ReplayPlan {
 /// A record that is not sound, inputs that were skipped, a session of another layout, or no checkpoint
 /// where one was asked for.
 pub fn replay(data: &DataDir, plan: &ReplayPlan) -> Result<ReplayReport> {
+    replay_with::<Shipped>(data, plan)
+}
+
+/// Replays a session that strategies of one's own have decided.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn replay_with<S: Strategy>(data: &DataDir, plan: &ReplayPlan) -> Result<ReplayReport> {
     let session = choose_session(data, plan.session)?;
-    let mut replay = Replay::open(data, session)?;
+    let mut replay = Replay::<S>::open(data, session)?;
     if let Some(from_ns) = plan.from_ns {
         replay.resume(Checkpoint::find(data, session, from_ns)?)?;
     }
@@ -153,7 +162,7 @@ impl Cursor {
     }
 }
 
-struct Replay {
+struct Replay<S = Shipped> {
     report: ReplayReport,
     feed: Cursor,
     engine_lane: Cursor,
@@ -161,7 +170,7 @@ struct Replay {
     /// Records of the session lane, by sequence.
     session: HashMap<u64, RecordBuf>,
     decoder: MarketDecoder,
-    engine: Engine,
+    engine: Engine<S>,
     gateway: Gateway,
     made: Made,
     recorded: Recorded,
@@ -187,7 +196,7 @@ struct Recorded {
     digests: [Vec<(u64, DigestRecord)>; 2],
 }
 
-impl Replay {
+impl<S: Strategy> Replay<S> {
     fn open(data: &DataDir, session: u64) -> Result<Self> {
         let mut streams: HashMap<u16, LaneStream> =
             open_session(data, session)?.into_iter().map(|s| (s.lane(), s)).collect();
@@ -256,9 +265,14 @@ impl Replay {
         }
         for (name, cursor) in [("engine", &self.engine_lane), ("gateway", &self.gateway_lane)] {
             if let Some(record) = cursor.peek() {
-                // The difference is reported as the first order that was not made.
                 let cause = record.cause();
-                note_stop(name, record.header.sequence, cause);
+                let text = format!(
+                    "{name} stops at record {}, which consumed message {} of lane {} that the replay did not make",
+                    record.header.sequence,
+                    cause.number(),
+                    cause.lane()
+                );
+                self.report.first_difference.get_or_insert(text);
             }
         }
         Ok(())
@@ -443,7 +457,8 @@ impl Replay {
         let mut report = self.report;
         report.orders_recorded = self.recorded.orders.len() as u64 + report.orders_on_lost_frame;
         report.orders_replayed = self.made.orders.len() as u64;
-        report.first_difference = first_order_difference(&self.recorded.orders, &self.made.orders);
+        let order = first_order_difference(&self.recorded.orders, &self.made.orders);
+        report.first_difference = order.or(report.first_difference);
         for core in 0..2 {
             let name = ["engine", "gateway"][core];
             let count = self.recorded.digests[core].len() as u64;
@@ -461,15 +476,6 @@ impl Replay {
         report.orders = self.made.orders.into_iter().map(|(_, text)| text).collect();
         report
     }
-}
-
-/// Where a stage stopped waiting, for a reader with a debugger; the report names the order.
-fn note_stop(name: &str, sequence: u64, cause: Cause) {
-    eprintln!(
-        "replay: {name} stops at record {sequence}, which consumed message {} of lane {} that the replay did not make",
-        cause.number(),
-        cause.lane()
-    );
 }
 
 fn skipped(name: &str, record: &Record<'_>) -> anyhow::Error {
