@@ -471,6 +471,11 @@ impl<S: Strategy> Engine<S> {
         }
     }
 
+    /// The strategies, in the order in which they get the word.
+    pub fn strategies(&self) -> impl Iterator<Item = &S> {
+        self.slots.iter().map(|slot| &slot.strategy)
+    }
+
     /// The book of an instrument.
     pub fn book(&self, instrument: usize) -> &SyncedBook {
         &self.listings[instrument].book

@@ -13,8 +13,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    types::{InstrumentDefinition, Reason, Side, TimeInForce},
+    types::{InstrumentDefinition, OrderState, Reason, Side, TimeInForce},
 };
+
+/// Longest pause before an order that closes is tried again.
+const CLOSING_PAUSE_NS: Nanos = 250_000_000;
 
 /// How legs are brought to their targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,15 +206,20 @@ impl LegPair {
                     self.phase = Phase::Moving(now);
                 }
             }
-            OutcomeBody::Done { intent, .. } if leg.in_flight == Some(intent) => {
-                (leg.in_flight, leg.quiet_until) = (None, now);
-            }
-            OutcomeBody::Refused { intent, .. } if leg.in_flight == Some(intent) => {
-                (leg.in_flight, leg.quiet_until) = (None, now + order_ns);
+            OutcomeBody::Refused { intent, .. }
+            | OutcomeBody::Done { intent, state: OrderState::Rejected }
+                if leg.in_flight == Some(intent) =>
+            {
+                // What closes is tried again soon: it must get through in the end.
+                let pause = if is_opening { order_ns } else { order_ns.min(CLOSING_PAUSE_NS) };
+                (leg.in_flight, leg.quiet_until) = (None, now + pause);
                 // Whatever refused it will refuse it again: the other leg must not wait for it.
                 if is_opening {
                     self.undo();
                 }
+            }
+            OutcomeBody::Done { intent, .. } if leg.in_flight == Some(intent) => {
+                (leg.in_flight, leg.quiet_until) = (None, now);
             }
             OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
         }

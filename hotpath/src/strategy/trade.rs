@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::TradeRules,
-    types::{InstrumentDefinition, Reason, Side, TimeInForce},
+    types::{InstrumentDefinition, OrderState, Reason, Side, TimeInForce},
 };
 
 /// Where a position is left.
@@ -215,15 +215,19 @@ impl Trade {
     pub fn on_outcome(&mut self, now: Nanos, outcome: &Outcome) {
         match outcome.body {
             OutcomeBody::Position { qty } => self.position = qty,
+            OutcomeBody::Refused { intent, .. }
+            | OutcomeBody::Done { intent, state: OrderState::Rejected }
+                if self.in_flight == Some(intent) =>
+            {
+                // What was refused is not tried again with an older signal; a way out is, soon.
+                let entry = self.plan.as_mut().filter(|plan| !plan.is_leaving);
+                let pause_ms =
+                    if entry.is_some() { self.rules.order_ms } else { self.rules.order_ms.min(250) };
+                (self.in_flight, self.quiet_until) = (None, now + pause_ms * 1_000_000);
+                entry.into_iter().for_each(|plan| plan.enter_until = 0);
+            }
             OutcomeBody::Done { intent, .. } if self.in_flight == Some(intent) => {
                 (self.in_flight, self.quiet_until) = (None, now);
-            }
-            OutcomeBody::Refused { intent, .. } if self.in_flight == Some(intent) => {
-                (self.in_flight, self.quiet_until) = (None, now + self.rules.order_ms * 1_000_000);
-                // What was refused is not tried again with an older signal.
-                if let Some(plan) = self.plan.as_mut().filter(|plan| !plan.is_leaving) {
-                    plan.enter_until = 0;
-                }
             }
             OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use tickpath_hotpath::{
-    message::{Ask, Notice, Outcome, OutcomeBody},
-    port::Port,
+    message::{Ask, EngineMessage, Notice, Outcome, OutcomeBody},
+    port::{EnginePort, Port},
     stage::gateway::{GatewayPort, Outgoing},
 };
 use tickpath_shared::{
@@ -39,6 +39,8 @@ pub struct Seen {
     pub changes_refused: u64,
     pub foreign: u64,
     pub kills: u64,
+    /// Orders that the venue refused.
+    pub rejected: u64,
     /// Orders that were sent while the kill word was set.
     pub orders_while_killed: u64,
     /// Orders that the kill did not cancel at once.
@@ -54,6 +56,10 @@ pub struct Io {
     ids: BTreeSet<IdText>,
     pub repeated_ids: u64,
     pub notices: Vec<Notice>,
+    /// Between an engine and the gateway, where there is an engine.
+    pub messages: Vec<EngineMessage>,
+    pub outcomes: Vec<Outcome>,
+    pub has_engine: bool,
     pub is_killed: bool,
     pub seen: Seen,
 }
@@ -74,6 +80,14 @@ impl Port for Io {
     }
 }
 
+impl EnginePort for Io {
+    fn send(&mut self, message: EngineMessage) {
+        self.messages.push(message);
+    }
+
+    fn ask_snapshot(&mut self, _: u32) {}
+}
+
 impl GatewayPort for Io {
     fn send(&mut self, _: Nanos, request: &Outgoing<'_>) {
         if request.is_order {
@@ -90,6 +104,9 @@ impl GatewayPort for Io {
     }
 
     fn tell(&mut self, outcome: Outcome) {
+        if self.has_engine {
+            self.outcomes.push(outcome);
+        }
         match outcome.body {
             OutcomeBody::Amended { .. } => self.seen.amended += 1,
             OutcomeBody::Refused { .. } => self.seen.changes_refused += 1,

@@ -42,10 +42,22 @@ impl World {
     }
 
     pub(super) fn on_arrival(&mut self, session: u64, text: &str) {
-        let link = &mut self.links[usize::from(connection::ORDERS)];
+        let link = &self.links[usize::from(connection::ORDERS)];
         if link.session != session {
             return;
         }
+        if link.role.is_none() {
+            return;
+        }
+        if self.is_rejected(text) {
+            self.io.seen.rejected += 1;
+            let id = text.split('"').nth(3).unwrap();
+            let answer = format!(
+                r#"{{"id":"{id}","status":400,"error":{{"code":-2019,"msg":"Margin is insufficient."}}}}"#
+            );
+            return self.answer(session, answer);
+        }
+        let link = &mut self.links[usize::from(connection::ORDERS)];
         let Some(role) = &mut link.role else { return };
         let is_timeout = self.random.chance(self.odds.timeout);
         // Nobody knows whether a request that timed out was carried out: half of them are.

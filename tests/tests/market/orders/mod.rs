@@ -2,6 +2,7 @@
 //! REST client as it reads, and between them losses, delays, repetitions, timeouts and cuts.
 
 mod io;
+mod legs;
 mod links;
 pub mod local;
 pub mod network;
@@ -126,4 +127,50 @@ fn a_thousand_orders_of_others_are_adopted() {
     let seen = world.seen();
     println!("{} orders of others", seen.foreign);
     assert!(seen.foreign >= 1_000, "{seen:?}");
+}
+
+/// Pairs are opened and closed ten thousand times while orders are refused, filled in part, lost and late, and while
+/// connections break: no leg stands alone for longer than stated while the venue answers.
+#[test]
+fn ten_thousand_pairs_leave_no_leg_alone() {
+    let faults = [
+        ("refused", Odds { reject: 0.2, ..Odds::default() }),
+        ("lost and late", Odds { lost: 0.1, late: 0.1, timeout: 0.05, ..Odds::default() }),
+        ("cuts", Odds { cut_every_s: 20, missed: 0.01, ..Odds::default() }),
+        (
+            "everything",
+            Odds {
+                lost: 0.05,
+                late: 0.05,
+                behind: 0.02,
+                double: 0.05,
+                missed: 0.005,
+                timeout: 0.02,
+                reject: 0.05,
+                rest_failure: 0.02,
+                cut_every_s: 60,
+                ..Odds::default()
+            },
+        ),
+    ];
+    for (seed, (name, odds)) in (21..).zip(faults) {
+        let mut world = World::with_legs(seed, odds, 2_500);
+        let seen = world.run_legs(2_500);
+        let of_world = world.seen();
+        println!(
+            "{name}: {} openings, {} undone, {} orders ({} refused, {} unknown), one leg alone {} times, for {} ms at most, {} times too long",
+            seen.openings,
+            seen.undone,
+            of_world.orders,
+            of_world.rejected,
+            of_world.unknown,
+            seen.uneven,
+            seen.longest_ns / 1_000_000,
+            seen.too_long
+        );
+        assert_eq!(seen.too_long, 0, "{name}: {seen:?}");
+        assert!(seen.longest_ns <= legs::ALONE_NS_MAX, "{name}: {seen:?}");
+        assert!(seen.openings >= 2_500 && seen.undone > 5 && seen.uneven > 30, "{name}: {seen:?}");
+        assert_eq!(world.differences(), Vec::<String>::new(), "{name}");
+    }
 }

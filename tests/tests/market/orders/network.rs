@@ -44,6 +44,8 @@ pub struct Odds {
     pub missed: f64,
     /// The venue answers that it does not know the outcome.
     pub timeout: f64,
+    /// The venue refuses an order that opens something, for want of margin.
+    pub reject: f64,
     /// A REST answer is lost, no JSON, or cut.
     pub rest_failure: f64,
     /// Mean seconds between two cuts of a private connection, 0 for none.

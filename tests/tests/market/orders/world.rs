@@ -2,6 +2,7 @@
 
 use super::{
     io::{IdText, Io, Seen},
+    legs::Legs,
     local::{Local, lock},
     network::{Odds, Random},
 };
@@ -116,6 +117,7 @@ pub struct World {
     market_start_ns: u64,
     pub(super) links: [Link; connection::COUNT],
     pub(super) last_arrival: [Nanos; connection::COUNT],
+    pub(super) legs: Option<Legs>,
     intents: u64,
     intents_wanted: u64,
     resume: ResumeFrom,
@@ -176,6 +178,7 @@ impl World {
             market_start_ns: EPOCH_MS * MS,
             links: [link(), link()],
             last_arrival: [0; connection::COUNT],
+            legs: None,
             intents: 0,
             intents_wanted: orders,
             resume: ResumeFrom { trades: vec![0; 2], orders: vec![0; 2] },
@@ -186,8 +189,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        let time = TimeRecord { venue_epoch_ns: EPOCH_MS * MS, error_bound_ns: 5 * MS, drift_ns: 0 };
-        self.account(Kind::Time, time.as_bytes());
+        self.tell_time();
         for which in [connection::ORDERS, connection::EVENTS] {
             self.at(MS, Happening::Up { which });
         }
@@ -205,6 +207,11 @@ impl World {
         }
     }
 
+    fn tell_time(&mut self) {
+        let time = TimeRecord { venue_epoch_ns: EPOCH_MS * MS, error_bound_ns: 5 * MS, drift_ns: 0 };
+        self.account(Kind::Time, time.as_bytes());
+    }
+
     pub(super) fn at(&mut self, delay: Nanos, what: Happening) {
         self.number += 1;
         self.happenings.insert((self.now + delay, self.number), what);
@@ -217,20 +224,41 @@ impl World {
         }
     }
 
+    /// A world whose orders are those of an engine with a strategy of two legs.
+    pub fn with_legs(seed: u64, odds: Odds, openings: u64) -> Self {
+        let mut world = Self::new(seed, odds, 0);
+        let parameters = [("openings".to_owned(), openings as f64)].into();
+        let mut config = Config { parameters, ..config() };
+        config.risk.order_notional_max = i64::MAX / 2;
+        world.legs = Some(Legs::new(&config, &world.definitions));
+        let ids = OrderIds { instance: InstanceId::new("001").unwrap(), epoch: 1 };
+        world.gateway = Gateway::new(&config, &world.definitions, ids, false, false);
+        world.tell_time();
+        world.io.has_engine = true;
+        world
+    }
+
     /// Runs until every order was wanted and the dust has settled.
     pub fn run(&mut self) {
         let mut quiet_from = None;
-        while let Some(((time, _), what)) = self.happenings.pop_first() {
+        self.run_while(|world| {
+            if world.intents >= world.intents_wanted {
+                let since = *quiet_from.get_or_insert(world.now);
+                return world.now <= since + 120 * SECOND;
+            }
+            true
+        });
+    }
+
+    pub(super) fn run_while(&mut self, mut goes_on: impl FnMut(&Self) -> bool) {
+        while goes_on(self)
+            && let Some(((time, _), what)) = self.happenings.pop_first()
+        {
             self.now = time;
             lock(&self.venue).advance(EPOCH_MS + time / MS);
             self.handle(what);
+            self.settle_legs();
             self.take_output();
-            if self.intents >= self.intents_wanted {
-                let since = *quiet_from.get_or_insert(self.now);
-                if self.now > since + 120 * SECOND {
-                    return;
-                }
-            }
         }
     }
 
@@ -297,6 +325,7 @@ impl World {
     fn on_market(&mut self) {
         if let Some(line) = self.line.take() {
             lock(&self.venue).on_line(&line);
+            self.legs_on_line(&line);
         }
         let line = self.market.next_line().unwrap().unwrap();
         let due = (line.time_ns - self.market_start_ns) * MARKET_STRETCH;
@@ -324,6 +353,7 @@ impl World {
             self.command(Verb::Arm);
         }
         self.tell(GatewayEvent::Timer);
+        self.legs_on_timer();
         self.note_unknown();
         self.at(10 * MS, Happening::Timer);
     }
