@@ -44,14 +44,17 @@ pub struct Print {
     pub qty: f64,
 }
 
-/// Forms bars. Series have no holes: a time without trades is a bar at the last price without volume.
+/// Forms bars. A time without trades is a bar at the last price without volume. A bar by time of which the beginning was
+/// not seen is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BarBuilder {
     rule: BarRule,
     /// The bar that is being formed.
     open: Option<Bar>,
+    /// Its beginning was not seen.
+    is_partial: bool,
     turnover: f64,
-    /// Bars that were left out because the hole was too wide.
+    /// Bars that were left out.
     skipped: u64,
 }
 
@@ -61,10 +64,16 @@ impl BarBuilder {
 
     /// A builder before its first trade.
     pub fn new(rule: BarRule) -> Self {
-        Self { rule, open: None, turnover: 0.0, skipped: 0 }
+        Self { rule, open: None, is_partial: false, turnover: 0.0, skipped: 0 }
     }
 
-    /// Bars that were left out of holes.
+    /// Trades may have been missed: what is being formed is given up, and the series starts anew.
+    pub fn interrupt(&mut self) {
+        self.skipped += u64::from(self.open.take().is_some());
+        self.turnover = 0.0;
+    }
+
+    /// Bars that were left out.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -73,7 +82,15 @@ impl BarBuilder {
     /// until it returns none, and before [`Self::push`].
     pub fn close_before(&mut self, venue_ms: u64) -> Option<Bar> {
         let BarRule::Time(ms) = self.rule else { return None };
-        let bar = self.open.filter(|bar| bar.end_ms <= venue_ms)?;
+        let mut bar = self.open.filter(|bar| bar.end_ms <= venue_ms)?;
+        if std::mem::take(&mut self.is_partial) {
+            self.skipped += 1;
+            bar = flat(bar.close, bar.end_ms, ms);
+            self.open = Some(bar);
+            if bar.end_ms > venue_ms {
+                return None;
+            }
+        }
         let behind = (venue_ms - bar.end_ms) / ms;
         self.open = (behind <= Self::FILL_MAX).then(|| flat(bar.close, bar.end_ms, ms));
         self.skipped += if self.open.is_none() { behind } else { 0 };
@@ -84,6 +101,7 @@ impl BarBuilder {
     /// the bar that is being formed.
     pub fn push(&mut self, print: Print) -> Option<Bar> {
         let Print { venue_ms, price, qty } = print;
+        self.is_partial |= self.open.is_none();
         let bar = self.open.get_or_insert_with(|| match self.rule {
             BarRule::Time(ms) => Bar { open: f64::NAN, ..flat(price, venue_ms / ms * ms, ms) },
             BarRule::Volume(_) | BarRule::Turnover(_) => Bar { open: f64::NAN, ..flat(price, venue_ms, 0) },
@@ -106,7 +124,7 @@ impl BarBuilder {
         if !is_full {
             return None;
         }
-        self.turnover = 0.0;
+        (self.turnover, self.is_partial) = (0.0, false);
         self.open.take()
     }
 
@@ -114,7 +132,8 @@ impl BarBuilder {
     pub fn words(&self) -> impl Iterator<Item = u64> + use<> {
         let bar = self.open.unwrap_or_default();
         let values = [bar.open, bar.high, bar.low, bar.close, bar.volume].map(f64::to_bits);
-        values.into_iter().chain([bar.start_ms, self.turnover.to_bits(), self.skipped])
+        let flags = u64::from(self.is_partial) | u64::from(self.open.is_some()) << 1;
+        values.into_iter().chain([bar.start_ms, bar.end_ms, self.turnover.to_bits(), self.skipped, flags])
     }
 }
 
@@ -134,6 +153,9 @@ mod tests {
     #[test]
     fn holes_are_filled_at_the_last_price() {
         let mut bars = BarBuilder::new(BarRule::Time(60_000));
+        // A bar whose beginning was not seen.
+        bars.push(print(59_000, 10.0, 1.0));
+        assert_eq!((bars.close_before(60_500), bars.skipped()), (None, 1));
         assert_eq!(bars.push(print(61_000, 10.0, 1.0)), None);
         bars.push(print(100_000, 12.0, 2.0));
         bars.push(print(119_999, 9.0, 1.0));

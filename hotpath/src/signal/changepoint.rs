@@ -54,7 +54,8 @@ struct Tables {
     ln_peak: Vec<f64>,
 }
 
-/// The detector. It keeps run lengths up to a maximum and drops what is longer; cost and memory are of that order.
+/// The detector. It keeps run lengths up to a maximum, and counts what is longer as that; cost and memory are of that
+/// order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Changepoint {
     prior: ChangepointPrior,
@@ -184,13 +185,14 @@ impl Kernel for Step<'_> {
         next.beta[1..=kept].copy_from_slice(&runs.beta[..kept]);
         next.ln_beta[1..=kept].copy_from_slice(&runs.ln_beta[..kept]);
         (next.mu[0], next.beta[0], next.ln_beta[0]) = fresh;
-        let lost = if kept < used { runs.weight[used - 1] } else { 0.0 };
-        let total = hazard * all + (1.0 - hazard) * (all - lost);
-        next.weight[0] = hazard * all / total;
-        let scale = (1.0 - hazard) / total;
+        let over = if kept < used { runs.weight[used - 1] } else { 0.0 };
+        next.weight[0] = hazard;
+        let scale = (1.0 - hazard) / all;
         for (next, weight) in next.weight[1..=kept].iter_mut().zip(&runs.weight[..kept]) {
             *next = weight * scale;
         }
+        // A long run stays a long run: nothing may look like a change because it was cut.
+        next.weight[kept] += over * scale;
     }
 }
 
@@ -240,6 +242,16 @@ mod tests {
 
     const PRIOR: ChangepointPrior =
         ChangepointPrior { lambda: 100.0, mu: 0.0, kappa: 1.0, alpha: 0.1, beta: 0.01 };
+
+    #[test]
+    fn a_run_longer_than_is_kept_is_no_change() {
+        let mut detector = Changepoint::new(PRIOR, 20, Isa::Plain);
+        for i in 0..200 {
+            detector.push(f64::from(i * 7 % 5) * 0.1 - 0.2);
+            assert!(i < 10 || detector.recent(5) < 0.3, "{i}: {}", detector.recent(5));
+        }
+        assert!(detector.likeliest() >= 20);
+    }
 
     #[test]
     fn the_published_vector() {

@@ -68,8 +68,8 @@ impl OpeningRange {
         Self {
             rules,
             session: None,
-            high: f64::NEG_INFINITY,
-            low: f64::INFINITY,
+            high: f64::MIN,
+            low: f64::MAX,
             volume: 0.0,
             bars: 0,
             is_valid: None,

@@ -101,6 +101,10 @@ impl<S: Strategy> Engine<S> {
             .collect();
         let strategies = S::configured(config, definitions)?;
         let slots: Vec<Slot<S>> = strategies.into_iter().map(|s| Slot::new(s, listings.len())).collect();
+        let is_repeated = |i: usize| slots[..i].iter().any(|slot| slot.number == slots[i].number);
+        if let Some(i) = (0..slots.len()).find(|i| is_repeated(*i)) {
+            return Err(format!("strategy {}: two strategies have this number", slots[i].number));
+        }
         let shared = slots.iter().try_fold(0, |taken, slot| match taken & slot.instruments {
             0 => Ok(taken | slot.instruments),
             both => Err(both.trailing_zeros() as usize),
@@ -154,6 +158,7 @@ impl<S: Strategy> Engine<S> {
             for index in 0..self.listings.len() {
                 self.reset_book(now, index, BookChange::PollGap, port);
             }
+            self.interrupt_bars();
         }
         self.last_now = now;
     }
@@ -175,16 +180,16 @@ impl<S: Strategy> Engine<S> {
                     self.reset_book(now, index, BookChange::Disconnected, port);
                 }
                 // All of them are without a book.
-                return self.each(
-                    moment,
-                    port,
-                    |_| true,
-                    |strategy, desk| {
-                        for instrument in strategy.instruments() {
-                            strategy.on_book(desk, instrument);
-                        }
-                    },
-                );
+                self.interrupt_bars();
+                for index in 0..self.listings.len() {
+                    self.each(
+                        moment,
+                        port,
+                        |slot| slot.hears(index),
+                        |strategy, desk| strategy.on_book(desk, index as u32),
+                    );
+                }
+                return;
             }
         }
         if kind == MarketKind::Mark {
@@ -261,6 +266,11 @@ impl<S: Strategy> Engine<S> {
                 }
             }
         }
+    }
+
+    /// Trades may have been missed.
+    fn interrupt_bars(&mut self) {
+        self.slots.iter_mut().flat_map(|slot| &mut slot.bars).for_each(|(_, bars)| bars.interrupt());
     }
 
     /// Ends bars by time of one or all instruments that were over before `venue_ms`.

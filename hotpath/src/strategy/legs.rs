@@ -18,6 +18,10 @@ use tickpath_shared::{
 
 /// Longest pause before an order that closes is tried again.
 const CLOSING_PAUSE_NS: Nanos = 250_000_000;
+/// Pause after an order that found nothing at its price: the rate of orders is what closes are made of too.
+const MISS_PAUSE_NS: Nanos = 100_000_000;
+/// Time after which an order of which nothing was heard is forgotten; the gateway answers long before.
+const FORGET_NS: Nanos = 60_000_000_000;
 
 /// How legs are brought to their targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +163,7 @@ impl LegPair {
     fn move_on(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
         let now = desk.now();
         let is_there = self.legs.iter().all(|leg| leg.position == self.target * leg.long_qty);
-        if is_there && self.legs.iter().all(|leg| leg.in_flight.is_none()) {
+        if is_there && self.legs.iter().all(|leg| !leg.is_waiting(now)) {
             if self.phase == Phase::Undoing {
                 self.rest_until = now + self.rules.rest_ns;
             }
@@ -211,15 +215,17 @@ impl LegPair {
                 if leg.in_flight == Some(intent) =>
             {
                 // What closes is tried again soon: it must get through in the end.
-                let pause = if is_opening { order_ns } else { order_ns.min(CLOSING_PAUSE_NS) };
+                let is_bare = is_opening && leg.position == 0;
+                let pause = if is_bare { order_ns } else { order_ns.min(CLOSING_PAUSE_NS) };
                 (leg.in_flight, leg.quiet_until) = (None, now + pause);
                 // Whatever refused it will refuse it again: the other leg must not wait for it.
                 if is_opening {
                     self.undo();
                 }
             }
-            OutcomeBody::Done { intent, .. } if leg.in_flight == Some(intent) => {
-                (leg.in_flight, leg.quiet_until) = (None, now);
+            OutcomeBody::Done { intent, state } if leg.in_flight == Some(intent) => {
+                let pause = if state == OrderState::Filled { 0 } else { MISS_PAUSE_NS.min(order_ns) };
+                (leg.in_flight, leg.quiet_until) = (None, now + pause);
             }
             OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
         }
@@ -239,10 +245,15 @@ impl LegPair {
 }
 
 impl Leg {
+    /// An order is under way.
+    fn is_waiting(&self, now: Nanos) -> bool {
+        self.in_flight.is_some() && now < self.quiet_until + FORGET_NS
+    }
+
     fn order(&self, now: Nanos, target: i64, top: Top, ticks: i64) -> Option<Order> {
         let missing = target * self.long_qty - self.position;
-        // An order that never came to its end is given up after the wait; the gateway still counts it.
-        if missing == 0 || now < self.quiet_until {
+        // Never a second order while nobody knows what became of the first.
+        if missing == 0 || now < self.quiet_until || self.is_waiting(now) {
             return None;
         }
         let reach = ticks * self.tick;

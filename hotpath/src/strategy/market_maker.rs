@@ -282,10 +282,10 @@ impl Strategy for MarketMaker {
     }
 
     fn digest(&self, seed: u64) -> u64 {
-        let quotes = self
-            .quotes
-            .iter()
-            .flat_map(|q| [q.intent, q.price as u64, q.change, u64::from(q.is_canceling), q.quiet_until]);
+        let quotes = self.quotes.iter().flat_map(|q| {
+            let flags = u64::from(q.is_canceling) | u64::from(q.is_stuck) << 1;
+            [q.intent, q.price as u64, q.change, flags, q.quiet_until]
+        });
         digest::fold(seed, std::iter::once(self.position as u64).chain(quotes))
     }
 }

@@ -102,8 +102,12 @@ impl Strategy for Orb {
         }
         let atr = self.atr.push(bar);
         let found = self.range.push(bar, atr);
+        // What closed in a burst after a hole is no news any more.
+        let now_ms = desk.venue_ms();
+        let is_young = now_ms < bar.end_ms + self.rules.bar_ms
+            && session.is_some_and(|session| now_ms < session.entry_end_ms);
         match (found, session) {
-            (Some(breakout), _) => {
+            (Some(breakout), _) if is_young => {
                 let side = if breakout.is_up { Side::Buy } else { Side::Sell };
                 self.trade.open(desk, &Idea { side, stop: breakout.stop, target: None });
             }

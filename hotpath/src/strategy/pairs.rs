@@ -122,7 +122,13 @@ impl Pairs {
     /// A tick on which the sample clock has struck.
     fn sample(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
         let instruments = self.legs.instruments();
-        let [Some(base), Some(hedge)] = instruments.map(|i| desk.top(i)) else { return };
+        // An old price says nothing about the other one's young price.
+        let [Some(base), Some(hedge)] = instruments.map(|i| desk.fresh_top(i)) else {
+            let missing = instruments.into_iter().find(|i| desk.fresh_top(*i).is_none());
+            let instrument = missing.unwrap_or(instruments[0]);
+            let age_ms = desk.listing(instrument).age_ns(desk.now()) as f64 / 1e6;
+            return desk.pass(instrument, Reason::NoBook, age_ms, desk.book_age_ns_max as f64 / 1e6);
+        };
         self.next_sample_ms = (desk.venue_ms() / self.rules.sample_ms + 1) * self.rules.sample_ms;
         // Units only shift both logarithms by a constant, which the intercept takes up.
         let [y, x] = [base, hedge].map(|top| libm::log(top.mid_halves() as f64));
@@ -133,7 +139,7 @@ impl Pairs {
         let change = self.changepoint.recent(self.rules.change_run);
         if innovation.is_outlier {
             desk.pass(instruments[0], Reason::Outlier, innovation.z, HedgeRatio::OUTLIER_Z);
-            self.on_outlier(desk.now());
+            self.on_outlier(desk.now(), innovation.z);
         } else {
             self.outliers_in_a_row = 0;
             self.decide(desk, &innovation, change);
@@ -147,8 +153,12 @@ impl Pairs {
         desk.tell(&Reading { value: innovation.error, z, stance, beta, bound, volatility, change });
     }
 
-    fn on_outlier(&mut self, now: Nanos) {
+    fn on_outlier(&mut self, now: Nanos, z: f64) {
         self.outliers_in_a_row += 1;
+        // Nothing is learned from it and nothing opened on it, but a stop is a stop.
+        if self.thresholds.stance() != Stance::Flat && self.thresholds.push(z) == Stance::Flat {
+            self.legs.aim(now, 0);
+        }
         if self.outliers_in_a_row == OUTLIERS_MAX {
             (self.filter, self.warm_up, self.outliers_in_a_row) = (None, WarmUp::default(), 0);
             self.thresholds.flatten();
@@ -272,6 +282,9 @@ impl Strategy for Pairs {
                 self.next_sample_ms,
                 self.warm_up.seen as u64,
                 self.outliers_in_a_row.into(),
+                self.warm_up.mean.to_bits(),
+                self.warm_up.squares.to_bits(),
+                self.deviation.to_bits(),
             ]),
         );
         let filter = self.filter.iter().flat_map(HedgeRatio::words);

@@ -232,7 +232,9 @@ fn a_close_beyond_the_opening_range_is_followed_until_the_session_ends() {
     };
     let mut stand = Stand::<Orb>::new(Config { orb, ..Config::default() });
     // Midnight of a day of the calendar.
-    stand.ms = 1_772_755_200_000;
+    stand.ms = 1_772_755_200_000 - 2_000;
+    second(&mut stand, &[100_000]);
+    second(&mut stand, &[100_000]);
     for i in 0..60 {
         second(&mut stand, &[100_000 + i % 5 * 20]);
         assert!(stand.intents().is_empty());

@@ -16,6 +16,11 @@ use tickpath_shared::{
     types::{InstrumentDefinition, OrderState, Reason, Side, TimeInForce},
 };
 
+/// Pause after an order that found nothing at its price.
+const MISS_PAUSE_NS: Nanos = 100_000_000;
+/// Time after which an order of which nothing was heard is forgotten; the gateway answers long before.
+const FORGET_NS: Nanos = 60_000_000_000;
+
 /// Where a position is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Plan {
@@ -121,7 +126,7 @@ impl Trade {
         let reward = self.rules.reward_ratio * risk as f64;
         let target = idea.target.unwrap_or(entry as f64 + sign as f64 * reward);
         let ratio = sign as f64 * (target - entry as f64) / risk as f64;
-        if ratio < self.rules.reward_ratio_min {
+        if idea.target.is_some() && ratio < self.rules.reward_ratio_min {
             return desk.pass(instrument, Reason::RewardTooSmall, ratio, self.rules.reward_ratio_min);
         }
         let qty = self.size(desk.definition(instrument), risk);
@@ -178,7 +183,8 @@ impl Trade {
         let plan = self.plan.get_or_insert(way_out);
         let sign = plan.side.sign();
         let out = if sign > 0 { top.bid.price } else { top.ask.price };
-        if !plan.is_leaving && self.position != 0 {
+        // Also before anything is held: what has failed already is not entered any more.
+        if !plan.is_leaving {
             plan.is_leaving = sign * (out - plan.stop) <= 0 || sign * (out - plan.target) >= 0;
         }
         let is_entering = !plan.is_leaving && now < plan.enter_until;
@@ -188,11 +194,12 @@ impl Trade {
             _ => 0,
         };
         let is_leaving = plan.is_leaving;
-        if self.in_flight.is_none() && self.position == 0 && !is_entering {
+        let is_waiting = self.in_flight.is_some() && now < self.quiet_until + FORGET_NS;
+        if !is_waiting && self.position == 0 && !is_entering {
             // Over, or never begun.
-            self.plan = None;
+            (self.plan, self.in_flight) = (None, None);
             self.quiet_until = self.quiet_until.max(now + self.rules.rest_ms * 1_000_000);
-        } else if missing != 0 && now >= self.quiet_until {
+        } else if missing != 0 && now >= self.quiet_until && !is_waiting {
             let order = self.order(top, missing, is_leaving);
             self.in_flight = Some(desk.place(&order));
             self.quiet_until = now + self.rules.order_ms * 1_000_000;
@@ -221,13 +228,14 @@ impl Trade {
             {
                 // What was refused is not tried again with an older signal; a way out is, soon.
                 let entry = self.plan.as_mut().filter(|plan| !plan.is_leaving);
-                let pause_ms =
-                    if entry.is_some() { self.rules.order_ms } else { self.rules.order_ms.min(250) };
+                let is_bare = entry.is_some() && self.position == 0;
+                let pause_ms = if is_bare { self.rules.order_ms } else { self.rules.order_ms.min(250) };
                 (self.in_flight, self.quiet_until) = (None, now + pause_ms * 1_000_000);
                 entry.into_iter().for_each(|plan| plan.enter_until = 0);
             }
-            OutcomeBody::Done { intent, .. } if self.in_flight == Some(intent) => {
-                (self.in_flight, self.quiet_until) = (None, now);
+            OutcomeBody::Done { intent, state } if self.in_flight == Some(intent) => {
+                let pause = if state == OrderState::Filled { 0 } else { MISS_PAUSE_NS };
+                (self.in_flight, self.quiet_until) = (None, now + pause);
             }
             OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {}
         }
@@ -235,8 +243,9 @@ impl Trade {
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + use<> {
-        let plan = self.plan.map_or([0; 4], |plan| {
-            [plan.stop as u64, plan.target as u64, plan.enter_until, u64::from(plan.is_leaving)]
+        let plan = self.plan.map_or([0; 6], |plan| {
+            let terms = [plan.stop, plan.target, plan.qty, plan.side.sign()].map(|v| v as u64);
+            [terms[0], terms[1], terms[2], terms[3], plan.enter_until, u64::from(plan.is_leaving)]
         });
         let own = [self.position as u64, self.in_flight.unwrap_or(0), self.quiet_until];
         own.into_iter().chain(plan)

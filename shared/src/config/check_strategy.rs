@@ -32,7 +32,7 @@ impl Config {
         in_range("pairs.complete_ms", pairs.complete_ms, 0, 600_000)?;
         in_range("pairs.rest_ms", pairs.rest_ms, 0, 86_400_000)?;
         in_range("pairs.change_run_max", pairs.change_run_max as u64, 10, 5_000)?;
-        in_range("pairs.change_run", pairs.change_run as u64, 1, 100)?;
+        in_range("pairs.change_run", pairs.change_run as u64, 1, pairs.change_run_max as u64 / 2)?;
         self.check_pairs_models()?;
         for (key, qty) in [("pairs.base_qty", &pairs.base_qty), ("pairs.hedge_qty", &pairs.hedge_qty)] {
             let is_positive = decimal::parse(qty.as_bytes(), 8).is_ok_and(|q| q > 0);
@@ -46,9 +46,10 @@ impl Config {
         let bounds = [
             ("pairs.ratio", pairs.ratio, -100.0, 100.0),
             ("pairs.drift", pairs.drift, 0.0, 0.1),
-            ("pairs.entry_z", pairs.entry_z, 0.01, 100.0),
+            ("pairs.entry_z", pairs.entry_z, 0.01, 8.0),
             ("pairs.entry_z_min", pairs.entry_z_min, 0.01, pairs.entry_z_max),
-            ("pairs.entry_z_max", pairs.entry_z_max, 0.01, 100.0),
+            ("pairs.entry_z_max", pairs.entry_z_max, 0.01, 8.0),
+            ("pairs.stop_z", pairs.stop_z, 0.01, 1e6),
             ("pairs.edge_bps", pairs.edge_bps, 0.0, 10_000.0),
             ("pairs.volatility_power", pairs.volatility_power, 0.0, 2.0),
             ("pairs.garch_alpha", pairs.garch_alpha, 0.0, 0.999),
@@ -126,8 +127,8 @@ impl Config {
             self.check_bar_strategy("orb", &orb.symbol, orb.bar_ms, &orb.trade)?;
             in_range("orb.atr", orb.atr as u64, 1, 5_000)?;
             in_range("orb.session_minutes", orb.session_minutes, 2, 1_440)?;
-            in_range("orb.entry_minutes", orb.entry_minutes, 2, orb.session_minutes)?;
-            in_range("orb.range_minutes", orb.range_minutes, 1, orb.entry_minutes - 1)?;
+            in_range("orb.entry_minutes", orb.entry_minutes, 1, orb.session_minutes - 1)?;
+            in_range("orb.range_minutes", orb.range_minutes, 1, orb.entry_minutes)?;
             in_range("orb.buffer_ticks", orb.buffer_ticks as u64, 0, 1_000_000)?;
             ensure((orb.range_minutes * 60_000).is_multiple_of(orb.bar_ms), || {
                 format!(
@@ -141,7 +142,10 @@ impl Config {
                 ("orb.width_max_atr", orb.width_max_atr, 0.0, 1e6),
                 ("orb.volume_ratio_min", orb.volume_ratio_min, 0.0, 1e6),
             ])?;
-            orb.session_starts().map_err(ConfigError::Invalid)?;
+            let starts = orb.session_starts().map_err(ConfigError::Invalid)?;
+            ensure(starts.iter().all(|start| start.is_multiple_of(orb.bar_ms)), || {
+                format!("orb.bar_ms: {} does not divide the start of sessions, {:?}", orb.bar_ms, orb.start)
+            })?;
         }
         if smc.is_enabled {
             self.check_bar_strategy("smc", &smc.symbol, smc.bar_ms, &smc.trade)?;

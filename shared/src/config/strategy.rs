@@ -110,7 +110,7 @@ pub struct Pairs {
     pub change_lambda: f64,
     /// Changepoints: longest run of samples that is told apart, 10..=5000.
     pub change_run_max: usize,
-    /// Changepoints: samples within which a change is recent, 1..=100.
+    /// Changepoints: samples within which a change is recent, at most half of that.
     pub change_run: usize,
     /// Probability of a recent change above which positions are closed and none opened; 1 for never.
     pub change_probability: f64,

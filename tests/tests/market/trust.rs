@@ -4,8 +4,8 @@
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion, pki_types::PrivateKeyDer, version};
 use std::{
-    io::Write,
-    net::{SocketAddr, TcpListener},
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -58,6 +58,10 @@ impl Authority {
             while tls.is_handshaking() && tls.complete_io(&mut tcp).is_ok() {}
             let _ = rustls::Stream::new(&mut tls, &mut tcp)
                 .write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+            // Closed with the request unread, the answer would be lost to a reset.
+            let _ = tcp.set_read_timeout(Some(Duration::from_secs(1)));
+            let _ = tcp.shutdown(Shutdown::Write);
+            while tcp.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
         })
     }
 }

@@ -51,7 +51,7 @@ fn pairs_on_the_recorded_pair_explain_themselves() {
     assert_eq!(pairs.intents, found["counters"]["intents"].as_u64().unwrap());
     assert_eq!(pairs.fills, found["fills"].as_u64().unwrap());
     assert!(
-        pairs.fills > 20 && pairs.left["below_entry"] > 100 && pairs.left["warming_up"] == 120,
+        pairs.fills > 20 && pairs.left["below_entry"] > 100 && pairs.left["warming_up"] == 60,
         "{pairs:?}"
     );
     // Every sample is an opportunity: it is traded on, told as left, or a position is held meanwhile.
