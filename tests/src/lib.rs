@@ -7,6 +7,7 @@ pub mod python;
 pub mod relay;
 
 use std::path::{Path, PathBuf};
+use tickpath_shared::config::Risk;
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -50,4 +51,18 @@ pub fn recorded_pair() -> Option<[PathBuf; 2]> {
         need(&format!("binance-usdm/{symbol}_depth0ms-bookTicker-trade+snapshot_2024-08-08T2354Z.txt.gz"))
     };
     Some([file("btcusdt")?, file("ethusdt")?])
+}
+
+/// Limits that bind nobody who is not wild, for tests of something else.
+pub fn wide_limits(open_orders_max: usize) -> Risk {
+    Risk {
+        order_rate_max: 100_000,
+        message_rate_max: 1_000_000,
+        throttled_max: 100_000,
+        open_orders_max,
+        identical_orders_max: open_orders_max,
+        position_notional_max: i64::MAX,
+        gross_notional_max: i64::MAX,
+        ..Risk::default()
+    }
 }

@@ -39,6 +39,9 @@ pub struct Order {
     /// It may only reduce the position.
     #[serde(default)]
     pub is_reduce_only: bool,
+    /// Strategy that it belongs to, [`Self::NOBODY`] for none.
+    #[serde(default)]
+    pub strategy: u16,
     /// Amendments sent, modulo 100.
     #[serde(default)]
     amends: u8,
@@ -89,6 +92,9 @@ impl Report {
 }
 
 impl Order {
+    /// Behind an order of an earlier session, or of somebody else, stands no strategy.
+    pub const NOBODY: u16 = u16::MAX;
+
     /// An order just sent.
     pub fn sent(
         client_order_id: ClientOrderId,
@@ -113,6 +119,7 @@ impl Order {
             placed_ns: now,
             is_canceling: false,
             is_reduce_only: false,
+            strategy: Self::NOBODY,
             amends: 0,
             most: qty,
             amend: None,
@@ -131,6 +138,16 @@ impl Order {
     /// How the venue is told which order this is.
     pub const fn name(&self) -> OrderName {
         OrderName { client_order_id: self.client_order_id, venue_order_id: self.venue_order_id }
+    }
+
+    /// The price at which an order of the other side and of limit `price` would trade with this one, an amendment under
+    /// way counted as done and as not done.
+    pub fn crossing(&self, price: i64) -> Option<i64> {
+        let own = [Some(self.price), self.amend.map(|amend| amend.price)];
+        own.into_iter().flatten().find(|own| match self.side {
+            Side::Buy => price <= *own,
+            Side::Sell => price >= *own,
+        })
     }
 
     /// Quantity that may still fill, at its worst while an amendment is under way.

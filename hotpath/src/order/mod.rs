@@ -39,13 +39,37 @@ pub const ORDERS_MAX: usize = 256;
 
 const WORDS: usize = ORDERS_MAX / 64;
 
-/// Orders of an instrument that are on their way or working.
+/// An order that is wanted, beside those that are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Instrument index.
+    pub instrument: u32,
+    /// Side.
+    pub side: Side,
+    /// Limit price.
+    pub price: i64,
+    /// Quantity.
+    pub qty: i64,
+    /// It only reduces the position.
+    pub is_reduce_only: bool,
+    /// Slot of the order in whose place it would be.
+    pub replaces: Option<usize>,
+}
+
+/// What the orders not yet at their end mean for one that is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InFlight {
-    /// Quantity that those of one side may still fill, unknown outcomes included.
+pub struct Survey {
+    /// How many there are.
+    pub open: usize,
+    /// Quantity that those of its instrument and side may still fill, unknown outcomes included.
     pub remaining: i64,
-    /// Those of either side whose outcome is unknown.
+    /// Those of its instrument whose outcome is unknown.
     pub unknown: usize,
+    /// Those that want the same.
+    pub identical: usize,
+    /// Price of one that it would trade with. A way out is not barred by orders that are canceled already, or of which
+    /// nobody knows whether they are there: the venue does not let an account trade with itself.
+    pub crossing: Option<i64>,
 }
 
 /// Orders not yet at their end. A bit a slot says which are taken: limits walk the open orders before every new
@@ -158,13 +182,22 @@ impl OrderTable {
         self.occupied_slots().filter_map(|slot| self.slots[slot].as_ref())
     }
 
-    /// What orders of an instrument may still do on one side.
+    /// What the orders that are there mean for one that is wanted.
     #[inline]
-    pub fn in_flight(&self, instrument: u32, side: Side) -> InFlight {
-        let mut found = InFlight::default();
-        for order in self.iter().filter(|order| order.instrument == instrument) {
+    pub fn survey(&self, wanted: &Wanted) -> Survey {
+        let mut found = Survey::default();
+        for slot in self.occupied_slots().filter(|slot| wanted.replaces != Some(*slot)) {
+            found.open += 1;
+            let Some(order) = self.slots[slot].as_ref().filter(|o| o.instrument == wanted.instrument) else {
+                continue;
+            };
             found.unknown += usize::from(order.is_unknown());
-            found.remaining += if order.side == side { order.remaining() } else { 0 };
+            if order.side == wanted.side {
+                found.remaining += order.remaining();
+                found.identical += usize::from(order.price == wanted.price && order.qty == wanted.qty);
+            } else if !(wanted.is_reduce_only && (order.is_canceling || order.is_unknown())) {
+                found.crossing = order.crossing(wanted.price).or(found.crossing);
+            }
         }
         found
     }
@@ -204,8 +237,24 @@ mod tests {
         assert_eq!(table.occupied(ORDERS_MAX), None);
         assert!(table.insert(order(1000)));
         assert_eq!(table.find(&order(1000).client_order_id), Some(0));
-        assert_eq!(table.in_flight(0, Side::Buy).remaining, 5 * (walked.len() as i64 + 1));
-        assert_eq!(table.in_flight(0, Side::Sell), InFlight::default());
+        let wanted = Wanted {
+            instrument: 0,
+            side: Side::Buy,
+            price: 10,
+            qty: 5,
+            is_reduce_only: false,
+            replaces: None,
+        };
+        let open = walked.len() + 1;
+        let found = table.survey(&wanted);
+        assert_eq!((found.open, found.remaining, found.identical), (open, 5 * open as i64, open));
+        assert_eq!(found.crossing, None);
+        let sale = Wanted { side: Side::Sell, ..wanted };
+        let found = table.survey(&sale);
+        assert_eq!((found.remaining, found.identical, found.crossing), (0, 0, Some(10)));
+        assert_eq!(table.survey(&Wanted { price: 11, ..sale }).crossing, None);
+        assert_eq!(table.survey(&Wanted { instrument: 1, ..sale }), Survey { open, ..Survey::default() });
+        assert_eq!(table.survey(&Wanted { replaces: Some(0), ..wanted }).identical, open - 1);
     }
 
     #[test]

@@ -10,15 +10,15 @@ pub(super) fn is_reducing(context: &Context<'_>) -> bool {
         return false;
     }
     let position = context.positions.qty(intent.instrument);
-    context.in_flight.remaining + intent.qty <= -context.side.sign() * position
+    context.survey.remaining + intent.qty <= -context.side.sign() * position
 }
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let limits = context.limits;
-    let unknown = context.in_flight.unknown as i64;
+    let unknown = context.survey.unknown as i64;
     // What is proven may be closed; nothing may be opened on what is not.
     require(unknown == 0 || is_reducing, Reason::OutcomeUnknown, unknown, 0)?;
-    let (open, bound) = (context.open_orders as i64, limits.open_orders_max as i64);
+    let (open, bound) = (context.survey.open as i64, limits.open_orders_max as i64);
     require(open < bound, Reason::OrdersMax, open, bound)?;
     if is_reducing {
         return Ok(());
@@ -36,9 +36,14 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
 fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
     let intent = context.intent;
     let position = context.positions.qty(intent.instrument);
-    let worst = position + context.side.sign() * (context.in_flight.remaining + intent.qty);
+    let worst = position + context.side.sign() * (context.survey.remaining + intent.qty);
     let at_limit = context.definition.notional_e8(intent.price, worst.abs());
     let one_e8 = context.definition.price_to_e8(intent.price);
     let mark = i128::from(context.mark.price_e8);
     if mark <= one_e8 { (at_limit, 1, 1) } else { (at_limit, mark, one_e8.max(1)) }
+}
+
+/// Notional of the order itself at its limit price.
+pub(super) fn order_e8(context: &Context<'_>) -> i128 {
+    context.definition.notional_e8(context.intent.price, context.intent.qty)
 }

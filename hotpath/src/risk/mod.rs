@@ -2,22 +2,26 @@
 //!
 //! Every check compares a value with a bound and says both. A missing reference refuses.
 
+mod account;
 mod book;
 mod exposure;
 mod price;
 mod rate;
 mod session;
 mod size;
+mod trade;
+mod twice;
 
-pub use rate::RateWindow;
+pub use account::Account;
+pub use rate::{RateWindow, Rates};
 
-use crate::{account::Positions, order::InFlight};
+use crate::{account::Positions, order::Survey};
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos, config,
     journal::Pressure,
     record::IntentRecord,
-    types::{InstrumentDefinition, Reason, Side, TradingState},
+    types::{ClientOrderId, InstrumentDefinition, Reason, Side, TradingState},
 };
 
 /// A limit that refuses an intent.
@@ -58,12 +62,14 @@ pub struct Context<'a> {
     pub mark: Mark,
     /// Positions from fills.
     pub positions: &'a Positions,
-    /// Other orders not yet at their end.
-    pub open_orders: usize,
-    /// What orders of the instrument may still do on the intent's side.
-    pub in_flight: InFlight,
-    /// Orders in the rate window.
-    pub rate: &'a RateWindow,
+    /// The other orders not yet at their end.
+    pub survey: Survey,
+    /// The order in whose place it would be.
+    pub replaces: Option<ClientOrderId>,
+    /// What does not belong to the instrument alone.
+    pub account: Account<'a>,
+    /// Orders and requests of the last while.
+    pub rates: &'a Rates,
     /// Standing of the session.
     pub standing: Standing,
 }
@@ -97,7 +103,12 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     price::check(context)?;
     size::check(context, is_reducing)?;
     exposure::check(context, is_reducing)?;
-    context.rate.check(context.now, context.limits)
+    if !is_reducing {
+        trade::check(context)?;
+        account::check(context)?;
+    }
+    twice::check(context, is_reducing)?;
+    context.rates.check(context.now, context.limits, is_reducing)
 }
 
 /// Refuses with numbers unless `holds`.

@@ -23,5 +23,7 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     let bound = context.limits.clock_error_ms_max as i64;
     let error_ms = standing.clock_error_ns.map_or(i64::MAX, |ns| ns.div_ceil(1_000_000) as i64);
     require(error_ms <= bound, Reason::ClockUnknown, error_ms, bound)?;
-    require(context.definition.is_trading == 1, Reason::NoDefinition, 0, 1)
+    require(context.definition.is_trading == 1, Reason::NoDefinition, 0, 1)?;
+    let is_listed = context.account.allowed >> context.intent.instrument & 1 == 1;
+    require(is_listed || is_reducing, Reason::NotAllowed, 0, 1)
 }

@@ -27,7 +27,7 @@ pub use changepoint::{Changepoint, ChangepointPrior};
 pub use garch::{Garch, GarchParameters};
 pub use kalman::{HedgeRatio, Innovation};
 pub use momentum::{Macd, MacdValue, Rsi};
-pub use opening_range::{Breakout, OpeningRange, RangeRules, Session};
+pub use opening_range::{Breakout, NoBreakout, OpeningRange, RangeRules, Session};
 pub use standard::{EwZ, RollingZ};
 pub use threshold::{Stance, ThresholdRules, Thresholds};
 pub use volatility::{Atr, Bands, Bollinger};

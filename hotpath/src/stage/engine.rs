@@ -8,7 +8,7 @@ use crate::{
     message::{EngineBody, EngineMessage, Outcome},
     port::EnginePort,
     signal::{Bar, BarBuilder, Print},
-    strategy::{Desk, Passes, Shipped, Strategy},
+    strategy::{Desk, DeskLimits, Passes, Shipped, Strategy},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
@@ -83,8 +83,7 @@ pub struct Engine<S = Shipped> {
     next_digest_ns: Nanos,
     next_telemetry_ns: Nanos,
     venue_ms: u64,
-    /// Oldest book that an order may rest on.
-    book_age_ns_max: Nanos,
+    limits: DeskLimits,
 }
 
 impl<S: Strategy> Engine<S> {
@@ -124,7 +123,10 @@ impl<S: Strategy> Engine<S> {
             next_digest_ns: DIGEST_NS,
             next_telemetry_ns: 0,
             venue_ms: 0,
-            book_age_ns_max: config.risk.book_age_ms_max * 1_000_000,
+            limits: DeskLimits {
+                book_age_ns_max: config.risk.book_age_ms_max * 1_000_000,
+                collar_bps: config.risk.collar_bps,
+            },
         })
     }
 
@@ -226,7 +228,7 @@ impl<S: Strategy> Engine<S> {
                 cause: moment.cause,
                 read_ns: moment.read_ns,
                 venue_ms: self.venue_ms,
-                book_age_ns_max: self.book_age_ns_max,
+                limits: self.limits,
                 strategy: slot.number,
                 listings: &self.listings,
                 sent: &mut self.sent,
@@ -512,7 +514,7 @@ impl<S: Strategy> Engine<S> {
         let seed = digest::fold(self.sent, instruments.chain([self.venue_ms]));
         self.slots.iter().fold(seed, |seed, slot| {
             let bars = slot.bars.iter().flat_map(|(_, builder)| builder.words());
-            digest::fold(slot.strategy.digest(seed), bars)
+            digest::fold(slot.strategy.digest(seed), bars.chain(slot.passes.words()))
         })
     }
 }

@@ -11,9 +11,9 @@ use crate::{
     account::{Positions, SeenTrades},
     digest,
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Outcome, OutcomeBody},
-    order::OrderTable,
+    order::{Order, OrderTable, Wanted},
     port::Port,
-    risk::{Mark, RateWindow, Standing},
+    risk::{Account, Context, Mark, RateWindow, Rates, Standing},
     venue::{OrderEncoder, PrivateDecoder},
 };
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,10 @@ use tickpath_shared::{
     counters::Counter,
     journal::Pressure,
     record::{
-        Cause, Class, CommandRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord, body_of,
+        Cause, Class, CommandRecord, DigestRecord, FillRecord, IntentRecord, Kind, StateReason,
+        TradingStateRecord, body_of,
     },
-    types::{ClientOrderId, InstanceId, InstrumentDefinition, TradingState},
+    types::{ClientOrderId, InstanceId, InstrumentDefinition, Side, StrategyName, TradingState, decimal},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -148,7 +149,16 @@ pub struct Gateway {
     marks: Vec<Mark>,
     positions: Positions,
     orders: OrderTable,
-    rate: RateWindow,
+    /// Signed notional of the positions at their marks, quote x 10^8.
+    marked_e8: Vec<i64>,
+    /// Strategy that traded an instrument last.
+    owners: Vec<u16>,
+    budgets: Vec<(u16, i64)>,
+    /// Bit set of the instruments that may be traded.
+    allowed: u32,
+    rates: Rates,
+    /// Orders that were refused for what a strategy gone wild would do.
+    throttled: RateWindow,
     seen: SeenTrades,
     shown: shown::Shown,
     foreign: shown::Foreign,
@@ -198,7 +208,12 @@ impl Gateway {
             marks: vec![Mark::default(); definitions.len()],
             positions: Positions::new(definitions.len()),
             orders: OrderTable::default(),
-            rate: RateWindow::new(config.risk.order_rate_max),
+            marked_e8: vec![0; definitions.len()],
+            owners: vec![Order::NOBODY; definitions.len()],
+            budgets: budgets(&config.risk),
+            allowed: allowed(&config.risk, definitions),
+            rates: Rates::new(&config.risk),
+            throttled: RateWindow::new(config.risk.throttled_max),
             seen: SeenTrades::new(definitions.len()),
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
@@ -241,6 +256,7 @@ impl Gateway {
         if self.last_now != 0 && gap > POLL_GAP_NS {
             port.count(Counter::PollGaps, 1);
             self.marks.fill(Mark::default());
+            (0..self.marks.len()).for_each(|index| self.mark_position(index as u32));
         }
         self.last_now = now;
     }
@@ -249,6 +265,7 @@ impl Gateway {
         match &message.body {
             &EngineBody::Mark { instrument, price_e8 } => {
                 self.marks[instrument as usize] = Mark { price_e8, seen_ns: now };
+                self.mark_position(instrument);
             }
             EngineBody::Change(change) => self.on_change(now, cause, change, message, port),
             EngineBody::Intent(intent) => self.on_intent(now, cause, intent, message, port),
@@ -259,6 +276,53 @@ impl Gateway {
     pub(super) fn clock_error_at(&self, now: Nanos) -> Option<u64> {
         let since = now.saturating_sub(self.clock_ns);
         self.clock_error_ns.map(|error| error.saturating_add(since / CLOCK_DRIFT_PART))
+    }
+
+    /// Signed notional of a position at its mark, rounded away from zero.
+    pub(super) fn mark_position(&mut self, instrument: u32) {
+        let index = instrument as usize;
+        let (qty, mark) = (self.positions.qty(instrument), i128::from(self.marks[index].price_e8));
+        let units = i128::from(decimal::pow10(self.definitions[index].qty_scale));
+        let notional = (mark * i128::from(qty.abs()) + units - 1) / units;
+        let is_known = qty == 0 || mark > 0;
+        let size = if is_known { i64::try_from(notional).unwrap_or(i64::MAX) } else { i64::MAX };
+        self.marked_e8[index] = if is_known { qty.signum() * size } else { i64::MAX };
+    }
+
+    /// What the limits look at for an order, or for what an order would be changed to.
+    pub(super) fn context<'a>(
+        &'a self,
+        now: Nanos,
+        intent: &'a IntentRecord,
+        side: Side,
+        book_venue_ms: u64,
+        replaces: Option<(usize, ClientOrderId)>,
+    ) -> Context<'a> {
+        let IntentRecord { instrument, price, qty, .. } = *intent;
+        let (is_reduce_only, replaced) = (intent.is_reduce_only == 1, replaces.map(|(slot, _)| slot));
+        let wanted = Wanted { instrument, side, price, qty, is_reduce_only, replaces: replaced };
+        Context {
+            now,
+            book_venue_age_ns: self.venue_age_ns(now, book_venue_ms),
+            limits: &self.limits,
+            intent,
+            side,
+            definition: &self.definitions[instrument as usize],
+            mark: self.marks[instrument as usize],
+            positions: &self.positions,
+            survey: self.orders.survey(&wanted),
+            replaces: replaces.map(|(_, id)| id),
+            account: Account {
+                definitions: &self.definitions,
+                marked_e8: &self.marked_e8,
+                owners: &self.owners,
+                orders: &self.orders,
+                budgets: &self.budgets,
+                allowed: self.allowed,
+            },
+            rates: &self.rates,
+            standing: self.standing(),
+        }
     }
 
     fn standing(&self) -> Standing {
@@ -364,6 +428,7 @@ impl Gateway {
         if !self.is_reconciled {
             return CommandOutcome::RefusedNotReconciled;
         }
+        self.throttled.clear();
         self.set_state(now, cause, TradingState::Armed, StateReason::Command, port);
         CommandOutcome::Done
     }
@@ -445,11 +510,27 @@ impl Gateway {
             .chain(marks)
             .chain(self.positions.words())
             .chain(self.orders.words())
-            .chain(self.rate.words())
+            .chain(self.owners.iter().map(|owner| u64::from(*owner)))
+            .chain(self.rates.words())
+            .chain(self.throttled.words())
             .chain(self.seen.words())
             .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)
     }
+}
+
+/// Budgets by the numbers of their strategies.
+fn budgets(limits: &config::Risk) -> Vec<(u16, i64)> {
+    let number = |budget: &config::Budget| StrategyName::number_of(&budget.strategy);
+    limits.budget.iter().filter_map(|budget| Some((number(budget)?, budget.notional_max))).collect()
+}
+
+/// Bit set of the instruments that may be traded.
+fn allowed(limits: &config::Risk, definitions: &[InstrumentDefinition]) -> u32 {
+    let is_allowed = |d: &&InstrumentDefinition| {
+        limits.symbols.is_empty() || limits.symbols.iter().any(|symbol| symbol == d.symbol.as_str())
+    };
+    definitions.iter().filter(is_allowed).fold(0, |bits, d| bits | 1 << d.instrument)
 }
 
 /// The payload of an account message as `T`, or `None` when there is none.

@@ -32,6 +32,10 @@ pub struct Order {
     pub time_in_force: TimeInForce,
     /// The order only brings the position back towards zero.
     pub is_reduce_only: bool,
+    /// Price at which the position will be given up, 0 for none: limits on the risk of a trade look at it.
+    pub stop: i64,
+    /// Price at which it will be left with a profit, 0 for none.
+    pub target: i64,
 }
 
 /// What a signal was, for those who look on.
@@ -74,6 +78,20 @@ impl Passes {
     pub(crate) fn new(instruments: usize) -> Self {
         Self { last: vec![Pass::default(); instruments] }
     }
+
+    /// The state as words, for digests.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.last.iter().flat_map(|pass| [pass.reason.into(), pass.count, pass.next_ns])
+    }
+}
+
+/// Limits of the gateway that a strategy does well to know beforehand.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct DeskLimits {
+    /// Oldest book that an order may rest on.
+    pub(crate) book_age_ns_max: Nanos,
+    /// Largest distance of a price from the mark price, basis points.
+    pub(crate) collar_bps: i64,
 }
 
 /// The instruments, the time and the way out. Times are of the session, in nanoseconds, unless they say venue.
@@ -82,7 +100,7 @@ pub struct Desk<'a, P> {
     pub(crate) cause: Cause,
     pub(crate) read_ns: Nanos,
     pub(crate) venue_ms: u64,
-    pub(crate) book_age_ns_max: Nanos,
+    pub(crate) limits: DeskLimits,
     pub(crate) strategy: u16,
     pub(crate) listings: &'a [Listing],
     pub(crate) sent: &'a mut u64,
@@ -123,7 +141,35 @@ impl<P: EnginePort> Desk<'_, P> {
     #[inline]
     pub fn fresh_top(&self, instrument: u32) -> Option<Top> {
         let listing = self.listing(instrument);
-        listing.top().filter(|_| listing.age_ns(self.now) <= self.book_age_ns_max)
+        listing.top().filter(|_| listing.age_ns(self.now) <= self.limits.book_age_ns_max)
+    }
+
+    /// As [`Self::fresh_top`]; says that there is no such book when there is none.
+    pub fn fresh_top_or_pass(&mut self, instrument: u32) -> Option<Top> {
+        let top = self.fresh_top(instrument);
+        if top.is_none() {
+            let age_ms = self.listing(instrument).age_ns(self.now) as f64 / 1e6;
+            self.pass(instrument, Reason::NoBook, age_ms, self.limits.book_age_ns_max as f64 / 1e6);
+        }
+        top
+    }
+
+    /// Lowest and highest price that limits and venue let through, on the grid: within the collar around the mark
+    /// price, as far as that is known, and the venue's own range.
+    pub fn price_bounds(&self, instrument: u32) -> [i64; 2] {
+        let listing = self.listing(instrument);
+        let definition = &listing.definition;
+        let InstrumentDefinition { tick, price_min, price_max, .. } = *definition;
+        let [low, high] = match i128::from(listing.mark_e8) {
+            0 => [price_min, price_max],
+            mark => {
+                let (reach, unit) =
+                    (mark * i128::from(self.limits.collar_bps), definition.price_to_e8(1) * 10_000);
+                let [low, high] = [(mark * 10_000 - reach + unit - 1) / unit, (mark * 10_000 + reach) / unit];
+                [price_min.max(low as i64), price_max.min(high as i64)]
+            }
+        };
+        [(low + tick - 1) / tick * tick, high / tick * tick]
     }
 
     /// Journals an intent and sends it to the gateway; returns its number, by which outcomes name it.
@@ -144,6 +190,8 @@ impl<P: EnginePort> Desk<'_, P> {
             is_reduce_only: order.is_reduce_only.into(),
             is_book_valid: listing.book.is_valid().into(),
             reserved: [0; 2],
+            stop: order.stop,
+            target: order.target,
         };
         let book_venue_ms = listing.book_venue_ms;
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);

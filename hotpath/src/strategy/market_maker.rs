@@ -226,8 +226,18 @@ impl MarketMaker {
         for action in self.quote(now, top).into_iter().flatten() {
             let number = match action {
                 QuoteAction::Place { side, price, qty } => {
-                    let time_in_force = TimeInForce::Gtx;
-                    desk.place(&Order { instrument, side, price, qty, time_in_force, is_reduce_only: false })
+                    let (time_in_force, is_reduce_only) = (TimeInForce::Gtx, false);
+                    let [stop, target] = [0; 2];
+                    desk.place(&Order {
+                        instrument,
+                        side,
+                        price,
+                        qty,
+                        time_in_force,
+                        is_reduce_only,
+                        stop,
+                        target,
+                    })
                 }
                 QuoteAction::Move { intent, price, qty, .. } => desk.amend(instrument, intent, price, qty),
                 QuoteAction::Cancel { intent, .. } => desk.cancel(instrument, intent),
@@ -237,12 +247,9 @@ impl MarketMaker {
     }
 
     /// Says why a side has no quote.
-    fn explain(&self, desk: &mut Desk<'_, impl EnginePort>, top: Option<Top>) {
+    fn explain(&self, desk: &mut Desk<'_, impl EnginePort>) {
         let bound = self.inventory_max * self.qty;
-        if top.is_none() {
-            let age_ms = desk.listing(self.instrument).age_ns(desk.now()) as f64 / 1e6;
-            desk.pass(self.instrument, Reason::NoBook, age_ms, desk.book_age_ns_max as f64 / 1e6);
-        } else if self.position.abs() + self.qty > bound {
+        if self.position.abs() + self.qty > bound {
             desk.pass(self.instrument, Reason::InventoryMax, self.position as f64, bound as f64);
         }
     }
@@ -265,9 +272,11 @@ impl Strategy for MarketMaker {
 
     #[inline]
     fn on_book(&mut self, desk: &mut Desk<'_, impl EnginePort>, _instrument: u32) {
-        let top = desk.fresh_top(self.instrument);
+        let top = desk.fresh_top_or_pass(self.instrument);
         self.act(desk, top);
-        self.explain(desk, top);
+        if top.is_some() {
+            self.explain(desk);
+        }
     }
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {

@@ -11,15 +11,14 @@ mod probe;
 mod shipped;
 mod smc;
 mod ta_combo;
+mod taker;
 mod trade;
 
 #[cfg(test)]
-mod stand;
-#[cfg(test)]
 mod tests;
 
-pub(crate) use desk::Passes;
 pub use desk::{Desk, Order, Reading};
+pub(crate) use desk::{DeskLimits, Passes};
 pub use legs::{LegPair, LegRules};
 pub use market_maker::MarketMaker;
 pub use orb::Orb;
@@ -43,7 +42,7 @@ use tickpath_shared::{
 
 /// Changes whenever the shipped strategies decide otherwise on the same inputs: decisions of another version can be
 /// read, not made again.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A strategy. The same code runs in replay, in simulation and live: it must draw on nothing but what it is given here,
 /// and allocate nothing once it is made. What it looks at and does goes through the [`Desk`].

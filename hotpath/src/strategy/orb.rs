@@ -9,7 +9,7 @@ use crate::{
     digest,
     message::Outcome,
     port::EnginePort,
-    signal::{Atr, Bar, BarRule, OpeningRange, RangeRules, Session},
+    signal::{Atr, Bar, BarRule, NoBreakout, OpeningRange, RangeRules, Session},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
@@ -66,6 +66,19 @@ impl Orb {
         (venue_ms < session.end_ms).then_some(session)
     }
 
+    fn explain(&self, desk: &mut Desk<'_, impl EnginePort>, bar: &Bar, why: NoBreakout) {
+        let (reason, value, bound) = match why {
+            NoBreakout::OutsideSession => (Reason::OutsideSession, bar.close, 0.0),
+            NoBreakout::NoRange => (Reason::NoRange, 0.0, 0.0),
+            NoBreakout::NoAtr => (Reason::WarmingUp, 0.0, self.rules.atr as f64),
+            NoBreakout::Unfit { width, bound } => (Reason::NoRange, width, bound),
+            NoBreakout::LowVolume { ratio, bound } => (Reason::VolumeTooSmall, ratio, bound),
+            NoBreakout::Inside { bound } => (Reason::BelowEntry, bar.close, bound),
+            NoBreakout::Taken => (Reason::SideTaken, bar.close, 1.0),
+        };
+        desk.pass(self.trade.instrument(), reason, value, bound);
+    }
+
     /// Nothing is held beyond the end of the session in which it was entered.
     fn leave_at_end(&mut self, venue_ms: u64) {
         if self.range.session().is_some_and(|session| venue_ms >= session.end_ms) {
@@ -93,7 +106,6 @@ impl Strategy for Orb {
     }
 
     fn on_bar(&mut self, desk: &mut Desk<'_, impl EnginePort>, _which: usize, bar: &Bar) {
-        let instrument = self.trade.instrument();
         let session = self.session_at(bar.start_ms);
         if let Some(session) = session.filter(|session| self.range.session() != Some(*session)) {
             // What is left of the session before goes first.
@@ -101,24 +113,19 @@ impl Strategy for Orb {
             self.range.begin(session);
         }
         let atr = self.atr.push(bar);
-        let found = self.range.push(bar, atr);
-        // What closed in a burst after a hole is no news any more.
-        let now_ms = desk.venue_ms();
-        let is_young = now_ms < bar.end_ms + self.rules.bar_ms
-            && session.is_some_and(|session| now_ms < session.entry_end_ms);
-        match (found, session) {
-            (Some(breakout), _) if is_young => {
-                let side = if breakout.is_up { Side::Buy } else { Side::Sell };
-                self.trade.open(desk, &Idea { side, stop: breakout.stop, target: None });
-            }
-            (None, Some(session)) if bar.end_ms <= session.entry_end_ms => match self.range.range() {
-                Some([low, high]) if bar.start_ms >= session.range_end_ms => {
-                    let bound = if bar.close > f64::midpoint(low, high) { high } else { low };
-                    desk.pass(instrument, Reason::BelowEntry, bar.close, bound);
+        match self.range.push(bar, atr) {
+            Ok(breakout) => {
+                // What closed in a burst after a hole is no news any more.
+                let age_ms = desk.venue_ms().saturating_sub(bar.end_ms);
+                if age_ms < self.rules.bar_ms {
+                    let side = if breakout.is_up { Side::Buy } else { Side::Sell };
+                    self.trade.open(desk, &Idea { side, stop: breakout.stop, target: None });
+                } else {
+                    let (age_ms, bound) = (age_ms as f64, self.rules.bar_ms as f64);
+                    desk.pass(self.trade.instrument(), Reason::SignalOld, age_ms, bound);
                 }
-                _ => desk.pass(instrument, Reason::NoRange, bar.close, 0.0),
-            },
-            _ => desk.pass(instrument, Reason::OutsideSession, bar.close, 0.0),
+            }
+            Err(why) => self.explain(desk, bar, why),
         }
         let bound = self.range.range().map_or(0.0, |[_, high]| high);
         let (value, stance) = (bar.close, self.trade.stance());

@@ -114,21 +114,11 @@ impl Pairs {
         })
     }
 
-    /// The two-leg manager.
-    pub fn legs(&self) -> &LegPair {
-        &self.legs
-    }
-
     /// A tick on which the sample clock has struck.
     fn sample(&mut self, desk: &mut Desk<'_, impl EnginePort>) {
         let instruments = self.legs.instruments();
         // An old price says nothing about the other one's young price.
-        let [Some(base), Some(hedge)] = instruments.map(|i| desk.fresh_top(i)) else {
-            let missing = instruments.into_iter().find(|i| desk.fresh_top(*i).is_none());
-            let instrument = missing.unwrap_or(instruments[0]);
-            let age_ms = desk.listing(instrument).age_ns(desk.now()) as f64 / 1e6;
-            return desk.pass(instrument, Reason::NoBook, age_ms, desk.book_age_ns_max as f64 / 1e6);
-        };
+        let [Some(base), Some(hedge)] = instruments.map(|i| desk.fresh_top_or_pass(i)) else { return };
         self.next_sample_ms = (desk.venue_ms() / self.rules.sample_ms + 1) * self.rules.sample_ms;
         // Units only shift both logarithms by a constant, which the intercept takes up.
         let [y, x] = [base, hedge].map(|top| libm::log(top.mid_halves() as f64));
@@ -203,6 +193,10 @@ impl Pairs {
         let (z, edge_bps) = (innovation.z, innovation.error.abs() * 1e4);
         let base = self.legs.instruments()[0];
         let bound = self.rules.change_probability;
+        // An opening that was undone is over for the thresholds too.
+        if self.legs.target() == 0 {
+            self.thresholds.flatten();
+        }
         let was_flat = self.thresholds.stance() == Stance::Flat;
         if change > bound {
             if was_flat {
@@ -211,14 +205,8 @@ impl Pairs {
             self.thresholds.flatten();
             return self.legs.aim(desk.now(), 0);
         }
-        // An opening that was undone is over for the thresholds too.
-        if !was_flat && self.legs.target() == 0 {
-            self.thresholds.flatten();
-        }
-        if self.thresholds.stance() == Stance::Flat
-            && let Some((instrument, reason, value, bound)) = self.legs.obstacle(desk)
-        {
-            return desk.pass(instrument, reason, value, bound);
+        if was_flat && !self.legs.may_open(desk) {
+            return;
         }
         let is_entry = was_flat && z.abs() >= self.thresholds.entry();
         if is_entry && edge_bps < self.rules.edge_bps {

@@ -52,6 +52,8 @@ impl Strategy for Probe {
             qty: self.qty,
             time_in_force: TimeInForce::Ioc,
             is_reduce_only: false,
+            stop: 0,
+            target: 0,
         });
     }
 

@@ -1,7 +1,10 @@
 //! Strategies in an engine: what they do when the market moves, and when their orders fail.
 
-use super::{stand::Stand, *};
+mod stand;
+
+use super::*;
 use crate::message::OutcomeBody;
+use stand::Stand;
 use tickpath_shared::{
     config::{self, Config},
     types::{Reason, Side},

@@ -1,7 +1,7 @@
 //! What cannot work is refused before anything starts, with the key, the value and the bound.
 
 use super::{Config, ConfigError, Mode, StageName};
-use crate::types::{InstanceId, Symbol};
+use crate::types::{InstanceId, StrategyName, Symbol};
 
 impl Config {
     /// Checks ranges and relations. The messages name the key, the value and the bound.
@@ -83,10 +83,34 @@ impl Config {
         in_range("risk.order_notional_max", risk.order_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.position_notional_max", risk.position_notional_max as u64, 1, i64::MAX as u64)?;
         in_range("risk.order_lots_max", risk.order_lots_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.gross_notional_max", risk.gross_notional_max as u64, 1, i64::MAX as u64)?;
+        in_range("risk.positions_max", risk.positions_max as u64, 1, 32)?;
+        in_range("risk.trade_risk_max", risk.trade_risk_max as u64, 0, i64::MAX as u64)?;
+        in_range("risk.reward_ratio_min", risk.reward_ratio_min as u64, 0, 1_000 * 100_000_000)?;
+        in_range("risk.reduce_share_percent", risk.reduce_share_percent as u64, 0, 90)?;
+        in_range("risk.message_rate_max", risk.message_rate_max as u64, 1, 1_000_000)?;
+        in_range("risk.identical_orders_max", risk.identical_orders_max as u64, 1, 256)?;
+        in_range("risk.throttled_max", risk.throttled_max as u64, 1, 100_000)?;
+        self.check_lists()?;
         ensure(risk.book_venue_age_ms_max != 0 || self.instance.mode == Mode::Simulation, || {
             "risk.book_venue_age_ms_max: 0 is for simulation only, mode is live".into()
         })?;
         in_range("supervisor.stall_ms", self.supervisor.stall_ms, 100, 600_000)
+    }
+
+    fn check_lists(&self) -> Result<(), ConfigError> {
+        for symbol in &self.risk.symbols {
+            ensure(self.instrument.iter().any(|i| &i.symbol == symbol), || {
+                format!("risk.symbols: {symbol:?} is not among the instruments")
+            })?;
+        }
+        for budget in &self.risk.budget {
+            ensure(StrategyName::number_of(&budget.strategy).is_some(), || {
+                format!("risk.budget.strategy: {:?} is no strategy's name or number", budget.strategy)
+            })?;
+            in_range("risk.budget.notional_max", budget.notional_max as u64, 0, i64::MAX as u64)?;
+        }
+        Ok(())
     }
 
     fn check_venue(&self) -> Result<(), ConfigError> {

@@ -322,12 +322,37 @@ pub struct Risk {
     /// Largest notional of position and orders in flight of an instrument, quote currency.
     #[serde(with = "decimal::e8")]
     pub position_notional_max: i64,
+    /// Largest gross notional of the account: positions at their marks, orders in flight and the new one at their
+    /// prices, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub gross_notional_max: i64,
+    /// The same for single strategies; one that is not named has the account's.
+    pub budget: Vec<Budget>,
+    /// Instruments that may be held or entered at once, 1..=32.
+    pub positions_max: usize,
+    /// Instruments that may be traded; empty for all.
+    pub symbols: Vec<String>,
+    /// Most that an order with a stop may lose at it, quote currency; 0 for no bound.
+    #[serde(with = "decimal::e8")]
+    pub trade_risk_max: i64,
+    /// Least distance of the target over that of the stop of an order that has both; 0 for no bound.
+    #[serde(with = "decimal::e8")]
+    pub reward_ratio_min: i64,
     /// Largest quantity of an order in lots of the instrument.
     pub order_lots_max: i64,
     /// Orders in any window of `order_rate_window_ms`.
     pub order_rate_max: usize,
+    /// Share of them that is kept for orders that only reduce a position, percent, 0..=90.
+    pub reduce_share_percent: usize,
+    /// Orders, changes and cancels in a window; cancels are sent whatever it says.
+    pub message_rate_max: usize,
     /// Width of the window.
     pub order_rate_window_ms: u64,
+    /// Open orders that may agree in instrument, side, price and quantity.
+    pub identical_orders_max: usize,
+    /// Orders refused as too many, doubled or against own ones in a window, after which nothing is opened any more
+    /// until a person arms again.
+    pub throttled_max: usize,
     /// Orders that may be open at once.
     pub open_orders_max: usize,
     /// Largest error bound of the venue's clock accepted, milliseconds.
@@ -344,13 +369,34 @@ impl Default for Risk {
             intent_age_ms_max: 500,
             order_notional_max: 2_000 * 100_000_000,
             position_notional_max: 5_000 * 100_000_000,
+            gross_notional_max: 20_000 * 100_000_000,
+            budget: Vec::new(),
+            positions_max: 8,
+            symbols: Vec::new(),
+            trade_risk_max: 0,
+            reward_ratio_min: 0,
             order_lots_max: 100_000,
             order_rate_max: 200,
+            reduce_share_percent: 10,
+            message_rate_max: 500,
             order_rate_window_ms: 10_000,
+            identical_orders_max: 2,
+            throttled_max: 1_000,
             open_orders_max: 64,
             clock_error_ms_max: 500,
         }
     }
+}
+
+/// What a strategy may hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Its name, or its number.
+    pub strategy: String,
+    /// Largest gross notional of its positions and orders in flight, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub notional_max: i64,
 }
 
 /// What happens when lanes run short of segments.

@@ -228,6 +228,10 @@ payloads! {
         is_book_valid: u8,
         /// Zero.
         reserved: [u8; 2],
+        /// Price at which the position is given up; 0 when the strategy gives none.
+        stop: i64,
+        /// Price at which it is left with a profit; 0 when the strategy gives none.
+        target: i64,
     }
 
     /// An order or a cancel as handed to the socket; its canonical text follows.
@@ -447,6 +451,7 @@ crate::labelled_enum! {
         Tampering = 9, "tampering", "A journal file was replaced, truncated or removed.";
         PositionMismatch = 10, "position_mismatch", "The venue's position differed from the one by fills.";
         ForeignActivity = 11, "foreign_activity", "Somebody else trades on the account.";
+        Throttled = 12, "throttled", "Too many orders were refused as too many, doubled or against own ones.";
     }
 }
 

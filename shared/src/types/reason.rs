@@ -27,6 +27,15 @@ crate::labelled_enum! {
         ClockUnknown = 21, "clock_unknown", "The offset to the venue's clock is unknown or too large.";
         IntentStale = 22, "intent_stale", "The intent waited too long on its way to the gateway.";
         VenueBand = 23, "venue_band", "The price is outside of the venue's band around the mark price.";
+        NotAllowed = 24, "not_allowed", "The instrument is not on the list of those that may be traded.";
+        GrossMax = 25, "gross_max", "The gross exposure of the account could exceed its limit.";
+        BudgetMax = 26, "budget_max", "The gross exposure of the strategy could exceed its budget.";
+        PositionsMax = 27, "positions_max", "Too many instruments are held or being entered.";
+        TradeRisk = 28, "trade_risk", "The stop is so far away that the order would risk more than a trade may.";
+        RewardRatio = 29, "reward_ratio", "Target over stop distance is below the limit; both x 10^8.";
+        MessageRate = 30, "message_rate", "Too many requests to the venue in the window.";
+        Identical = 31, "identical", "As many orders of this side, price and quantity are open as may be.";
+        SelfCross = 32, "self_cross", "The order would trade with an own one; bound: its price.";
         WarmingUp = 100, "warming_up", "The strategy has not yet seen as much as it needs; value: what it has seen.";
         NoBook = 101, "no_book", "A book that is needed is invalid or too old; value: its age in milliseconds.";
         BelowEntry = 102, "below_entry", "The signal is weaker than an entry wants.";
@@ -37,7 +46,7 @@ crate::labelled_enum! {
         Resting = 107, "resting", "A pause after a failure; value: milliseconds that are left of it.";
         InventoryMax = 108, "inventory_max", "The inventory is at its bound on this side.";
         OutsideSession = 109, "outside_session", "The trading session has not begun, or takes no more entries.";
-        NoRange = 110, "no_range", "The opening range is not whole, or its width is out of bounds.";
+        NoRange = 110, "no_range", "The opening range is not whole, or its width is out of bounds; value: average true ranges.";
         VotesMissing = 111, "votes_missing", "Too few of the indicators agree.";
         RiskTooLarge = 112, "risk_too_large", "The smallest quantity would risk more than the trade may.";
         RewardTooSmall = 113, "reward_too_small", "The target is too close for the distance of the stop.";
@@ -46,6 +55,9 @@ crate::labelled_enum! {
         SpreadTooWide = 116, "spread_too_wide", "The bid and the ask are too far apart; value: ticks.";
         NoZone = 117, "no_zone", "There is no untouched order block in the direction of the structure; value: the close.";
         EdgeTooSmall = 118, "edge_too_small", "What could be gained is less than what it costs; value: basis points.";
+        VolumeTooSmall = 119, "volume_too_small", "Too little was traded in the bar; value: over the usual volume.";
+        SideTaken = 120, "side_taken", "The side has had its one entry of the session.";
+        SignalOld = 121, "signal_old", "The signal came too late to be traded on; value: its age in milliseconds.";
     }
 }
 
@@ -59,6 +71,14 @@ crate::labelled_enum! {
         Orb = 3, "orb", "Opening range breakout.";
         Smc = 4, "smc", "Smart-money concepts over bars.";
         Probe = 99, "probe", "An order for every tick, to measure latency with.";
+    }
+}
+
+impl StrategyName {
+    /// Number of a strategy that is called by its name or by its number.
+    pub fn number_of(text: &str) -> Option<u16> {
+        let known = Self::ALL.iter().find(|name| name.label() == text).map(|name| *name as u16);
+        known.or_else(|| text.parse().ok())
     }
 }
 

@@ -24,6 +24,7 @@ use tickpath_shared::{
     },
     types::{InstanceId, InstrumentDefinition, Reason},
 };
+use tickpath_tests::wide_limits;
 use tickpath_tools::{
     capture::{CaptureReader, MarketLine, MarketSource},
     venue::{self, Faults},
@@ -189,24 +190,31 @@ fn config() -> Config {
             volatility_power: 0.0,
             ..config::Pairs::default()
         },
-        risk: config::Risk {
-            order_rate_max: 100_000,
-            open_orders_max: 256,
-            position_notional_max: i64::MAX,
-            ..config::Risk::default()
-        },
+        risk: wide_limits(256),
         ..Config::default()
     }
 }
 
 impl Bench {
     pub fn new(damage: Damage) -> Self {
-        let (config, definitions) = (config(), venue::definitions());
+        Self::with(&config(), damage)
+    }
+
+    /// With the probe, which looks at no book's age, in the place of a strategy.
+    pub fn probing(damage: Damage) -> Self {
+        let mut config = config();
+        config.pairs.is_enabled = false;
+        config.probe = config::Probe { is_enabled: true, symbol: "BTCUSDT".into(), qty: "0.001".into() };
+        Self::with(&config, damage)
+    }
+
+    fn with(config: &Config, damage: Damage) -> Self {
+        let definitions = venue::definitions();
         let ids = OrderIds { instance: InstanceId::new("001").unwrap(), epoch: 1 };
         let p = damage.probability;
         let mut bench = Self {
-            engine: Engine::new(&config, &definitions).unwrap(),
-            gateway: Gateway::new(&config, &definitions, ids, false, false),
+            engine: Engine::new(config, &definitions).unwrap(),
+            gateway: Gateway::new(config, &definitions, ids, false, false),
             io: Io::default(),
             decoder: MarketDecoder::new(&definitions, 1 << 20),
             truth: definitions.iter().map(|d| SyncedBook::new(d.tick, 65_536)).collect(),

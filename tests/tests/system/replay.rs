@@ -22,7 +22,7 @@ use zerocopy::IntoBytes;
 const EAGER: [(&str, &str); 10] = [
     ("TICKPATH__RISK__ORDER_RATE_MAX", "100000"),
     ("TICKPATH__PAIRS__WINDOW", "10"),
-    ("TICKPATH__PAIRS__SAMPLE_MS", "50"),
+    ("TICKPATH__PAIRS__SAMPLE_MS", "10"),
     ("TICKPATH__PAIRS__ENTRY_Z", "0.5"),
     ("TICKPATH__PAIRS__EXIT_Z", "0.4"),
     ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "10"),
@@ -58,8 +58,7 @@ fn sessions_replay_fused_and_on_three_threads() {
     for (extra, orders_min) in [
         (&["--speed", "20"][..], 1000),
         (&["--speed", "20", "--threads", "3"], 1000),
-        // How many there are depends on how soon the machine answers them.
-        (&["--speed", "max"], 100),
+        (&["--speed", "max"], 300),
     ] {
         let dir = tempfile::tempdir().unwrap();
         if session(dir.path(), extra).is_none() {

@@ -138,14 +138,6 @@ fn everything_at_once_leaves_both_ends_with_the_same_account() {
     "#;
     plan(&desk, faults);
     let start = Instant::now();
-    let is_enough = || {
-        ["reset", "listen_key", "timeout", "garble", "close"].iter().all(|kind| happened(&desk, kind) >= 2)
-            && happened(&desk, "reset") >= 10
-    };
-    while !is_enough() {
-        assert!(start.elapsed() < Duration::from_secs(120), "the plan went on for too long");
-        std::thread::sleep(Duration::from_millis(500));
-    }
     let kinds = [
         "drop",
         "late",
@@ -158,7 +150,27 @@ fn everything_at_once_leaves_both_ends_with_the_same_account() {
         "reset",
         "close",
     ];
-    let counts: Vec<String> = kinds.iter().map(|kind| format!("{kind} {}", happened(&desk, kind))).collect();
+    let counts =
+        || -> Vec<String> { kinds.iter().map(|kind| format!("{kind} {}", happened(&desk, kind))).collect() };
+    let is_enough = || {
+        ["reset", "listen_key", "timeout", "garble", "close"].iter().all(|kind| happened(&desk, kind) >= 2)
+            && happened(&desk, "reset") >= 10
+    };
+    while !is_enough() {
+        let status = desk.status().unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(180),
+            "the plan goes on for too long: {} orders, {} refused, {} rejected, {}, {}, {}",
+            status.counter(Counter::OrdersSent),
+            status.counter(Counter::Refusals),
+            status.counter(Counter::OrdersRejected),
+            status.trading_state(),
+            if status.is_reconciled() { "reconciled" } else { "not reconciled" },
+            counts().join(", ")
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let counts = counts();
     let sent = desk.counter(Counter::OrdersSent);
     println!("{sent} orders in {:.0?} of {}", start.elapsed(), counts.join(", "));
     calm(&desk);

@@ -11,7 +11,7 @@ use tickpath_shared::{
     paths::DataDir,
     record::{
         BookChange, BookStateRecord, FillRecord, IntentRecord, KillRecord, Kind, OrderStateRecord,
-        PassRecord, Record, RefusalRecord, StateReason, TradingStateRecord,
+        PassRecord, PositionRecord, Record, RefusalRecord, StateReason, TradingStateRecord,
     },
     types::{InstrumentDefinition, OrderState, Reason, Side, StrategyName, TradingState, decimal},
 };
@@ -94,12 +94,10 @@ pub fn tell(data: &DataDir, plan: &WhyPlan) -> Result<Story> {
 }
 
 fn strategy_number(name: &str) -> Result<u16> {
-    if let Some(known) = StrategyName::ALL.iter().find(|known| known.label() == name) {
-        return Ok(*known as u16);
-    }
-    let labels: Vec<_> = StrategyName::ALL.iter().map(|s| s.label()).collect();
-    name.parse()
-        .map_err(|_| anyhow::anyhow!("--strategy: {name:?} is no number and none of {}", labels.join(", ")))
+    StrategyName::number_of(name).ok_or_else(|| {
+        let labels: Vec<_> = StrategyName::ALL.iter().map(|s| s.label()).collect();
+        anyhow::anyhow!("--strategy: {name:?} is no number and none of {}", labels.join(", "))
+    })
 }
 
 fn strategy_label(number: u16) -> String {
@@ -113,6 +111,7 @@ enum Event {
     Refusal(RefusalRecord),
     Order(OrderStateRecord),
     Fill(FillRecord),
+    Start(PositionRecord),
     Book(BookStateRecord),
     State(TradingStateRecord),
     Kill(KillRecord),
@@ -126,6 +125,7 @@ impl Event {
             Kind::Refusal => record.body().map(Self::Refusal),
             Kind::OrderState => record.body().map(Self::Order),
             Kind::Fill => record.body().map(Self::Fill),
+            Kind::StartPosition => record.body().map(Self::Start),
             Kind::BookState => record.body().map(Self::Book),
             Kind::TradingState => record.body().map(Self::State),
             Kind::Kill => record.body().map(Self::Kill),
@@ -135,7 +135,7 @@ impl Event {
 
     fn rank(&self) -> u8 {
         match self {
-            Self::Book(_) | Self::State(_) | Self::Kill(_) => 0,
+            Self::Book(_) | Self::State(_) | Self::Kill(_) | Self::Start(_) => 0,
             Self::Pass(_) | Self::Intent(_) => 1,
             Self::Refusal(_) | Self::Order(_) | Self::Fill(_) => 2,
         }
@@ -159,6 +159,8 @@ struct Teller {
     owners: BTreeMap<u32, u16>,
     stories: BTreeMap<u16, StrategyStory>,
     fees_e8: BTreeMap<u16, i128>,
+    /// Before fees, of the part that is told.
+    realized_e8: BTreeMap<u16, i128>,
     /// By strategy and instrument.
     runs: BTreeMap<(u16, u32), Run>,
 }
@@ -206,13 +208,23 @@ impl Teller {
     }
 
     fn take(&mut self, time: Nanos, event: &Event, is_told: bool) {
-        if let Event::Fill(fill) = event {
-            // Positions need all fills, told or not.
-            let realized = self.book(fill);
-            if is_told {
-                self.on_fill(time, fill, realized);
+        // Positions need everything, told or not.
+        match event {
+            Event::Fill(fill) => {
+                let realized_e8 = self.book(fill);
+                if is_told {
+                    self.on_fill(time, fill, realized_e8);
+                }
+                return;
             }
-            return;
+            Event::Start(start) => {
+                self.start(start);
+                if is_told {
+                    self.on_start(time, start);
+                }
+                return;
+            }
+            _ => {}
         }
         if let Event::Intent(intent) = event {
             self.owners.insert(intent.instrument, intent.strategy);
@@ -238,7 +250,7 @@ impl Teller {
                 let what = if kill.is_set == 1 { "set" } else { "cleared" };
                 self.line(time, &format!("kill        the word was {what}"));
             }
-            Event::Fill(_) => {}
+            Event::Fill(_) | Event::Start(_) => {}
         }
     }
 
@@ -340,11 +352,28 @@ impl Teller {
         positions.get(fill.instrument).realized_e8 - before
     }
 
+    /// The venue's position is taken over.
+    fn start(&mut self, start: &PositionRecord) {
+        let Some(definition) = self.definition(start.instrument) else { return };
+        let instruments = self.definitions.len();
+        let positions = self.positions.get_or_insert_with(|| Positions::new(instruments));
+        positions.start(&definition, start.qty, start.entry_price_e8);
+    }
+
+    fn on_start(&mut self, time: Nanos, start: &PositionRecord) {
+        let Some(definition) = self.definition(start.instrument).filter(|_| start.qty != 0) else { return };
+        let qty = decimal::to_text(start.qty, definition.qty_scale);
+        let price = decimal::to_text(start.entry_price_e8, 8);
+        let symbol = self.symbol(start.instrument);
+        self.line(time, &format!("position    {symbol} {qty} at {price} is taken over from the venue"));
+    }
+
     fn on_fill(&mut self, time: Nanos, fill: &FillRecord, realized_e8: i128) {
         let owner = self.owners.get(&fill.instrument).copied();
         if let Some(owner) = owner {
             self.story_of(owner).fills += 1;
             *self.fees_e8.entry(owner).or_default() += i128::from(fill.fee_e8);
+            *self.realized_e8.entry(owner).or_default() += realized_e8;
         }
         let text = format!(
             "fill        {} {}, fee {}, realised {}",
@@ -359,15 +388,12 @@ impl Teller {
     fn finish(mut self, wanted: Option<u16>) -> Story {
         let open: Vec<_> = self.runs.keys().copied().collect();
         open.into_iter().for_each(|key| self.end_run(key));
-        let owners = std::mem::take(&mut self.owners);
         for (strategy, mut story) in std::mem::take(&mut self.stories) {
             if wanted.is_some_and(|wanted| wanted != strategy) {
                 continue;
             }
-            let fees = self.fees_e8.get(&strategy).copied().unwrap_or_default();
-            let its = owners.iter().filter(|(_, owner)| **owner == strategy);
-            let realized: i128 =
-                its.filter_map(|(i, _)| self.positions.as_ref().map(|p| p.get(*i).realized_e8)).sum();
+            let [fees, realized] = [&self.fees_e8, &self.realized_e8]
+                .map(|sums| sums.get(&strategy).copied().unwrap_or_default());
             (story.realized, story.fees) = (money(realized - fees), money(fees));
             self.story.strategies.push(story);
         }

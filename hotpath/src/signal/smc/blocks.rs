@@ -15,6 +15,12 @@ struct Tracked {
 }
 
 impl Tracked {
+    fn words(&self) -> [u64; 4] {
+        let flags = u64::from(self.is_gone) | u64::from(self.is_told) << 1;
+        let Block { at, crossed_at, .. } = self.block;
+        [at, crossed_at, self.mitigated_at.unwrap_or(u64::MAX), flags]
+    }
+
     /// A bar after the crossing one. Returns what there is to tell.
     fn on_bar(&mut self, bar: &Bar, index: u64) -> Option<Event> {
         let Block { at, is_up, top, bottom, .. } = self.block;
@@ -47,6 +53,12 @@ struct Anchor {
 }
 
 impl Anchor {
+    fn words(&self) -> impl Iterator<Item = u64> + use<> {
+        let candle = self.candle.map_or(u64::MAX, |(at, ..)| at);
+        let tracked = self.tracked.as_ref().map_or([u64::MAX; 4], Tracked::words);
+        [self.at, self.level.to_bits(), candle].into_iter().chain(tracked)
+    }
+
     fn on_bar(&mut self, history: &History, index: u64, is_up: bool) -> Option<Event> {
         let bar = history.at(index);
         if let Some(tracked) = &mut self.tracked {
@@ -88,6 +100,11 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new(is_up: bool) -> Self {
         Self { is_up, anchors: [None; 2], standing: VecDeque::with_capacity(ITEMS_MAX), forgotten: 0 }
+    }
+
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let anchors = self.anchors.iter().flatten().flat_map(Anchor::words);
+        anchors.chain(self.standing.iter().flat_map(Tracked::words))
     }
 
     pub(super) fn forgotten(&self) -> u64 {

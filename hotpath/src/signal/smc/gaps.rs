@@ -23,8 +23,8 @@ impl Gaps {
         Self { open: VecDeque::with_capacity(ITEMS_MAX), forgotten: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.open.len()
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.open.iter().flat_map(|gap| [gap.at << 1 | u64::from(gap.is_up), gap.near.to_bits()])
     }
 
     pub(super) fn forgotten(&self) -> u64 {

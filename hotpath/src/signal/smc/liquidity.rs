@@ -55,8 +55,16 @@ impl Liquidity {
         Self { is_high, pools: VecDeque::with_capacity(ITEMS_MAX), newest: None, forgotten: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.pools.len()
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let newest = self.newest.map_or([u64::MAX; 4], |newest| {
+            let (sum, members, end) = newest.before;
+            [newest.pool, sum.to_bits(), members.into(), end]
+        });
+        newest.into_iter().chain(self.pools.iter().flat_map(|pool| {
+            let prices = [pool.level, pool.range, pool.sum].map(f64::to_bits);
+            let rest = [pool.at, pool.members.into(), pool.end, pool.swept_at.unwrap_or(u64::MAX)];
+            prices.into_iter().chain(rest)
+        }))
     }
 
     pub(super) fn forgotten(&self) -> u64 {

@@ -239,13 +239,15 @@ impl Smc {
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let items = [self.gaps.len(), self.structure.len(), self.pools[0].len(), self.pools[1].len()];
         let last = self.history.last().map_or(0, |bar| bar.close.to_bits());
         [self.history.len(), last]
             .into_iter()
             .chain(self.atr.words())
             .chain(self.swings.words())
-            .chain(items.map(|n| n as u64))
+            .chain(self.gaps.words())
+            .chain(self.structure.words())
+            .chain(self.blocks.iter().flat_map(Blocks::words))
+            .chain(self.pools.iter().flat_map(Liquidity::words))
     }
 }
 

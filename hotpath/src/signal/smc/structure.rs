@@ -17,6 +17,11 @@ struct Watched {
 }
 
 impl Watched {
+    fn words(&self) -> [u64; 3] {
+        let Swing { at, is_high, level } = self.swing;
+        [at << 1 | u64::from(is_high), level.to_bits(), self.broken_at.unwrap_or(u64::MAX)]
+    }
+
     fn look(&mut self, history: &History, index: u64) {
         let Swing { at, is_high, level } = self.swing;
         let close = history.at(index).close;
@@ -50,8 +55,13 @@ impl Structure {
         Self { swings: VecDeque::with_capacity(5), items: VecDeque::with_capacity(ITEMS_MAX), forgotten: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let flags =
+            |i: &Item| u64::from(i.is_change) | u64::from(i.is_told) << 1 | u64::from(i.is_overtaken) << 2;
+        let swings = self.swings.iter().flat_map(Watched::words);
+        swings.chain(
+            self.items.iter().flat_map(move |item| item.watched.words().into_iter().chain([flags(item)])),
+        )
     }
 
     pub(super) fn forgotten(&self) -> u64 {

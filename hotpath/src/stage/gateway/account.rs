@@ -106,6 +106,7 @@ impl Gateway {
         port.record(Kind::StartPosition, Class::Audit, now, cause, &[shown.as_bytes()]);
         let definition = self.definitions[shown.instrument as usize];
         self.positions.start(&definition, shown.qty, shown.entry_price_e8);
+        self.mark_position(shown.instrument);
         self.tell_position(shown.instrument, port);
         port.on_gauges(self);
     }

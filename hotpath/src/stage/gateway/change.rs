@@ -7,7 +7,7 @@ use super::{
 use crate::{
     message::{EngineMessage, OutcomeBody},
     order::Order,
-    risk::{self, Breach, Context},
+    risk::{self, Breach},
     venue::Request,
 };
 use tickpath_shared::{
@@ -43,7 +43,7 @@ impl Gateway {
             return;
         }
         let Some(order) = self.orders.get_mut(slot).map(|order| *order) else { return };
-        match self.check_change(now, &order, change, message) {
+        match self.check_change(now, slot, &order, change, message) {
             Ok(()) => self.amend(now, cause, slot, change, message, port),
             Err(breach) => self.refuse(now, cause, &as_intent(&order, change), breach, port),
         }
@@ -53,6 +53,7 @@ impl Gateway {
     fn check_change(
         &self,
         now: Nanos,
+        slot: usize,
         order: &Order,
         change: &ChangeRecord,
         message: &EngineMessage,
@@ -63,22 +64,8 @@ impl Gateway {
             return Err(Breach { reason: Reason::OutcomeUnknown, value, bound: OrderState::Working as i64 });
         }
         let intent = as_intent(order, change);
-        let mut in_flight = self.orders.in_flight(order.instrument, order.side);
-        in_flight.remaining -= order.remaining();
-        risk::check(&Context {
-            now,
-            book_venue_age_ns: self.venue_age_ns(now, message.book_venue_ms),
-            limits: &self.limits,
-            intent: &intent,
-            side: order.side,
-            definition: &self.definitions[order.instrument as usize],
-            mark: self.marks[order.instrument as usize],
-            positions: &self.positions,
-            open_orders: self.orders.open() - 1,
-            in_flight,
-            rate: &self.rate,
-            standing: self.standing(),
-        })
+        let replaces = Some((slot, order.client_order_id));
+        risk::check(&self.context(now, &intent, order.side, message.book_venue_ms, replaces))
     }
 
     fn amend(
@@ -97,7 +84,7 @@ impl Gateway {
         let record = record_of(&asked, change.strategy);
         let number = asked.amendment();
         let request = Request::Amend { side: asked.side, price: change.price, qty: change.qty, number };
-        self.rate.record(now);
+        self.rates.on_order(now);
         let stamps = Stamps { read_ns: change.read_ns, decided_ns: message.decided_ns };
         self.request(now, cause, Kind::Amend, &request, &record, stamps, port);
         port.count(Counter::AmendsSent, 1);
@@ -159,6 +146,8 @@ fn as_intent(order: &Order, change: &ChangeRecord) -> IntentRecord {
         is_reduce_only: order.is_reduce_only.into(),
         is_book_valid: change.is_book_valid,
         reserved: [0; 2],
+        stop: 0,
+        target: 0,
     }
 }
 

@@ -4,14 +4,17 @@ use super::{Gateway, GatewayPort, Outgoing, connection};
 use crate::{
     message::{Ask, EngineMessage, Notice, OutcomeBody, Renewal},
     order::{Order, OrderName, Report},
-    risk::{self, Breach, Context},
+    risk::{self, Breach},
     venue::{PrivateEvent, Request, RequestKind},
 };
 use tickpath_shared::{
     Nanos,
     counters::Counter,
-    record::{Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord},
-    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce},
+    record::{
+        Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord,
+        StateReason,
+    },
+    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce, TradingState},
 };
 use zerocopy::IntoBytes;
 
@@ -36,20 +39,7 @@ impl Gateway {
         else {
             unreachable!("an engine builds intents from enums: {intent:?}")
         };
-        let context = Context {
-            now,
-            book_venue_age_ns: self.venue_age_ns(now, message.book_venue_ms),
-            limits: &self.limits,
-            intent,
-            side,
-            definition: &self.definitions[intent.instrument as usize],
-            mark: self.marks[intent.instrument as usize],
-            positions: &self.positions,
-            open_orders: self.orders.open(),
-            in_flight: self.orders.in_flight(intent.instrument, side),
-            rate: &self.rate,
-            standing: self.standing(),
-        };
+        let context = self.context(now, intent, side, message.book_venue_ms, None);
         if let Err(breach) = risk::check(&context) {
             self.refuse(now, cause, intent, breach, port);
             return;
@@ -78,6 +68,23 @@ impl Gateway {
         port.count(Counter::Refusals, 1);
         let outcome = OutcomeBody::Refused { intent: intent.number, reason: breach.reason };
         self.tell(intent.instrument, outcome, port);
+        let is_wild = matches!(
+            breach.reason,
+            Reason::OrderRate | Reason::MessageRate | Reason::Identical | Reason::SelfCross
+        );
+        if is_wild {
+            self.throttle(now, cause, port);
+        }
+    }
+
+    /// A strategy that goes on wanting what it must not have is stopped until a person arms again.
+    fn throttle(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        let window_ns = self.limits.order_rate_window_ms * 1_000_000;
+        self.throttled.record(now);
+        if self.state == TradingState::Armed && self.throttled.is_full(now, window_ns, 0) {
+            self.set_state(now, cause, TradingState::CancelOnly, StateReason::Throttled, port);
+            self.cancel_all(now, cause, port);
+        }
     }
 
     /// Journals the order, then hands it to the socket.
@@ -95,7 +102,7 @@ impl Gateway {
         let id = self.next_id;
         let mut order =
             Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
-        order.is_reduce_only = intent.is_reduce_only == 1;
+        (order.is_reduce_only, order.strategy) = (intent.is_reduce_only == 1, intent.strategy);
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
             let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };
@@ -104,7 +111,8 @@ impl Gateway {
         }
         self.next_order += 1;
         self.next_id = id.successor();
-        self.rate.record(now);
+        self.rates.on_order(now);
+        self.owners[intent.instrument as usize] = intent.strategy;
         let is_reduce_only = intent.is_reduce_only == 1;
         let request =
             Request::Place { side, time_in_force, price: intent.price, qty: intent.qty, is_reduce_only };
@@ -162,6 +170,7 @@ impl Gateway {
 
     pub(super) fn cancel(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
         let Some(order) = self.orders.get_mut(slot) else { return };
+        self.rates.on_cancel(now);
         order.is_canceling = true;
         order.sent_ns = now;
         let record = OrderRecord {
@@ -431,6 +440,7 @@ impl Gateway {
         let definition = self.definitions[fill.instrument as usize];
         let Some(side) = Side::from_repr(fill.side) else { return };
         self.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        self.mark_position(fill.instrument);
         self.tell_position(fill.instrument, port);
         port.on_gauges(self);
     }

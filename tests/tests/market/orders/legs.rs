@@ -80,10 +80,7 @@ impl Strategy for Restless {
             self.settled_since = now;
         } else if self.legs.target() != 0 && now > self.settled_since + HOLD {
             self.legs.aim(now, 0);
-        } else if self.legs.target() == 0
-            && self.openings < self.openings_max
-            && self.legs.obstacle(desk).is_none()
-        {
+        } else if self.legs.target() == 0 && self.openings < self.openings_max && self.legs.may_open(desk) {
             self.openings += 1;
             self.legs.aim(now, if self.openings.is_multiple_of(2) { 1 } else { -1 });
         }

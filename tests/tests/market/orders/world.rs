@@ -23,6 +23,7 @@ use tickpath_shared::{
     record::{Cause, ChangeRecord, CommandRecord, IntentRecord, Kind, OrderReportRecord, TimeRecord},
     types::{InstanceId, InstrumentDefinition, Side, TimeInForce, decimal},
 };
+use tickpath_tests::wide_limits;
 use tickpath_tools::{
     capture::{MarketLine, MarketSource, SyntheticMarket},
     venue::{
@@ -134,12 +135,7 @@ fn config() -> Config {
     };
     Config {
         instrument: vec![instrument("BTCUSDT"), instrument("ETHUSDT")],
-        risk: config::Risk {
-            order_rate_max: 100_000,
-            open_orders_max: 200,
-            position_notional_max: i64::MAX,
-            ..config::Risk::default()
-        },
+        risk: wide_limits(200),
         ..Config::default()
     }
 }
@@ -420,6 +416,8 @@ impl World {
             is_reduce_only: u8::from(position != 0 && lean != 0 && self.random.chance(0.3)),
             is_book_valid: 1,
             reserved: [0; 2],
+            stop: 0,
+            target: 0,
         };
         let body = EngineBody::Intent(intent);
         let book_venue_ms = EPOCH_MS + self.now / MS;

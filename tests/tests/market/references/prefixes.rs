@@ -3,8 +3,8 @@
 use tickpath_hotpath::{
     signal::{
         Atr, Bar, BarBuilder, BarRule, Bollinger, Breakout, Changepoint, ChangepointPrior, Ema, EwZ, Garch,
-        GarchParameters, HedgeRatio, Macd, OpeningRange, Print, RangeRules, RollingZ, Rsi, Session, Sma,
-        Stance, ThresholdRules, Thresholds,
+        GarchParameters, HedgeRatio, Macd, NoBreakout, OpeningRange, Print, RangeRules, RollingZ, Rsi,
+        Session, Sma, Stance, ThresholdRules, Thresholds,
         smc::{PoolRange, Smc, SmcRules},
     },
     wire::simd::Isa,
@@ -140,8 +140,8 @@ fn concepts_over_bars() {
         range
     };
     check("opening range", range, |o, bar| {
-        let found: Option<Breakout> = o.push(bar, Some(1.0));
-        text(found)
+        let found: Result<Breakout, NoBreakout> = o.push(bar, Some(1.0));
+        format!("{found:?}")
     });
     for (name, rule) in [
         ("time", BarRule::Time(180_000)),
