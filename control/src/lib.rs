@@ -5,6 +5,7 @@ pub mod api;
 pub mod archive;
 pub mod fit;
 mod log;
+mod refit;
 pub mod store;
 
 use std::{
@@ -56,10 +57,16 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let store =
         store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop_store))?;
     let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges());
+    let stop_refits = flag();
+    let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
     let gate = api::Gate::start(&config.control, shared, stop_gate)?;
     tracing::info!(address = %gate.address(), "control process ready");
     while !is_stop() {
         std::thread::sleep(Duration::from_millis(20));
+    }
+    stop_refits.store(true, Ordering::Relaxed);
+    if let Some(refits) = refits {
+        let _ = refits.join();
     }
     // Archive first, then the store, so that what was archived last is stored too.
     stop_archive.store(true, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod book;
+pub mod breaker;
 pub mod digest;
 pub mod guard;
 pub mod hot;

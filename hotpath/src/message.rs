@@ -5,7 +5,7 @@ use crate::order::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    record::{Cause, ChangeRecord, IntentRecord},
+    record::{BreakerRecord, Cause, ChangeRecord, DayRecord, IntentRecord},
     types::{OrderState, Reason},
 };
 
@@ -22,6 +22,20 @@ pub enum EngineBody {
         instrument: u32,
         /// Price x 10^8.
         price_e8: i64,
+    },
+    /// What a strategy's model tells of its series.
+    Regime {
+        /// Bits of the volatility over the usual one.
+        volatility_bits: u64,
+        /// Bits of the probability that the series changed just now.
+        change_bits: u64,
+    },
+    /// What became of [`OutcomeBody::Set`].
+    Answer {
+        /// Id of the command.
+        id: u64,
+        /// [`tickpath_shared::command::CommandOutcome`].
+        outcome: u16,
     },
 }
 
@@ -62,6 +76,17 @@ pub enum OutcomeBody {
         price: i64,
         /// Quantity, what has filled included.
         qty: i64,
+    },
+    /// A strategy's parameter is to get a new value; of no instrument.
+    Set {
+        /// Id of the command, to be answered.
+        id: u64,
+        /// Bits of the value.
+        value_bits: u64,
+        /// Strategy.
+        strategy: u16,
+        /// [`tickpath_shared::types::Parameter`], or a number of a strategy of one's own.
+        parameter: u16,
     },
     /// An intent or a change was refused.
     Refused {
@@ -155,6 +180,8 @@ pub enum Notice {
         /// Instrument index.
         instrument: u32,
     },
+    /// A breaker tripped or let go.
+    Breaker(BreakerRecord),
     /// The venue's position was not the one by fills, and was taken over.
     PositionMismatch {
         /// Instrument index.
@@ -212,6 +239,8 @@ pub enum Ask {
         /// Why.
         why: Renewal,
     },
+    /// Store the day's result and what holds.
+    Day(DayRecord),
     /// Tell a person.
     Tell(Notice),
     /// Store the kill latch, or remove it.

@@ -48,7 +48,61 @@ crate::labelled_enum! {
         Disarm = 2, "disarm", "Allow no new orders and cancel the working ones.";
         ClearKill = 3, "clear_kill", "Release the kill latch; the state becomes disarmed.";
         Stop = 4, "stop", "Cancel working orders and stop in order.";
-        CancelAll = 5, "cancel_all", "Cancel every working order.";
+        CancelAll = 5, "cancel_all", "Cancel the working orders of the scope.";
+        StopOpening = 6, "stop_opening", "Open nothing in the scope until it is armed again; what is held may be closed.";
+        Flatten = 7, "flatten", "Open nothing in the scope, cancel its orders and close its positions.";
+        ReleaseBreakers = 8, "release_breakers", "Let all breakers go; one whose threshold is still passed trips again.";
+        Set = 9, "set", "Give a parameter of a strategy a new value.";
+    }
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    #[default]
+    Account,
+    /// A strategy, and the instruments that it traded last.
+    Strategy(u16),
+    /// An instrument.
+    Instrument(u16),
+}
+
+impl Scope {
+    /// Kind and target as they are stored.
+    pub const fn parts(self) -> (u16, u16) {
+        match self {
+            Self::Account => (0, 0),
+            Self::Strategy(number) => (1, number),
+            Self::Instrument(index) => (2, index),
+        }
+    }
+
+    /// The scope of stored parts, or `None` for a kind of a later build.
+    pub const fn from_parts(kind: u16, target: u16) -> Option<Self> {
+        match kind {
+            0 => Some(Self::Account),
+            1 => Some(Self::Strategy(target)),
+            2 => Some(Self::Instrument(target)),
+            _ => None,
+        }
+    }
+}
+
+/// What is sent: a verb and what it is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order {
+    /// What is asked for.
+    pub verb: Verb,
+    /// What it is about.
+    pub scope: Scope,
+    /// Parameter and value of [`Verb::Set`].
+    pub setting: Option<(u16, f64)>,
+}
+
+impl From<Verb> for Order {
+    fn from(verb: Verb) -> Self {
+        Self { verb, scope: Scope::Account, setting: None }
     }
 }
 
@@ -63,6 +117,9 @@ crate::labelled_enum! {
         Repeated = 6, "repeated", "The id was used before.";
         WrongSession = 7, "wrong_session", "Meant for another session.";
         UnknownVerb = 8, "unknown_verb", "This build does not know the verb.";
+        UnknownScope = 9, "unknown_scope", "There is no such instrument or strategy.";
+        UnknownParameter = 10, "unknown_parameter", "The strategy has no such parameter.";
+        RefusedValue = 11, "refused_value", "The strategy does not take that value.";
     }
 }
 
@@ -84,8 +141,18 @@ pub struct Command {
     pub id: u64,
     /// Host's monotonic time after which the command must not be carried out.
     pub deadline_host_ns: u64,
+    /// Kind of the scope.
+    pub scope: u16,
+    /// Strategy or instrument of the scope.
+    pub target: u16,
+    /// Parameter, 0 without one.
+    pub parameter: u16,
     /// Zero.
-    pub reserved_tail: [u64; 11],
+    pub reserved_scope: u16,
+    /// Bits of the parameter's value.
+    pub value_bits: u64,
+    /// Zero.
+    pub reserved_tail: [u64; 9],
 }
 
 const _: () = assert!(size_of::<Command>() == SLOT_BYTES);
@@ -270,9 +337,11 @@ impl CommandSender {
         &self,
         data: &DataDir,
         taken: u64,
-        verb: Verb,
+        order: impl Into<Order>,
         valid_for: Duration,
     ) -> Result<u64, SendError> {
+        let Order { verb, scope, setting } = order.into();
+        let ((scope, target), (parameter, value)) = (scope.parts(), setting.unwrap_or((0, 0.0)));
         let _lock = wait_for_lock(data)?;
         let head = self.file.u64_at(HEAD_AT);
         let sequence = head.load(Ordering::Acquire) + 1;
@@ -289,7 +358,12 @@ impl CommandSender {
             session: self.session,
             id: now,
             deadline_host_ns: now + valid_for.as_nanos() as u64,
-            reserved_tail: [0; 11],
+            scope,
+            target,
+            parameter,
+            reserved_scope: 0,
+            value_bits: value.to_bits(),
+            reserved_tail: [0; 9],
         };
         command.crc32c = command.checksum();
         self.file.copy_from(slot_at(sequence), command.as_bytes());

@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod journal;
 mod labelled;
 pub mod memory;
+pub mod operator;
 pub mod paths;
 pub mod record;
 pub mod status;

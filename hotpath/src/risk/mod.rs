@@ -21,7 +21,7 @@ use tickpath_shared::{
     Nanos, config,
     journal::Pressure,
     record::IntentRecord,
-    types::{ClientOrderId, InstrumentDefinition, Reason, Side, TradingState},
+    types::{BreakerMetric, ClientOrderId, InstrumentDefinition, Reason, Side, TradingState},
 };
 
 /// A limit that refuses an intent.
@@ -77,6 +77,10 @@ pub struct Context<'a> {
 /// What does not depend on the intent.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
+    /// A person stopped openings of the account, the strategy or the instrument.
+    pub is_stopped: bool,
+    /// The breaker because of which nothing may be opened.
+    pub barrier: Option<BreakerMetric>,
     /// The kill word is set.
     pub is_killed: bool,
     /// Trading state.

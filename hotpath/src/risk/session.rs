@@ -15,6 +15,9 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
         TradingState::Disarmed | TradingState::Halted => false,
     };
     require(is_allowed, Reason::NotArmed, standing.state as i64, TradingState::Armed as i64)?;
+    require(!standing.is_stopped || is_reducing, Reason::Stopped, 1, 0)?;
+    let barrier = standing.barrier.map_or(0, |metric| metric as i64);
+    require(barrier == 0 || is_reducing, Reason::Breaker, barrier, 0)?;
     require(standing.is_reconciled, Reason::NotReconciled, 0, 1)?;
     require(standing.is_connected, Reason::NoSession, 0, 1)?;
     let is_journal_able = standing.pressure < Pressure::NoNewRisk || is_reducing;

@@ -57,6 +57,8 @@ impl Bench {
             target: 0,
         };
         let standing = Standing {
+            is_stopped: false,
+            barrier: None,
             is_killed: false,
             state: TradingState::Armed,
             is_reconciled: true,
@@ -153,6 +155,12 @@ fn standing_of_the_session() {
     for state in [TradingState::Disarmed, TradingState::CancelOnly, TradingState::Halted] {
         expect(Some(Reason::NotArmed), |b| b.standing.state = state);
     }
+    expect(Some(Reason::Stopped), |b| b.standing.is_stopped = true);
+    expect(Some(Reason::Breaker), |b| b.standing.barrier = Some(BreakerMetric::DayLoss));
+    expect(None, |b| {
+        reduce(b);
+        (b.standing.is_stopped, b.standing.barrier) = (true, Some(BreakerMetric::DayLoss));
+    });
     expect(Some(Reason::NotReconciled), |b| b.standing.is_reconciled = false);
     expect(Some(Reason::NoSession), |b| b.standing.is_connected = false);
     expect(None, |b| b.standing.pressure = Pressure::DropTelemetry);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
     clock::host_ns_now,
-    command::{Command, CommandOutcome, Verb},
+    command::{Command, CommandOutcome, Scope, Verb},
     config::Mode,
     counters::Counter,
     record::{Class, CommandRecord, CommandResultRecord, EventCode, Kind, Severity},
@@ -195,8 +195,7 @@ impl Session {
     }
 
     pub(super) fn command_gateway(&mut self, id: u64, verb: Verb) {
-        let record = CommandRecord { id, verb: verb as u16, reserved: [0; 3] };
-        self.tell_gateway(Kind::Command, record.as_bytes());
+        self.tell_gateway(Kind::Command, CommandRecord::of(id, verb).as_bytes());
     }
 
     pub(super) fn take_commands(&mut self, _now: Nanos) -> usize {
@@ -224,7 +223,10 @@ impl Session {
                 self.is_stopping |= verb == Verb::Stop;
                 // Whoever disarms is not overruled by a start that is still under way.
                 self.is_arming &= verb != Verb::Disarm;
-                self.command_gateway(command.id, verb);
+                if let Some(scope) = Scope::from_parts(command.scope, command.target) {
+                    self.keep_stop(command.id, verb, scope);
+                }
+                self.tell_gateway(Kind::Command, record_of(command).as_bytes());
             }
             Err(outcome) => {
                 self.parts.status.add(Counter::CommandsRefused, 1);
@@ -254,8 +256,7 @@ impl Session {
 
     /// The word is the hot process's to clear; the gateway sees the change by itself.
     fn clear_kill(&mut self, command: &Command) {
-        let record = CommandRecord { id: command.id, verb: command.verb, reserved: [0; 3] };
-        self.record(Kind::Command, Class::Audit, &[record.as_bytes()]);
+        self.record(Kind::Command, Class::Audit, &[record_of(command).as_bytes()]);
         self.store_latch(false);
         self.parts.command.clear_kill();
         self.answer(command.id, command.verb, CommandOutcome::Done as u16);
@@ -267,4 +268,9 @@ impl Session {
         self.answers += 1;
         self.parts.status.answer(self.commands_taken, self.answers, id, outcome);
     }
+}
+
+fn record_of(command: &Command) -> CommandRecord {
+    let Command { id, verb, scope, target, parameter, value_bits, .. } = *command;
+    CommandRecord { id, verb, scope, target, parameter, value_bits }
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod connect;
+mod day;
 mod dead_man;
 mod duties;
 pub mod jobs;
@@ -13,6 +14,7 @@ mod links;
 mod reports;
 mod resume;
 mod rules;
+mod stops;
 
 pub use resume::ResumeFile;
 
@@ -106,6 +108,8 @@ pub struct Session {
     links: LinkBook,
     dead_man: dead_man::DeadMan,
     resume: ResumeFile,
+    day: day::DayFile,
+    stops: stops::StopFile,
     schedule: duties::Schedule,
     account: AccountPhase,
     /// Number of the read that counts.
@@ -162,6 +166,8 @@ impl Session {
         let settle_ns =
             if parts.is_unclean { (parts.config.venue.recv_window_ms + 1000) * 1_000_000 } else { 0 };
         let resume = ResumeFile::load(&parts.data);
+        let day = day::DayFile::new(&parts.data);
+        let stops = stops::StopFile::new(&parts.data);
         let venue = &parts.config.venue;
         let dead_man = dead_man::DeadMan::new(venue.countdown_ms);
         let links = LinkBook::new(1 + venue.line.len(), venue.connection_life_s * 1_000_000_000);
@@ -175,6 +181,8 @@ impl Session {
             links,
             dead_man,
             resume,
+            day,
+            stops,
             schedule: duties::Schedule::default(),
             account: AccountPhase::NotBefore(settle_ns),
             read_number: 0,
@@ -201,6 +209,8 @@ impl Session {
     /// The reason, for the operator.
     pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<(), SessionEnd> {
         self.record_definitions();
+        self.go_on_with_day();
+        self.stop_again();
         let mut stop_deadline: Option<Nanos> = None;
         loop {
             let now = self.now();
@@ -218,6 +228,7 @@ impl Session {
             let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
             self.has_ended_quietly = is_quiet;
             if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
+                self.store_day();
                 return self.ending.take().map_or(Ok(()), Err);
             }
         }
@@ -316,12 +327,16 @@ impl Session {
                 self.account = AccountPhase::NotBefore(now.max(self.settle_ns));
             }
             Ask::Renew { connection, why } => self.renew(connection, why),
+            Ask::Day(day) => self.keep_day(now, day),
             Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),
             Ask::Answer { id, verb, outcome } => {
                 self.is_arming |= id == 0
                     && verb == Verb::Arm as u16
                     && outcome == CommandOutcome::RefusedNotReconciled as u16;
+                if verb == Verb::Arm as u16 {
+                    self.on_armed(id, outcome == CommandOutcome::Done as u16);
+                }
                 self.answer(id, verb, outcome);
             }
         }

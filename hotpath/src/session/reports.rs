@@ -133,6 +133,7 @@ impl Session {
                 Severity::Warning,
                 format!("{}: an order or a fill that is not ours", of(instrument).symbol.as_str()),
             ),
+            Notice::Breaker(record) => return self.on_breaker(&record),
             Notice::PositionMismatch { instrument, ours, venue } => {
                 let definition = of(instrument);
                 let show = |qty| decimal::to_text(qty, definition.qty_scale);

@@ -52,6 +52,11 @@ impl Garch {
         Self { parameters, next: parameters.long_run() }
     }
 
+    /// Uses other parameters from the next return on; the variance expected of it stays what it is.
+    pub fn set(&mut self, parameters: GarchParameters) {
+        self.parameters = parameters;
+    }
+
     /// A recursion that starts with `backcast` for the return and the variance before the first.
     pub fn from_backcast(parameters: GarchParameters, backcast: f64) -> Self {
         let GarchParameters { omega, alpha, beta } = parameters;

@@ -114,6 +114,11 @@ impl OpeningRange {
         *self = Self { session: Some(session), ..Self::new(self.rules) };
     }
 
+    /// Another distance beyond the range, in average true ranges.
+    pub fn set_buffer_atr(&mut self, buffer_atr: f64) {
+        self.rules.buffer_atr = buffer_atr;
+    }
+
     /// The session under way.
     pub fn session(&self) -> Option<Session> {
         self.session

@@ -5,7 +5,7 @@ use crate::{
     book::{DiffResult, Listing, SnapshotResult, SyncedBook, Top},
     digest,
     market::{Level, MarketEvent, MarketKind},
-    message::{EngineBody, EngineMessage, Outcome},
+    message::{EngineBody, EngineMessage, Outcome, OutcomeBody},
     port::EnginePort,
     signal::{Bar, BarBuilder, Print},
     strategy::{Desk, DeskLimits, Passes, Shipped, Strategy},
@@ -13,9 +13,12 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
+    command::CommandOutcome,
     config::Config,
     counters::Counter,
-    record::{BookChange, BookStateRecord, Cause, Class, DigestRecord, Kind, TopOfBookRecord},
+    record::{
+        BookChange, BookStateRecord, Cause, Class, DigestRecord, Kind, ParameterRecord, TopOfBookRecord,
+    },
     types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
@@ -136,6 +139,12 @@ impl<S: Strategy> Engine<S> {
         self.check_poll_gap(now, port);
         match event {
             EngineEvent::Market(market) => self.on_market(now, cause, &market, port),
+            EngineEvent::Outcome(Outcome {
+                body: OutcomeBody::Set { id, value_bits, strategy, parameter },
+                ..
+            }) => {
+                self.set_parameter(now, cause, id, strategy, parameter, value_bits, port);
+            }
             EngineEvent::Outcome(outcome) => {
                 let instrument = outcome.instrument as usize;
                 let moment = Moment { now, cause, read_ns: now };
@@ -150,6 +159,29 @@ impl<S: Strategy> Engine<S> {
             }
             EngineEvent::Timer => self.on_timer(now, port),
         }
+    }
+
+    /// Hands a new value to the strategy that it is for, and answers who wanted it.
+    #[expect(clippy::too_many_arguments, reason = "a message taken apart")]
+    fn set_parameter(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        id: u64,
+        strategy: u16,
+        parameter: u16,
+        value_bits: u64,
+        port: &mut impl EnginePort,
+    ) {
+        let slot = self.slots.iter_mut().find(|slot| slot.number == strategy);
+        let taken = slot.map_or(Err(CommandOutcome::UnknownScope), |slot| {
+            slot.strategy.on_command(parameter, f64::from_bits(value_bits))
+        });
+        let is_taken = taken.is_ok().into();
+        let record = ParameterRecord { value_bits, strategy, parameter, is_taken, reserved: [0; 3] };
+        port.record(Kind::Parameter, Class::Audit, now, cause, &[record.as_bytes()]);
+        let outcome = taken.err().unwrap_or(CommandOutcome::Done) as u16;
+        self.send(EngineBody::Answer { id, outcome }, 0, port);
     }
 
     /// Nothing that was known before a long pause may be traded on.

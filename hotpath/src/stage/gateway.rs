@@ -3,12 +3,16 @@
 
 mod account;
 mod change;
+mod command;
+mod flatten;
 mod orders;
 mod shown;
+mod watch;
 
 use super::{DIGEST_NS, POLL_GAP_NS};
 use crate::{
     account::{Positions, SeenTrades},
+    breaker::{Breakers, Day, Health},
     digest,
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Outcome, OutcomeBody},
     order::{Order, OrderTable, Wanted},
@@ -19,15 +23,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    command::{CommandOutcome, Verb},
+    command::Verb,
     config::{self, Config},
     counters::Counter,
     journal::Pressure,
     record::{
-        Cause, Class, CommandRecord, DigestRecord, FillRecord, IntentRecord, Kind, StateReason,
+        Cause, Class, DayRecord, DigestRecord, FillRecord, IntentRecord, Kind, StateReason,
         TradingStateRecord, body_of,
     },
-    types::{ClientOrderId, InstanceId, InstrumentDefinition, Side, StrategyName, TradingState, decimal},
+    types::{
+        BreakerMetric, ClientOrderId, InstanceId, InstrumentDefinition, Side, StrategyName, TradingState,
+        decimal,
+    },
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -159,6 +166,20 @@ pub struct Gateway {
     rates: Rates,
     /// Orders that were refused for what a strategy gone wild would do.
     throttled: RateWindow,
+    stops: command::Stops,
+    breakers: Breakers,
+    /// The breaker because of which nothing may be opened.
+    barrier: Option<BreakerMetric>,
+    day: Day,
+    /// What was stored of it last.
+    kept: Option<DayRecord>,
+    health: Health,
+    /// Session time of the last private message.
+    private_ns: Nanos,
+    next_watch_ns: Nanos,
+    /// Bit set of the instruments whose positions are being closed.
+    flattening: u32,
+    next_flatten_ns: Nanos,
     seen: SeenTrades,
     shown: shown::Shown,
     foreign: shown::Foreign,
@@ -214,6 +235,16 @@ impl Gateway {
             allowed: allowed(&config.risk, definitions),
             rates: Rates::new(&config.risk),
             throttled: RateWindow::new(config.risk.throttled_max),
+            stops: command::Stops::new(),
+            breakers: Breakers::new(&config.breaker),
+            barrier: None,
+            day: Day::new(definitions.len(), config.risk.day_start_minutes),
+            kept: None,
+            health: Health::default(),
+            private_ns: 0,
+            next_watch_ns: 0,
+            flattening: 0,
+            next_flatten_ns: 0,
             seen: SeenTrades::new(definitions.len()),
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
@@ -269,6 +300,12 @@ impl Gateway {
             }
             EngineBody::Change(change) => self.on_change(now, cause, change, message, port),
             EngineBody::Intent(intent) => self.on_intent(now, cause, intent, message, port),
+            &EngineBody::Regime { volatility_bits, change_bits } => {
+                self.health.on_regime(f64::from_bits(volatility_bits), f64::from_bits(change_bits));
+            }
+            &EngineBody::Answer { id, outcome } => {
+                port.ask(Ask::Answer { id, verb: Verb::Set as u16, outcome });
+            }
         }
     }
 
@@ -321,12 +358,14 @@ impl Gateway {
                 allowed: self.allowed,
             },
             rates: &self.rates,
-            standing: self.standing(),
+            standing: self.standing(intent),
         }
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, intent: &IntentRecord) -> Standing {
         Standing {
+            is_stopped: self.stops.holds(intent),
+            barrier: self.barrier,
             is_killed: self.is_killed,
             state: self.state,
             is_reconciled: self.is_reconciled,
@@ -396,46 +435,11 @@ impl Gateway {
         port.on_gauges(self);
     }
 
-    fn on_command(&mut self, now: Nanos, cause: Cause, command: &CommandRecord, port: &mut impl GatewayPort) {
-        let outcome = match Verb::from_repr(command.verb) {
-            Some(Verb::Arm) => self.arm(now, cause, port),
-            Some(Verb::Disarm | Verb::Stop) => {
-                let reason = StateReason::Command;
-                if self.state != TradingState::Halted {
-                    self.set_state(now, cause, TradingState::Disarmed, reason, port);
-                }
-                self.cancel_all(now, cause, port);
-                CommandOutcome::Done
-            }
-            Some(Verb::CancelAll) => {
-                self.cancel_all(now, cause, port);
-                CommandOutcome::Done
-            }
-            // The session thread clears the word; the gateway sees it like everybody else.
-            Some(Verb::ClearKill) => CommandOutcome::Done,
-            None => CommandOutcome::UnknownVerb,
-        };
-        port.ask(Ask::Answer { id: command.id, verb: command.verb, outcome: outcome as u16 });
-    }
-
-    fn arm(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) -> CommandOutcome {
-        if self.is_killed {
-            return CommandOutcome::RefusedKilled;
-        }
-        if self.state == TradingState::Halted {
-            return CommandOutcome::RefusedHalted;
-        }
-        if !self.is_reconciled {
-            return CommandOutcome::RefusedNotReconciled;
-        }
-        self.throttled.clear();
-        self.set_state(now, cause, TradingState::Armed, StateReason::Command, port);
-        CommandOutcome::Done
-    }
-
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         self.clock_bound_ns = self.clock_error_at(now);
         self.chase_orders(now, port);
+        self.watch(now, port);
+        self.go_flat(now, port);
         self.check_shown(now, port);
         self.adopt_strange(now, port);
         if now >= self.next_digest_ns {
@@ -513,6 +517,11 @@ impl Gateway {
             .chain(self.owners.iter().map(|owner| u64::from(*owner)))
             .chain(self.rates.words())
             .chain(self.throttled.words())
+            .chain(self.stops.words())
+            .chain(self.breakers.words())
+            .chain(self.day.words())
+            .chain(self.health.words())
+            .chain([self.flattening.into(), self.next_flatten_ns])
             .chain(self.seen.words())
             .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)
@@ -537,3 +546,6 @@ fn allowed(limits: &config::Risk, definitions: &[InstrumentDefinition]) -> u32 {
 fn body<T: FromBytes + IntoBytes>(message: &AccountMessage) -> Option<T> {
     body_of(message.payload())
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,6 +247,10 @@ impl<P: EnginePort> Desk<'_, P> {
             change_bits: reading.change.to_bits(),
         };
         self.port.record(Kind::Signal, Class::Telemetry, self.now, self.cause, &[record.as_bytes()]);
+        if reading.volatility > 0.0 {
+            let SignalRecord { volatility_bits, change_bits, .. } = record;
+            self.send(EngineBody::Regime { volatility_bits, change_bits }, 0);
+        }
     }
 
     /// Says why an opportunity is left: the value that was compared, and with what. A reason that holds is told when

@@ -4,7 +4,7 @@
 //! Quotes are post-only. One that is too far from where it should be is changed in place; one that must not be there
 //! is canceled: at the inventory's bound, and as soon as the book is not to be trusted.
 
-use super::{Desk, Order, Strategy, find, quantity};
+use super::{Desk, Order, Strategy, find, known, quantity};
 use crate::{
     book::Top,
     digest,
@@ -14,7 +14,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    config::{self, Config},
+    command::CommandOutcome,
+    config::{self, Config, LiveParameters},
     types::{InstrumentDefinition, Reason, Side, StrategyName, TimeInForce, decimal},
 };
 
@@ -76,8 +77,11 @@ struct Quote {
 /// The strategy's state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MarketMaker {
+    rules: config::MarketMaker,
     instrument: u32,
     tick: i64,
+    /// Price units of one.
+    unit: f64,
     qty: i64,
     /// Largest inventory, in quotes.
     inventory_max: i64,
@@ -112,6 +116,8 @@ impl MarketMaker {
         let (c1, c2) = glft(config);
         let unit = decimal::pow10(definition.price_scale) as f64;
         Ok(Self {
+            rules: config.clone(),
+            unit,
             instrument: definition.instrument,
             tick: definition.tick,
             qty,
@@ -210,6 +216,7 @@ impl MarketMaker {
                     (self.quotes[at].price, self.quotes[at].change) = (price, 0);
                 }
             }
+            OutcomeBody::Set { .. } => {}
             OutcomeBody::Refused { intent: number, .. } => {
                 if let Some(at) = find(&mut self.quotes, &|q| q.intent == number) {
                     self.quotes[at] = Quote { quiet_until: now + refusal_pause_ns, ..Quote::default() };
@@ -281,6 +288,13 @@ impl Strategy for MarketMaker {
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
         self.take(desk.now(), outcome);
+    }
+
+    fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
+        self.rules.set(known(parameter)?, value)?;
+        let (c1, c2) = glft(&self.rules);
+        (self.offset, self.skew) = (c1 * self.unit, c2 * self.unit);
+        Ok(())
     }
 
     /// Without data no event would take the quotes away.

@@ -36,8 +36,9 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tickpath_shared::{
+    command::CommandOutcome,
     config::Config,
-    types::{InstrumentDefinition, decimal},
+    types::{InstrumentDefinition, Parameter, decimal},
 };
 
 /// Changes whenever the shipped strategies decide otherwise on the same inputs: decisions of another version can be
@@ -77,11 +78,26 @@ pub trait Strategy: Serialize + DeserializeOwned + Send + 'static {
     /// A position changed, an order came to its end, was changed or refused.
     fn on_outcome(&mut self, _desk: &mut Desk<'_, impl EnginePort>, _outcome: &Outcome) {}
 
+    /// A person, or a program that fits parameters, wants a parameter to have another value. Numbers from 1000 on are
+    /// free for strategies of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandOutcome::UnknownParameter`] or [`CommandOutcome::RefusedValue`]; nothing has changed then.
+    fn on_command(&mut self, _parameter: u16, _value: f64) -> Result<(), CommandOutcome> {
+        Err(CommandOutcome::UnknownParameter)
+    }
+
     /// A hundredth of a second has passed: nothing else may come while the market is silent.
     fn on_timer(&mut self, _desk: &mut Desk<'_, impl EnginePort>) {}
 
     /// Hash of the whole state, `seed` included; see [`crate::digest::fold`].
     fn digest(&self, seed: u64) -> u64;
+}
+
+/// A parameter of the shipped strategies.
+fn known(parameter: u16) -> Result<Parameter, CommandOutcome> {
+    Parameter::from_repr(parameter).ok_or(CommandOutcome::UnknownParameter)
 }
 
 /// The instrument of a symbol.

@@ -2,7 +2,7 @@
 //! and flat when the session ends.
 
 use super::{
-    Desk, Reading, Strategy, find,
+    Desk, Reading, Strategy, find, known,
     trade::{Idea, Trade},
 };
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
-    config::{self, Config},
+    command::CommandOutcome,
+    config::{self, Config, LiveParameters},
     types::{InstrumentDefinition, Reason, Side, StrategyName},
 };
 
@@ -140,6 +141,12 @@ impl Strategy for Orb {
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
         self.trade.on_outcome(desk.now(), outcome);
+    }
+
+    fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
+        self.rules.set(known(parameter)?, value)?;
+        self.range.set_buffer_atr(self.rules.buffer_atr);
+        Ok(())
     }
 
     fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {

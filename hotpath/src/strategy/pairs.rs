@@ -4,7 +4,7 @@
 //! Models step on a sample clock, the venue's; a tick in between only asks the legs. A spread that is dear is sold: the
 //! base sold, the hedge bought.
 
-use super::{Desk, LegPair, LegRules, Reading, Strategy};
+use super::{Desk, LegPair, LegRules, Reading, Strategy, known};
 use crate::{
     digest,
     message::Outcome,
@@ -18,7 +18,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    config::{self, Config},
+    command::CommandOutcome,
+    config::{self, Config, LiveParameters},
     types::{InstrumentDefinition, Reason, StrategyName},
 };
 
@@ -66,6 +67,23 @@ pub struct Pairs {
     outliers_in_a_row: u32,
 }
 
+fn threshold_rules(config: &config::Pairs) -> ThresholdRules {
+    ThresholdRules {
+        entry: config.entry_z,
+        entry_min: config.entry_z_min.min(config.entry_z),
+        entry_max: config.entry_z_max.max(config.entry_z),
+        exit_share: config.exit_z / config.entry_z,
+        stop: config.stop_z,
+        power: config.volatility_power,
+    }
+}
+
+/// Innovations are fed in deviations, so that the long run of a fresh model is 1.
+fn garch_parameters(config: &config::Pairs) -> GarchParameters {
+    let (alpha, beta) = (config.garch_alpha, config.garch_beta);
+    GarchParameters { omega: 1.0 - alpha - beta, alpha, beta }
+}
+
 impl Pairs {
     /// The strategy as configured, or the reason why it cannot run on these definitions.
     ///
@@ -85,20 +103,11 @@ impl Pairs {
         let legs =
             [("base", &*config.base, &*config.base_qty), ("hedge", &*config.hedge, &*config.hedge_qty)];
         let legs = LegPair::new("pairs", rules, legs, definitions)?;
-        // Innovations are fed in deviations, so that the long run of a fresh model is 1.
-        let (alpha, beta) = (config.garch_alpha, config.garch_beta);
-        let garch = Garch::new(GarchParameters { omega: 1.0 - alpha - beta, alpha, beta });
+        let garch = Garch::new(garch_parameters(config));
         let prior =
             ChangepointPrior { lambda: config.change_lambda, mu: 0.0, kappa: 1.0, alpha: 1.0, beta: 1.0 };
         let changepoint = Changepoint::new(prior, config.change_run_max, Isa::choose()?);
-        let thresholds = Thresholds::new(ThresholdRules {
-            entry: config.entry_z,
-            entry_min: config.entry_z_min.min(config.entry_z),
-            entry_max: config.entry_z_max.max(config.entry_z),
-            exit_share: config.exit_z / config.entry_z,
-            stop: config.stop_z,
-            power: config.volatility_power,
-        });
+        let thresholds = Thresholds::new(threshold_rules(config));
         Ok(Self {
             rules: config.clone(),
             legs,
@@ -257,6 +266,13 @@ impl Strategy for Pairs {
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
         self.legs.on_outcome(desk.now(), outcome);
+    }
+
+    fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
+        self.rules.set(known(parameter)?, value)?;
+        self.thresholds.set(threshold_rules(&self.rules));
+        self.garch.set(garch_parameters(&self.rules));
+        Ok(())
     }
 
     fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {

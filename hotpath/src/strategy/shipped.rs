@@ -7,7 +7,7 @@ use crate::{
     signal::{Bar, BarRule, Print},
 };
 use serde::{Deserialize, Serialize};
-use tickpath_shared::{config::Config, types::InstrumentDefinition};
+use tickpath_shared::{command::CommandOutcome, config::Config, types::InstrumentDefinition};
 
 /// One of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +90,10 @@ impl Strategy for Shipped {
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
         each!(self, strategy => strategy.on_outcome(desk, outcome));
+    }
+
+    fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
+        each!(self, strategy => strategy.on_command(parameter, value))
     }
 
     fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {

@@ -3,7 +3,7 @@
 //! Revocations count like news: a block or a break that is taken back takes back what was to be done with it.
 
 use super::{
-    Desk, Reading, Strategy, find,
+    Desk, Reading, Strategy, find, known,
     trade::{Idea, Trade},
 };
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
-    config::{self, Config},
+    command::CommandOutcome,
+    config::{self, Config, LiveParameters},
     types::{InstrumentDefinition, Reason, Side, StrategyName},
 };
 
@@ -152,6 +153,10 @@ impl Strategy for SmartMoney {
 
     fn on_outcome(&mut self, desk: &mut Desk<'_, impl EnginePort>, outcome: &Outcome) {
         self.trade.on_outcome(desk.now(), outcome);
+    }
+
+    fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
+        self.rules.set(known(parameter)?, value)
     }
 
     fn on_timer(&mut self, desk: &mut Desk<'_, impl EnginePort>) {

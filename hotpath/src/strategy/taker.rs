@@ -155,9 +155,7 @@ impl Taker {
                 (self.in_flight, self.quiet_until) = (None, now + pause);
                 News::Other
             }
-            OutcomeBody::Done { .. } | OutcomeBody::Amended { .. } | OutcomeBody::Refused { .. } => {
-                News::Other
-            }
+            _ => News::Other,
         }
     }
 

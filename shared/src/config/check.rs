@@ -90,6 +90,15 @@ impl Config {
         in_range("risk.reduce_share_percent", risk.reduce_share_percent as u64, 0, 90)?;
         in_range("risk.message_rate_max", risk.message_rate_max as u64, 1, 1_000_000)?;
         in_range("risk.identical_orders_max", risk.identical_orders_max as u64, 1, 256)?;
+        in_range("risk.day_start_minutes", risk.day_start_minutes, 0, 1_439)?;
+        in_range("breaker", self.breaker.len() as u64, 0, 32)?;
+        for breaker in &self.breaker {
+            in_range("breaker.samples", breaker.samples.into(), 1, 3_600)?;
+            let threshold = breaker.threshold;
+            ensure(threshold.is_finite() && threshold >= 0.0, || {
+                format!("breaker.threshold: {threshold} of {} must be a number from 0 on", breaker.metric)
+            })?;
+        }
         in_range("risk.throttled_max", risk.throttled_max as u64, 1, 100_000)?;
         self.check_lists()?;
         ensure(risk.book_venue_age_ms_max != 0 || self.instance.mode == Mode::Simulation, || {

@@ -33,37 +33,14 @@ impl Config {
         in_range("pairs.rest_ms", pairs.rest_ms, 0, 86_400_000)?;
         in_range("pairs.change_run_max", pairs.change_run_max as u64, 10, 5_000)?;
         in_range("pairs.change_run", pairs.change_run as u64, 1, pairs.change_run_max as u64 / 2)?;
-        self.check_pairs_models()?;
+        in_range("pairs.refit_minutes", pairs.refit_minutes, 0, 1_440)?;
+        in_range("pairs.refit_samples", pairs.refit_samples as u64, 100, 100_000)?;
+        within(&pairs.bounds())?;
         for (key, qty) in [("pairs.base_qty", &pairs.base_qty), ("pairs.hedge_qty", &pairs.hedge_qty)] {
             let is_positive = decimal::parse(qty.as_bytes(), 8).is_ok_and(|q| q > 0);
             ensure(is_positive, || format!("{key}: {qty:?} is not a positive decimal"))?;
         }
         Ok(())
-    }
-
-    fn check_pairs_models(&self) -> Result<(), ConfigError> {
-        let pairs = &self.pairs;
-        let bounds = [
-            ("pairs.ratio", pairs.ratio, -100.0, 100.0),
-            ("pairs.drift", pairs.drift, 0.0, 0.1),
-            ("pairs.entry_z", pairs.entry_z, 0.01, 8.0),
-            ("pairs.entry_z_min", pairs.entry_z_min, 0.01, pairs.entry_z_max),
-            ("pairs.entry_z_max", pairs.entry_z_max, 0.01, 8.0),
-            ("pairs.stop_z", pairs.stop_z, 0.01, 1e6),
-            ("pairs.edge_bps", pairs.edge_bps, 0.0, 10_000.0),
-            ("pairs.volatility_power", pairs.volatility_power, 0.0, 2.0),
-            ("pairs.garch_alpha", pairs.garch_alpha, 0.0, 0.999),
-            ("pairs.garch_beta", pairs.garch_beta, 0.0, 0.999 - pairs.garch_alpha),
-            ("pairs.change_lambda", pairs.change_lambda, 1.01, 1e9),
-            ("pairs.change_probability", pairs.change_probability, 0.0, 1.0),
-        ];
-        within(&bounds)?;
-        ensure(pairs.exit_z >= 0.0 && pairs.exit_z < pairs.entry_z, || {
-            format!("pairs.exit_z: {} must be at least 0 and below entry_z {}", pairs.exit_z, pairs.entry_z)
-        })?;
-        ensure(pairs.stop_z > pairs.entry_z_max.max(pairs.entry_z), || {
-            format!("pairs.stop_z: {} must be above every entry, {}", pairs.stop_z, pairs.entry_z_max)
-        })
     }
 
     pub(super) fn check_market_maker(&self) -> Result<(), ConfigError> {
@@ -73,16 +50,7 @@ impl Config {
         }
         let is_known = self.instrument.iter().any(|i| i.symbol == maker.symbol);
         ensure(is_known, || format!("market_maker.symbol: {:?} is not among the instruments", maker.symbol))?;
-        let parameters = [
-            ("market_maker.gamma", maker.gamma),
-            ("market_maker.sigma", maker.sigma),
-            ("market_maker.k", maker.k),
-            ("market_maker.a", maker.a),
-        ];
-        for (key, value) in parameters {
-            let is_right = value.is_finite() && (1e-9..=1e9).contains(&value);
-            ensure(is_right, || format!("{key}: {value} is outside 1e-9..=1e9"))?;
-        }
+        within(&maker.bounds())?;
         in_range("market_maker.inventory_max", maker.inventory_max as u64, 1, 1_000)?;
         in_range("market_maker.requote_ticks", maker.requote_ticks as u64, 0, 10_000)?;
         in_range("market_maker.pause_ms", maker.pause_ms, 1, 60_000)?;
@@ -116,12 +84,7 @@ impl Config {
             in_range("ta_combo.bands", ta.bands as u64, 2, 5_000)?;
             in_range("ta_combo.atr", ta.atr as u64, 1, 5_000)?;
             in_range("ta_combo.votes", ta.votes as u64, 1, 4)?;
-            within(&[
-                ("ta_combo.rsi_high", ta.rsi_high, 50.0, 100.0),
-                ("ta_combo.rsi_low", ta.rsi_low, 0.0, 50.0),
-                ("ta_combo.deviations", ta.deviations, 0.01, 100.0),
-                ("ta_combo.stop_atr", ta.stop_atr, 0.01, 1_000.0),
-            ])?;
+            within(&ta.bounds())?;
         }
         if orb.is_enabled {
             self.check_bar_strategy("orb", &orb.symbol, orb.bar_ms, &orb.trade)?;
@@ -136,12 +99,7 @@ impl Config {
                     orb.bar_ms, orb.range_minutes
                 )
             })?;
-            within(&[
-                ("orb.buffer_atr", orb.buffer_atr, 0.0, 1_000.0),
-                ("orb.width_min_atr", orb.width_min_atr, 0.0, orb.width_max_atr),
-                ("orb.width_max_atr", orb.width_max_atr, 0.0, 1e6),
-                ("orb.volume_ratio_min", orb.volume_ratio_min, 0.0, 1e6),
-            ])?;
+            within(&orb.bounds())?;
             let starts = orb.session_starts().map_err(ConfigError::Invalid)?;
             ensure(starts.iter().all(|start| start.is_multiple_of(orb.bar_ms)), || {
                 format!("orb.bar_ms: {} does not divide the start of sessions, {:?}", orb.bar_ms, orb.start)
@@ -151,10 +109,7 @@ impl Config {
             self.check_bar_strategy("smc", &smc.symbol, smc.bar_ms, &smc.trade)?;
             in_range("smc.swing_length", smc.swing_length as u64, 2, 500)?;
             in_range("smc.atr", smc.atr as u64, 1, 5_000)?;
-            within(&[
-                ("smc.pool_atr", smc.pool_atr, 0.0, 1_000.0),
-                ("smc.stop_atr", smc.stop_atr, 0.0, 1_000.0),
-            ])?;
+            within(&smc.bounds())?;
         }
         Ok(())
     }

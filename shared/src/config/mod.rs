@@ -3,13 +3,15 @@
 
 mod check;
 mod check_strategy;
+mod live;
 mod load;
 mod strategy;
 
+pub use live::LiveParameters;
 pub use load::{ConfigError, load};
 pub use strategy::{MarketMaker, Orb, Pairs, Probe, Smc, TaCombo, TradeRules};
 
-use crate::types::decimal;
+use crate::types::{BreakerAction, BreakerMetric, BreakerRelease, decimal};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub parameters: BTreeMap<String, f64>,
     /// Limits, checked in the gateway.
     pub risk: Risk,
+    /// Limits over time, at most 32.
+    pub breaker: Vec<Breaker>,
     /// Lanes and archive.
     pub journal: Journal,
     /// The control process.
@@ -346,6 +350,8 @@ pub struct Risk {
     pub reduce_share_percent: usize,
     /// Orders, changes and cancels in a window; cancels are sent whatever it says.
     pub message_rate_max: usize,
+    /// When the day of the breakers begins, minutes after midnight UTC, 0..=1439.
+    pub day_start_minutes: u64,
     /// Width of the window.
     pub order_rate_window_ms: u64,
     /// Open orders that may agree in instrument, side, price and quantity.
@@ -379,12 +385,55 @@ impl Default for Risk {
             order_rate_max: 200,
             reduce_share_percent: 10,
             message_rate_max: 500,
+            day_start_minutes: 0,
             order_rate_window_ms: 10_000,
             identical_orders_max: 2,
             throttled_max: 1_000,
             open_orders_max: 64,
             clock_error_ms_max: 500,
         }
+    }
+}
+
+/// A limit over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// What is watched.
+    #[serde(with = "metric_label")]
+    pub metric: BreakerMetric,
+    /// The largest value that is no reason, in the metric's unit.
+    pub threshold: f64,
+    /// Seconds in a row for which it must be passed, 1..=3600; the same to recover.
+    #[serde(default = "default_samples")]
+    pub samples: u32,
+    /// What is done.
+    #[serde(default)]
+    pub action: BreakerAction,
+    /// When it lets go.
+    #[serde(default)]
+    pub release: BreakerRelease,
+}
+
+fn default_samples() -> u32 {
+    1
+}
+
+/// Metrics are written by their labels.
+mod metric_label {
+    use crate::types::BreakerMetric;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(metric: &BreakerMetric, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(metric.label())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BreakerMetric, D::Error> {
+        let text = String::deserialize(from)?;
+        BreakerMetric::from_label(&text).ok_or_else(|| {
+            let known: Vec<_> = BreakerMetric::ALL.iter().map(|metric| metric.label()).collect();
+            D::Error::custom(format!("breaker.metric: {text:?} is none of {}", known.join(", ")))
+        })
     }
 }
 

@@ -106,6 +106,10 @@ pub struct Pairs {
     pub garch_alpha: f64,
     /// GARCH: weight of the last variance; with the other below 1.
     pub garch_beta: f64,
+    /// Minutes between two fits of these weights to what was recorded, 0 (never) to 1440.
+    pub refit_minutes: u64,
+    /// Samples that are fitted, 100..=100000.
+    pub refit_samples: usize,
     /// Changepoints: mean number of samples between changes, above 1.
     pub change_lambda: f64,
     /// Changepoints: longest run of samples that is told apart, 10..=5000.
@@ -149,6 +153,8 @@ impl Default for Pairs {
             volatility_power: 0.5,
             garch_alpha: 0.05,
             garch_beta: 0.9,
+            refit_minutes: 0,
+            refit_samples: 10_000,
             change_lambda: 500.0,
             change_run_max: 200,
             change_run: 5,

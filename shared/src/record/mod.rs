@@ -149,6 +149,9 @@ crate::labelled_enum! {
         Amend = 42, "amend", "OrderRecord with the price and quantity asked for, then the canonical text.";
         Amended = 43, "amended", "OrderRecord: an order has another price and quantity from here on.";
         Pass = 44, "pass", "PassRecord: a strategy left an opportunity, with the compared numbers.";
+        Breaker = 45, "breaker", "BreakerRecord: a breaker tripped or let go.";
+        Day = 46, "day", "DayRecord: the day's result as the process before left it.";
+        Parameter = 47, "parameter", "ParameterRecord: a strategy took or refused a new value.";
         TopOfBook = 60, "top_of_book", "TopOfBookRecord: best bid and ask of an instrument.";
         Signal = 61, "signal", "SignalRecord: what the strategy computed.";
     }

@@ -1,6 +1,7 @@
 //! Payloads of the records. Enums are stored as their number, prices and quantities in the units of the
 //! instrument's definition, texts zero padded. All padding is named.
 
+use crate::command::Verb;
 use crate::types::{ClientOrderId, InstrumentDefinition, Symbol};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -42,8 +43,62 @@ payloads! {
         id: u64,
         /// [`crate::command::Verb`].
         verb: u16,
+        /// Kind of the scope, see [`crate::command::Scope::parts`].
+        scope: u16,
+        /// Strategy or instrument of the scope.
+        target: u16,
+        /// [`crate::types::Parameter`], or a number of a strategy of one's own; 0 without one.
+        parameter: u16,
+        /// Bits of the value that the parameter gets.
+        value_bits: u64,
+    }
+
+    /// A breaker tripped or let go.
+    BreakerRecord {
+        /// Bits of the value that was compared; 0 where none was.
+        value_bits: u64,
+        /// Bits of the threshold.
+        threshold_bits: u64,
+        /// [`crate::types::BreakerMetric`].
+        metric: u16,
+        /// [`crate::types::BreakerChange`].
+        change: u16,
+        /// [`crate::types::BreakerAction`], from 0 for an alert.
+        action: u16,
         /// Zero.
-        reserved: [u16; 3],
+        reserved: u16,
+    }
+
+    /// The day's result so far.
+    DayRecord {
+        /// Days since 1970, each beginning when the configuration says.
+        number: u64,
+        /// Realised since it began, after fees, quote currency x 10^8.
+        realized_e8: i64,
+        /// Open profit when it began, quote currency x 10^8.
+        open_e8: i64,
+        /// Best result so far, quote currency x 10^8.
+        peak_e8: i64,
+        /// Breakers that hold: four bits a metric, one an action.
+        latched: u64,
+        /// Positions closed with a loss, one after another.
+        losses: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// A strategy took or refused a new value.
+    ParameterRecord {
+        /// Bits of the value.
+        value_bits: u64,
+        /// Strategy.
+        strategy: u16,
+        /// As in [`CommandRecord`].
+        parameter: u16,
+        /// 1 when the strategy took it.
+        is_taken: u8,
+        /// Zero.
+        reserved: [u8; 3],
     }
 
     /// Answer to a command.
@@ -440,6 +495,13 @@ payloads! {
 const _: () = assert!(size_of::<InstrumentDefinition>().is_multiple_of(8));
 const _: () = assert!(size_of::<Symbol>().is_multiple_of(8));
 
+impl CommandRecord {
+    /// A command about everything, with no value.
+    pub const fn of(id: u64, verb: Verb) -> Self {
+        Self { id, verb: verb as u16, scope: 0, target: 0, parameter: 0, value_bits: 0 }
+    }
+}
+
 crate::labelled_enum! {
     /// Why the trading state changed.
     pub enum StateReason: u16 {
@@ -484,6 +546,7 @@ crate::labelled_enum! {
         KillLatch = 12, "kill_latch", "The kill latch was set or released.";
         Private = 13, "private", "An account event that needs attention.";
         Rules = 14, "rules", "The venue changed the rules of an instrument.";
+        Breaker = 15, "breaker", "A breaker tripped or let go.";
     }
 }
 

@@ -246,7 +246,7 @@ impl Bench {
             self.account(Kind::StartPosition, flat.as_bytes());
         }
         self.account(Kind::Reconciled, ReconciledRecord { open_orders: 0, trades: 0 }.as_bytes());
-        let command = CommandRecord { id: 1, verb: Verb::Arm as u16, reserved: [0; 3] };
+        let command = CommandRecord::of(1, Verb::Arm);
         self.account(Kind::Command, command.as_bytes());
     }
 

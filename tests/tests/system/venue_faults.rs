@@ -112,30 +112,32 @@ fn everything_at_once_leaves_both_ends_with_the_same_account() {
         [[fault]]
         kind = "garble"
         on = ["books", "market", "orders", "account"]
-        probability = 0.005
+        probability = 0.001
         [[fault]]
         kind = "swap"
         on = ["books"]
-        probability = 0.005
+        probability = 0.001
         [[fault]]
         kind = "listen_key"
         from_s = 6
-        every_s = 11
+        every_s = 17
         [[fault]]
         kind = "reset"
         on = ["books", "market"]
         from_s = 3
-        every_s = 5
+        every_s = 13
         [[fault]]
         kind = "reset"
         on = ["orders", "account"]
-        from_s = 4
-        every_s = 7
+        from_s = 5
+        every_s = 19
         [[fault]]
         kind = "close"
         from_s = 9
-        every_s = 13
+        every_s = 23
     "#;
+    // Seldom enough that connections live on, and books between their gaps: after a short life the next connection
+    // waits longer and longer.
     plan(&desk, faults);
     let start = Instant::now();
     let kinds = [

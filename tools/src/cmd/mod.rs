@@ -1,6 +1,7 @@
 //! Sub-commands, one file a group.
 
 mod demo;
+mod fit;
 mod host;
 mod latency;
 mod offline;
@@ -16,7 +17,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 use tickpath_hotpath::{hot::HotError, wire::simd::Isa};
-use tickpath_shared::config::ConfigError;
+use tickpath_shared::{command::Verb, config::ConfigError};
 
 /// Arguments of the command line.
 #[derive(Debug, Parser)]
@@ -44,6 +45,18 @@ enum Command {
     Arm(operate::ArmArguments),
     /// Allow no new orders, cancel working ones
     Disarm(process::DirArguments),
+    /// Open nothing more, for the account, a strategy or an instrument, until it is armed again
+    Stop(operate::StopArguments),
+    /// Cancel open orders of the account, a strategy or an instrument
+    CancelAll(operate::ScopeArguments),
+    /// Open nothing more, cancel orders and close positions of the account, a strategy or an instrument
+    Flatten(operate::ScopeArguments),
+    /// Let all breakers go; one whose threshold is still passed trips again
+    ReleaseBreakers(process::DirArguments),
+    /// Give a parameter of a strategy a new value while it runs
+    Set(operate::SetArguments),
+    /// Fit the volatility model of the pairs strategy to what a session has recorded
+    Fit(fit::FitArguments),
     /// What the hot process is doing
     Status(operate::StatusArguments),
     /// Books from captures: one JSON line a diff, a summary on stderr
@@ -83,6 +96,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Kill(a)) => operate::kill(&a),
         Some(Command::Arm(a)) => operate::arm(&a),
         Some(Command::Disarm(a)) => operate::disarm(&a),
+        Some(Command::Stop(a)) => operate::stop(&a),
+        Some(Command::CancelAll(a)) => operate::scoped(&a, Verb::CancelAll),
+        Some(Command::Flatten(a)) => operate::scoped(&a, Verb::Flatten),
+        Some(Command::ReleaseBreakers(a)) => operate::release_breakers(&a),
+        Some(Command::Set(a)) => operate::set(&a),
+        Some(Command::Fit(a)) => fit::run(&a),
         Some(Command::Status(a)) => operate::status(&a),
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),

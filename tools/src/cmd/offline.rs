@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
 };
-use tickpath_shared::Nanos;
+use tickpath_shared::{Nanos, paths::DataDir};
 
 /// Arguments of `book`.
 #[derive(Debug, Args)]
@@ -44,10 +44,7 @@ enum JournalCommand {
 #[derive(Debug, Args)]
 struct CatArguments {
     #[command(flatten)]
-    dir: DirArguments,
-    /// Session; the newest otherwise
-    #[arg(long)]
-    session: Option<u64>,
+    of: SessionArguments,
     /// Only this lane: session, feed, engine, gateway
     #[arg(long)]
     lane: Option<String>,
@@ -59,14 +56,29 @@ struct CatArguments {
     json: bool,
 }
 
-/// Arguments of `why`.
+/// A session of a data directory.
 #[derive(Debug, Args)]
-pub(super) struct WhyArguments {
+pub(super) struct SessionArguments {
     #[command(flatten)]
     dir: DirArguments,
     /// Session; the newest otherwise
     #[arg(long)]
     session: Option<u64>,
+}
+
+impl SessionArguments {
+    pub(super) fn choose(&self) -> Result<(DataDir, u64)> {
+        let data = self.dir.open()?;
+        let session = journal::choose_session(&data, self.session)?;
+        Ok((data, session))
+    }
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub(super) struct WhyArguments {
+    #[command(flatten)]
+    of: SessionArguments,
     /// From this second of the session on
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
@@ -85,10 +97,7 @@ pub(super) struct WhyArguments {
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     #[command(flatten)]
-    dir: DirArguments,
-    /// Session; the newest otherwise
-    #[arg(long)]
-    session: Option<u64>,
+    of: SessionArguments,
     /// Start at the last checkpoint at or before this second of the session instead of the beginning
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
@@ -127,9 +136,9 @@ pub(super) fn journal(a: &JournalArguments) -> Result<ExitCode> {
 }
 
 fn cat(a: &CatArguments) -> Result<ExitCode> {
-    let filter = Filter { session: a.session, lane: a.lane.clone(), kind: a.kind.clone() };
+    let filter = Filter { session: a.of.session, lane: a.lane.clone(), kind: a.kind.clone() };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    journal::cat(&a.dir.open()?, &filter, |record| {
+    journal::cat(&a.of.dir.open()?, &filter, |record| {
         let value = journal::to_json(record);
         let _ = if a.json {
             writeln!(out, "{value}")
@@ -164,11 +173,11 @@ fn verify(dir: &DirArguments) -> Result<ExitCode> {
 
 pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
     let plan = ReplayPlan {
-        session: a.session,
+        session: a.of.session,
         from_ns: a.from.map(|s| nanos("--from", s, 0.0)).transpose()?,
         checkpoint_every_ns: a.checkpoints.map(|s| nanos("--checkpoints", s, 0.001)).transpose()?,
     };
-    let report = replay::replay(&a.dir.open()?, &plan)?;
+    let report = replay::replay(&a.of.dir.open()?, &plan)?;
     if let Some(path) = &a.orders {
         std::fs::write(path, report.orders.join("\n"))?;
     }
@@ -187,12 +196,12 @@ pub(super) fn replay(a: &ReplayArguments) -> Result<ExitCode> {
 
 pub(super) fn why(a: &WhyArguments) -> Result<ExitCode> {
     let plan = WhyPlan {
-        session: a.session,
+        session: a.of.session,
         from_ns: a.from.map(|s| nanos("--from", s, 0.0)).transpose()?,
         to_ns: a.to.map(|s| nanos("--to", s, 0.0)).transpose()?,
         strategy: a.strategy.clone(),
     };
-    let story = why::tell(&a.dir.open()?, &plan)?;
+    let story = why::tell(&a.of.dir.open()?, &plan)?;
     if a.json {
         print(&format!("{}\n", serde_json::to_string(&story)?));
         return Ok(ExitCode::SUCCESS);

@@ -1,32 +1,80 @@
 //! The operator's verbs, through the command file.
 
 use super::{print, process::DirArguments};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 use tickpath_shared::{
-    command::{CommandOutcome, CommandSender, Verb, set_kill_switch},
+    command::{Order, Scope, Verb, set_kill_switch},
     counters::Counter,
+    operator::{Operator, VALID},
     paths::DataDir,
     status::StatusReader,
+    types::{Parameter, StrategyName},
 };
-
-/// How long a command may wait before it must not be carried out.
-const VALID: Duration = Duration::from_secs(2);
 
 /// Arguments of `arm`.
 #[derive(Debug, Args)]
 pub(super) struct ArmArguments {
     #[command(flatten)]
-    dir: DirArguments,
+    scope: ScopeArguments,
     /// Release the kill latch first
     #[arg(long)]
     clear_kill: bool,
+}
+
+/// What a command is about.
+#[derive(Debug, Args)]
+pub(super) struct ScopeArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Only this strategy, by its name or number
+    #[arg(long, conflicts_with = "symbol")]
+    strategy: Option<String>,
+    /// Only this instrument
+    #[arg(long)]
+    symbol: Option<String>,
+}
+
+impl ScopeArguments {
+    fn scope(&self, status: &StatusReader) -> Result<Scope> {
+        if let Some(name) = &self.strategy {
+            return Ok(Scope::Strategy(strategy_number(name)?));
+        }
+        let Some(symbol) = &self.symbol else { return Ok(Scope::Account) };
+        let found = status.definitions().into_iter().find(|d| d.symbol.as_str() == symbol);
+        let found = found.with_context(|| format!("--symbol: {symbol:?} is not traded here"))?;
+        Ok(Scope::Instrument(found.instrument as u16))
+    }
+}
+
+/// Arguments of `stop`.
+#[derive(Debug, Args)]
+pub(super) struct StopArguments {
+    #[command(flatten)]
+    scope: ScopeArguments,
+    /// Cancel what is open, too
+    #[arg(long)]
+    cancel: bool,
+}
+
+/// Arguments of `set`.
+#[derive(Debug, Args)]
+pub(super) struct SetArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Name of the parameter in the configuration; for a strategy of your own its number, with --strategy
+    name: String,
+    /// Its new value
+    #[arg(allow_negative_numbers = true)]
+    value: f64,
+    /// The strategy, when the name does not say
+    #[arg(long)]
+    strategy: Option<String>,
 }
 
 /// Arguments of `status`.
@@ -39,55 +87,11 @@ pub(super) struct StatusArguments {
     json: bool,
 }
 
-/// A running session.
-struct Session {
-    status: StatusReader,
-    sender: CommandSender,
-}
-
-impl Session {
-    fn open(data: &DataDir) -> Result<Self> {
-        let current =
-            data.current_session()?.with_context(|| format!("no session in {}", data.root().display()))?;
-        let open = || -> Result<Self> {
-            Ok(Self {
-                status: StatusReader::open(&current.shared_dir.join("status"))?,
-                sender: CommandSender::open(&current.shared_dir.join("command"))?,
-            })
-        };
-        let session = open().with_context(|| format!("session {} is over", current.session))?;
-        let pid = session.status.identity().pid;
-        if session.status.is_stopped() || !Path::new(&format!("/proc/{pid}")).exists() {
-            bail!("session {} is over: hot process {pid} does not run", current.session);
-        }
-        Ok(session)
-    }
-
-    fn send(&self, data: &DataDir, verb: Verb) -> Result<()> {
-        let id = self.sender.send(data, self.status.commands_taken(), verb, VALID)?;
-        let deadline = Instant::now() + VALID + Duration::from_millis(500);
-        while Instant::now() < deadline {
-            if let Some(outcome) = self.status.answer_to(id) {
-                return match CommandOutcome::from_repr(outcome) {
-                    Some(CommandOutcome::Done) => Ok(()),
-                    Some(other) => bail!("{verb}: {}", other.meaning()),
-                    None => bail!("{verb}: outcome {outcome} of a later build"),
-                };
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        bail!(
-            "{verb}: no answer of the hot process within {} ms",
-            deadline.elapsed().as_millis() + VALID.as_millis()
-        )
-    }
-}
-
 /// Sets word and latch. The word comes first: a slow disk, or a full one, must not stand in its way.
 pub(super) fn kill(arguments: &DirArguments) -> Result<ExitCode> {
     let data = arguments.open()?;
     set_kill_switch(&data, "tickpath kill")?;
-    match Session::open(&data) {
+    match Operator::open(&data) {
         Ok(session) => {
             // A process that started in between has a word of its own.
             session.sender.kill();
@@ -108,19 +112,20 @@ pub(super) fn kill(arguments: &DirArguments) -> Result<ExitCode> {
 }
 
 pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
-    let data = arguments.dir.open()?;
+    let data = arguments.scope.dir.open()?;
     if arguments.clear_kill {
         clear_kill(&data)?;
     }
-    let Ok(session) = Session::open(&data) else {
+    let Ok(session) = Operator::open(&data) else {
         if arguments.clear_kill {
             print("kill latch released; no hot process runs\n");
             return Ok(ExitCode::SUCCESS);
         }
         bail!("no hot process runs on {}", data.root().display());
     };
-    if let Err(e) = session.send(&data, Verb::Arm) {
-        eprintln!("tickpath: {e:#}");
+    let scope = arguments.scope.scope(&session.status)?;
+    if let Err(e) = session.send(&data, Order { verb: Verb::Arm, scope, setting: None }) {
+        eprintln!("tickpath: {e}");
         return Ok(ExitCode::from(4));
     }
     print("armed\n");
@@ -128,7 +133,7 @@ pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
 }
 
 fn clear_kill(data: &DataDir) -> Result<()> {
-    match Session::open(data) {
+    match Operator::open(data) {
         Ok(session) => {
             session.send(data, Verb::ClearKill)?;
             let deadline = Instant::now() + VALID;
@@ -143,14 +148,70 @@ fn clear_kill(data: &DataDir) -> Result<()> {
 
 pub(super) fn disarm(arguments: &DirArguments) -> Result<ExitCode> {
     let data = arguments.open()?;
-    Session::open(&data)?.send(&data, Verb::Disarm)?;
+    Operator::open(&data)?.send(&data, Verb::Disarm)?;
     print("disarmed\n");
     Ok(ExitCode::SUCCESS)
 }
 
+/// Stops openings; the orders that are open stay unless they are to be canceled.
+pub(super) fn stop(arguments: &StopArguments) -> Result<ExitCode> {
+    let code = scoped(&arguments.scope, Verb::StopOpening)?;
+    if arguments.cancel { scoped(&arguments.scope, Verb::CancelAll) } else { Ok(code) }
+}
+
+pub(super) fn scoped(arguments: &ScopeArguments, verb: Verb) -> Result<ExitCode> {
+    let data = arguments.dir.open()?;
+    let session = Operator::open(&data)?;
+    let scope = arguments.scope(&session.status)?;
+    session.send(&data, Order { verb, scope, setting: None })?;
+    let of = match scope {
+        Scope::Account => "the account".to_owned(),
+        Scope::Strategy(number) => format!("strategy {number}"),
+        Scope::Instrument(_) => arguments.symbol.clone().unwrap_or_default(),
+    };
+    print(&format!("{verb}: {of}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn release_breakers(arguments: &DirArguments) -> Result<ExitCode> {
+    let data = arguments.open()?;
+    Operator::open(&data)?.send(&data, Verb::ReleaseBreakers)?;
+    print("breakers released\n");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
+    let SetArguments { dir, name, value, strategy } = arguments;
+    let known = Parameter::from_label(name);
+    let owner = match (strategy, known.and_then(Parameter::strategy)) {
+        (Some(strategy), _) => strategy_number(strategy)?,
+        (None, Some(owner)) => owner as u16,
+        (None, None) => bail!("{name:?}: say of which --strategy"),
+    };
+    let parameter = match known {
+        Some(parameter) => parameter as u16,
+        None => name.parse().map_err(|_| {
+            let labels: Vec<_> = Parameter::ALL.iter().map(|p| p.label()).collect();
+            anyhow!("{name:?} is no number and none of {}", labels.join(", "))
+        })?,
+    };
+    let data = dir.open()?;
+    let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), setting: Some((parameter, *value)) };
+    Operator::open(&data)?.send(&data, order)?;
+    print(&format!("{name} is {value}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn strategy_number(name: &str) -> Result<u16> {
+    StrategyName::number_of(name).ok_or_else(|| {
+        let labels: Vec<_> = StrategyName::ALL.iter().map(|s| s.label()).collect();
+        anyhow!("{name:?} is no number and none of {}", labels.join(", "))
+    })
+}
+
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
     let data = arguments.dir.open()?;
-    let session = Session::open(&data)?;
+    let session = Operator::open(&data)?;
     let s = &session.status;
     if arguments.json {
         let counters: serde_json::Map<String, serde_json::Value> =

@@ -8,11 +8,11 @@ use tickpath_shared::{
     journal::{LaneStream, RecordBuf, list_sessions, open_session},
     paths::DataDir,
     record::{
-        BookStateRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DigestRecord, FillRecord,
-        FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord,
-        OrderReportRecord, OrderStateRecord, OrderWrittenRecord, PassRecord, PositionRecord, PressureRecord,
-        ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord,
-        TopOfBookRecord, TradingStateRecord,
+        BookStateRecord, BreakerRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DayRecord,
+        DigestRecord, FillRecord, FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord,
+        OpenOrderRecord, OrderRecord, OrderReportRecord, OrderStateRecord, OrderWrittenRecord,
+        ParameterRecord, PassRecord, PositionRecord, PressureRecord, ReconciledRecord, Record, RefusalRecord,
+        SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord, TopOfBookRecord, TradingStateRecord,
     },
     types::InstrumentDefinition,
 };
@@ -198,5 +198,8 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::TopOfBook => part::<TopOfBookRecord>(record),
         Kind::Signal => part::<SignalRecord>(record),
         Kind::Pass => part::<PassRecord>(record),
+        Kind::Breaker => part::<BreakerRecord>(record),
+        Kind::Day => part::<DayRecord>(record),
+        Kind::Parameter => part::<ParameterRecord>(record),
     }
 }

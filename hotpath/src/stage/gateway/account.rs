@@ -9,8 +9,8 @@ use tickpath_shared::{
     Nanos,
     counters::Counter,
     record::{
-        Cause, Class, CommandRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, OrderStateRecord,
-        PositionRecord, ReconciledRecord, TimeRecord,
+        Cause, Class, CommandRecord, DayRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord,
+        OrderStateRecord, PositionRecord, ReconciledRecord, TimeRecord,
     },
     types::{InstrumentDefinition, OrderState, Side, TradingState},
 };
@@ -39,6 +39,11 @@ impl Gateway {
             Some(Kind::Command) => {
                 if let Some(command) = body::<CommandRecord>(message) {
                     self.on_command(now, cause, &command, port);
+                }
+            }
+            Some(Kind::Day) => {
+                if let Some(day) = body::<DayRecord>(message) {
+                    self.on_day(now, &day, port);
                 }
             }
             _ => unreachable!("the session thread sends no record of kind {}", message.kind),

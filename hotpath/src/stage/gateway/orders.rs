@@ -45,6 +45,7 @@ impl Gateway {
             return;
         }
         port.on_risk_passed();
+        self.health.on_order(now.saturating_sub(intent.read_ns));
         self.place(now, cause, intent, side, time_in_force, message.decided_ns, port);
     }
 
@@ -66,8 +67,11 @@ impl Gateway {
         };
         port.record(Kind::Refusal, Class::Audit, now, cause, &[record.as_bytes()]);
         port.count(Counter::Refusals, 1);
-        let outcome = OutcomeBody::Refused { intent: intent.number, reason: breach.reason };
-        self.tell(intent.instrument, outcome, port);
+        // What the gateway wants by itself no engine waits for.
+        if intent.number != 0 {
+            let outcome = OutcomeBody::Refused { intent: intent.number, reason: breach.reason };
+            self.tell(intent.instrument, outcome, port);
+        }
         let is_wild = matches!(
             breach.reason,
             Reason::OrderRate | Reason::MessageRate | Reason::Identical | Reason::SelfCross
@@ -89,7 +93,7 @@ impl Gateway {
 
     /// Journals the order, then hands it to the socket.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing known only to the caller")]
-    fn place(
+    pub(super) fn place(
         &mut self,
         now: Nanos,
         cause: Cause,
@@ -112,7 +116,9 @@ impl Gateway {
         self.next_order += 1;
         self.next_id = id.successor();
         self.rates.on_order(now);
-        self.owners[intent.instrument as usize] = intent.strategy;
+        if intent.strategy != Order::NOBODY {
+            self.owners[intent.instrument as usize] = intent.strategy;
+        }
         let is_reduce_only = intent.is_reduce_only == 1;
         let request =
             Request::Place { side, time_in_force, price: intent.price, qty: intent.qty, is_reduce_only };
@@ -219,6 +225,7 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         port.count(Counter::PrivateFrames, 1);
+        self.private_ns = now;
         match self.decoder.decode(frame, &self.definitions) {
             Ok(event) => self.on_private_event(now, cause, from, event, port),
             Err(_) => port.count(Counter::PrivateErrors, 1),
@@ -336,6 +343,7 @@ impl Gateway {
                     port.ask(Ask::Time);
                 }
                 port.count(Counter::OrdersRejected, 1);
+                self.health.on_reject();
                 self.on_report(now, cause, id, Report::of(OrderState::Rejected), code, port);
             }
         }
@@ -361,6 +369,7 @@ impl Gateway {
         let after = *order;
         if before.state != OrderState::Unknown {
             port.count(Counter::OrdersUnknown, 1);
+            self.health.on_unknown();
             record_change(now, cause, &before, &after, code, port);
         }
         port.ask(Ask::Order { instrument: after.instrument, name: after.name() });
@@ -439,7 +448,13 @@ impl Gateway {
     pub(super) fn apply_fill(&mut self, fill: &FillRecord, port: &mut impl GatewayPort) {
         let definition = self.definitions[fill.instrument as usize];
         let Some(side) = Side::from_repr(fill.side) else { return };
+        let before = *self.positions.get(fill.instrument);
         self.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        let after = self.positions.get(fill.instrument);
+        let realized = after.realized_e8 - before.realized_e8 - i128::from(fill.fee_e8);
+        self.day.on_fill(fill.instrument, realized, before.qty, after.qty);
+        let mark = self.marks[fill.instrument as usize].price_e8;
+        self.health.on_fill(side.sign(), definition.price_to_e8(fill.price), mark);
         self.mark_position(fill.instrument);
         self.tell_position(fill.instrument, port);
         port.on_gauges(self);

@@ -40,7 +40,7 @@ impl EnginePort for Out {
         match message.body {
             EngineBody::Intent(intent) => self.intents.push(intent),
             EngineBody::Change(change) => self.changes.push(change),
-            EngineBody::Mark { .. } => {}
+            _ => {}
         }
     }
 

@@ -293,7 +293,7 @@ impl World {
     }
 
     fn command(&mut self, verb: Verb) {
-        let command = CommandRecord { id: 1, verb: verb as u16, reserved: [0; 3] };
+        let command = CommandRecord::of(1, verb);
         self.account(Kind::Command, command.as_bytes());
     }
 
@@ -512,7 +512,7 @@ impl World {
                 self.io.notices.push(notice);
                 return;
             }
-            Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
+            Ask::Day(_) | Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
                 return;
             }
         };

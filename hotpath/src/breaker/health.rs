@@ -1,0 +1,172 @@
+//! What is counted over time besides money: refusals, lost outcomes, slippage, own latency, what models tell.
+
+use serde::{Deserialize, Serialize};
+use tickpath_shared::Nanos;
+
+/// Seconds of a window.
+const SECONDS: usize = 60;
+/// Fills over which slippage is averaged, and the fewest of them that say anything.
+const FILLS: usize = 32;
+const FILLS_MIN: usize = 8;
+/// Orders of which the slowest in a hundred counts, and the fewest of them.
+const ORDERS: usize = 256;
+const ORDERS_MIN: usize = 32;
+
+/// Events of the last minute, by second.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Minute {
+    counts: Vec<u32>,
+    at: usize,
+}
+
+impl Minute {
+    fn new() -> Self {
+        Self { counts: vec![0; SECONDS], at: 0 }
+    }
+
+    fn count(&mut self) {
+        self.counts[self.at] += 1;
+    }
+
+    fn step(&mut self) {
+        self.at = (self.at + 1) % SECONDS;
+        self.counts[self.at] = 0;
+    }
+
+    fn sum(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+}
+
+/// The last values of a series.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Last {
+    values: Vec<i64>,
+    seen: u64,
+}
+
+impl Last {
+    fn new(n: usize) -> Self {
+        Self { values: vec![0; n], seen: 0 }
+    }
+
+    fn push(&mut self, value: i64) {
+        let at = (self.seen % self.values.len() as u64) as usize;
+        self.values[at] = value;
+        self.seen += 1;
+    }
+
+    fn known(&self, least: usize) -> Option<&[i64]> {
+        let len = self.values.len().min(self.seen as usize);
+        (len >= least).then(|| &self.values[..len])
+    }
+}
+
+/// The counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Health {
+    rejects: Minute,
+    unknowns: Minute,
+    /// Hundredths of a basis point on the dear side.
+    slippage: Last,
+    /// Nanoseconds.
+    latency: Last,
+    /// The latencies in order, when they are wanted.
+    #[serde(skip)]
+    sorted: Vec<i64>,
+    /// Largest that models told since the last look.
+    volatility: Option<f64>,
+    change: Option<f64>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            rejects: Minute::new(),
+            unknowns: Minute::new(),
+            slippage: Last::new(FILLS),
+            latency: Last::new(ORDERS),
+            sorted: Vec::with_capacity(ORDERS),
+            volatility: None,
+            change: None,
+        }
+    }
+}
+
+impl Health {
+    /// The venue refused an order.
+    pub fn on_reject(&mut self) {
+        self.rejects.count();
+    }
+
+    /// The outcome of an order was lost.
+    pub fn on_unknown(&mut self) {
+        self.unknowns.count();
+    }
+
+    /// A fill at `price_e8`, bought (+1) or sold (-1), beside the mark price.
+    pub fn on_fill(&mut self, sign: i64, price_e8: i128, mark_e8: i64) {
+        if mark_e8 > 0 {
+            let mark = i128::from(mark_e8);
+            let worse = i128::from(sign) * (price_e8 - mark) * 1_000_000 / mark;
+            self.slippage.push(worse.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64);
+        }
+    }
+
+    /// An order passed the limits so long after the read of its tick.
+    #[inline]
+    pub fn on_order(&mut self, way_ns: Nanos) {
+        self.latency.push(way_ns as i64);
+    }
+
+    /// A model told how volatile its series is, and how likely it changed.
+    pub fn on_regime(&mut self, volatility: f64, change: f64) {
+        self.volatility = Some(self.volatility.unwrap_or(volatility).max(volatility));
+        self.change = Some(self.change.unwrap_or(change).max(change));
+    }
+
+    /// A second has passed.
+    pub fn step(&mut self) {
+        self.rejects.step();
+        self.unknowns.step();
+        (self.volatility, self.change) = (None, None);
+    }
+
+    /// Orders refused by the venue within a minute.
+    pub fn rejects(&self) -> u32 {
+        self.rejects.sum()
+    }
+
+    /// Outcomes lost within a minute.
+    pub fn unknowns(&self) -> u32 {
+        self.unknowns.sum()
+    }
+
+    /// Mean of the last fills' distance from the mark price, basis points.
+    pub fn slippage_bps(&self) -> Option<f64> {
+        let last = self.slippage.known(FILLS_MIN)?;
+        Some(last.iter().map(|v| *v as f64).sum::<f64>() / last.len() as f64 / 100.0)
+    }
+
+    /// 99th percentile of the last orders' way, microseconds.
+    pub fn latency_p99_us(&mut self) -> Option<f64> {
+        let last = self.latency.known(ORDERS_MIN)?;
+        self.sorted.clear();
+        self.sorted.extend_from_slice(last);
+        self.sorted.sort_unstable();
+        let at = (self.sorted.len() * 99).div_ceil(100) - 1;
+        Some(self.sorted[at] as f64 / 1e3)
+    }
+
+    /// The largest that models told since the last second: volatility over the usual one, probability of a change.
+    pub fn regime(&self) -> [Option<f64>; 2] {
+        [self.volatility, self.change]
+    }
+
+    /// The state as words, for digests.
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let sums = [self.rejects.sum(), self.unknowns.sum()].map(u64::from);
+        let slippage = self.slippage.values.iter().map(|v| *v as u64);
+        sums.into_iter().chain([self.slippage.seen, self.latency.seen]).chain(slippage)
+    }
+}

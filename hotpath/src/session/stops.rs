@@ -1,0 +1,119 @@
+//! Stops outlive the process: what a person stopped stays stopped until a person arms it again.
+
+use super::Session;
+use serde::{Deserialize, Serialize};
+use std::{io::ErrorKind, path::PathBuf};
+use tickpath_shared::{
+    command::{Scope, Verb},
+    paths::{DataDir, replace_file},
+    record::{CommandRecord, EventCode, Kind, Severity},
+};
+use zerocopy::IntoBytes;
+
+/// A stop as it is stored: instruments by symbol, since their order may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stored {
+    Account,
+    Strategy(u16),
+    Symbol(String),
+}
+
+/// The file.
+pub(super) struct StopFile {
+    path: PathBuf,
+    stops: Vec<Stored>,
+    /// Arming that has not been answered: a refused one releases nothing.
+    arming: Vec<(u64, Stored)>,
+}
+
+impl StopFile {
+    pub(super) fn new(data: &DataDir) -> Self {
+        Self { path: data.run().join("stops.json"), stops: Vec::new(), arming: Vec::new() }
+    }
+
+    fn load(&mut self) -> Result<(), String> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) => {
+                self.stops =
+                    serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", self.path.display()))?;
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(format!("{}: {e}", self.path.display())),
+        }
+    }
+
+    fn store(&self) -> std::io::Result<()> {
+        replace_file(&self.path, &serde_json::to_vec(&self.stops).map_err(std::io::Error::other)?)
+    }
+}
+
+impl Session {
+    /// Tells the gateway what was stopped before the start. What cannot be read stops everything.
+    pub(super) fn stop_again(&mut self) {
+        if let Err(why) = self.stops.load() {
+            let text = format!("what was stopped is not known, so the account is: {why}");
+            self.event(EventCode::Warning, Severity::Error, &text);
+            self.stops.stops = vec![Stored::Account];
+        }
+        let definitions = self.parts.shop.definitions.clone();
+        for stored in self.stops.stops.clone() {
+            let scope = match &stored {
+                Stored::Account => Scope::Account,
+                Stored::Strategy(number) => Scope::Strategy(*number),
+                Stored::Symbol(symbol) => match definitions.iter().find(|d| d.symbol.as_str() == symbol) {
+                    Some(definition) => Scope::Instrument(definition.instrument as u16),
+                    None => continue,
+                },
+            };
+            let ((scope, target), verb) = (scope.parts(), Verb::StopOpening);
+            let record = CommandRecord { scope, target, ..CommandRecord::of(0, verb) };
+            self.tell_gateway(Kind::Command, record.as_bytes());
+            let text = format!("stopped since before the start: {stored:?}");
+            self.event(EventCode::Warning, Severity::Warning, &text);
+        }
+    }
+
+    /// Remembers a stop before the gateway is told, and what an arming would release.
+    pub(super) fn keep_stop(&mut self, id: u64, verb: Verb, scope: Scope) {
+        let stored = match scope {
+            Scope::Account => Stored::Account,
+            Scope::Strategy(number) => Stored::Strategy(number),
+            Scope::Instrument(index) => match self.parts.shop.definitions.get(usize::from(index)) {
+                Some(definition) => Stored::Symbol(definition.symbol.as_str().to_owned()),
+                // The gateway refuses it.
+                None => return,
+            },
+        };
+        match verb {
+            Verb::StopOpening | Verb::Flatten if !self.stops.stops.contains(&stored) => {
+                self.stops.stops.push(stored);
+                self.store_stops();
+            }
+            Verb::Arm => self.stops.arming.push((id, stored)),
+            _ => {}
+        }
+    }
+
+    /// An arming was answered.
+    pub(super) fn on_armed(&mut self, id: u64, is_done: bool) {
+        let Some(at) = self.stops.arming.iter().position(|(of, _)| *of == id) else { return };
+        let (_, stored) = self.stops.arming.swap_remove(at);
+        if !is_done {
+            return;
+        }
+        match stored {
+            Stored::Account => self.stops.stops.clear(),
+            stored => self.stops.stops.retain(|other| *other != stored),
+        }
+        self.store_stops();
+    }
+
+    fn store_stops(&mut self) {
+        if let Err(e) = self.stops.store() {
+            let text = format!("what is stopped is not stored: {e}");
+            self.event(EventCode::Warning, Severity::Error, &text);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Commands of people: who may trade, what is canceled, what is closed, for the account, a strategy or an instrument.
+
+use super::{Gateway, GatewayPort};
+use crate::{
+    message::{Ask, OutcomeBody},
+    order::Order,
+};
+use serde::{Deserialize, Serialize};
+use tickpath_shared::{
+    Nanos,
+    command::{CommandOutcome, Scope, Verb},
+    record::{Cause, CommandRecord, IntentRecord, StateReason},
+    types::TradingState,
+};
+
+/// Time in which a cancel is not sent again.
+const CANCEL_PATIENCE_NS: Nanos = 1_000_000_000;
+/// Strategies that may be stopped one by one; more than that are stopped with the account.
+const STOPPED_MAX: usize = 16;
+
+/// What a person stopped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stops {
+    account: bool,
+    instruments: u32,
+    strategies: Vec<u16>,
+}
+
+impl Stops {
+    pub(super) fn new() -> Self {
+        Self { account: false, instruments: 0, strategies: Vec::with_capacity(STOPPED_MAX) }
+    }
+
+    #[inline]
+    pub(super) fn holds(&self, intent: &IntentRecord) -> bool {
+        self.account
+            || self.instruments >> intent.instrument & 1 == 1
+            || self.strategies.contains(&intent.strategy)
+    }
+
+    fn set(&mut self, scope: Scope) {
+        match scope {
+            Scope::Instrument(i) => self.instruments |= 1 << i,
+            Scope::Strategy(s) if self.strategies.contains(&s) => {}
+            Scope::Strategy(s) if self.strategies.len() < STOPPED_MAX => self.strategies.push(s),
+            Scope::Account | Scope::Strategy(_) => self.account = true,
+        }
+    }
+
+    fn clear(&mut self, scope: Scope) {
+        match scope {
+            Scope::Instrument(i) => self.instruments &= !(1 << i),
+            Scope::Strategy(s) => self.strategies.retain(|stopped| *stopped != s),
+            Scope::Account => {
+                (self.account, self.instruments) = (false, 0);
+                self.strategies.clear();
+            }
+        }
+    }
+
+    /// The state as words, for digests.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = [u64::from(self.account), self.instruments.into()];
+        own.into_iter().chain(self.strategies.iter().map(|s| u64::from(*s)))
+    }
+}
+
+impl Gateway {
+    pub(super) fn on_command(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        command: &CommandRecord,
+        port: &mut impl GatewayPort,
+    ) {
+        let outcome = match (Verb::from_repr(command.verb), self.scope_of(command)) {
+            (None, _) => CommandOutcome::UnknownVerb,
+            (_, None) => CommandOutcome::UnknownScope,
+            // The engine answers.
+            (Some(Verb::Set), Some(Scope::Strategy(strategy))) => {
+                let CommandRecord { id, parameter, value_bits, .. } = *command;
+                return self.tell(0, OutcomeBody::Set { id, value_bits, strategy, parameter }, port);
+            }
+            // Who arms at a start releases nothing that a person stopped.
+            (Some(Verb::Arm), Some(scope)) => self.arm(now, cause, scope, command.id != 0, port),
+            (Some(verb), Some(scope)) => self.carry_out(now, cause, verb, scope, port),
+        };
+        port.ask(Ask::Answer { id: command.id, verb: command.verb, outcome: outcome as u16 });
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        verb: Verb,
+        scope: Scope,
+        port: &mut impl GatewayPort,
+    ) -> CommandOutcome {
+        match verb {
+            Verb::Disarm | Verb::Stop => {
+                if self.state != TradingState::Halted {
+                    self.set_state(now, cause, TradingState::Disarmed, StateReason::Command, port);
+                }
+                self.cancel_all(now, cause, port);
+            }
+            Verb::CancelAll => self.cancel_of(now, cause, self.instruments_of(scope), port),
+            Verb::StopOpening => self.stops.set(scope),
+            Verb::Flatten if self.is_killed => return CommandOutcome::RefusedKilled,
+            Verb::Flatten if !self.is_reconciled => return CommandOutcome::RefusedNotReconciled,
+            Verb::Flatten => {
+                self.stops.set(scope);
+                self.flatten(self.instruments_of(scope));
+            }
+            Verb::ReleaseBreakers => self.release_breakers(now, port),
+            // Seen to above, for the scopes that they have.
+            Verb::Arm | Verb::Set => return CommandOutcome::UnknownScope,
+            // The session thread clears the word; the gateway sees it like everybody else.
+            Verb::ClearKill => {}
+        }
+        CommandOutcome::Done
+    }
+
+    fn scope_of(&self, command: &CommandRecord) -> Option<Scope> {
+        let scope = Scope::from_parts(command.scope, command.target)?;
+        let is_known =
+            |s: &Scope| !matches!(s, Scope::Instrument(i) if usize::from(*i) >= self.definitions.len());
+        Some(scope).filter(is_known)
+    }
+
+    pub(super) fn all_instruments(&self) -> u32 {
+        self.definitions.iter().fold(0, |bits, d| bits | 1 << d.instrument)
+    }
+
+    /// Bit set of the instruments that a scope means: those that a strategy traded last are its own.
+    fn instruments_of(&self, scope: Scope) -> u32 {
+        match scope {
+            Scope::Account => self.all_instruments(),
+            Scope::Instrument(i) => 1 << i,
+            Scope::Strategy(strategy) => {
+                let own = self.owners.iter().enumerate().filter(|(_, owner)| **owner == strategy);
+                own.fold(0, |bits, (i, _)| bits | 1 << i)
+            }
+        }
+    }
+
+    /// Asks the venue to cancel every order of these instruments, but for those that are being canceled just now.
+    pub(super) fn cancel_of(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        instruments: u32,
+        port: &mut impl GatewayPort,
+    ) {
+        let mut from = 0;
+        while let Some(slot) = self.orders.occupied(from) {
+            from = slot + 1;
+            let is_meant = |o: &&mut Order| {
+                let is_asked = o.is_canceling && now < o.sent_ns + CANCEL_PATIENCE_NS;
+                instruments >> o.instrument & 1 == 1 && !is_asked
+            };
+            if self.orders.get_mut(slot).filter(is_meant).is_some() {
+                self.cancel(now, cause, slot, port);
+            }
+        }
+    }
+
+    /// Lets a scope trade again; the account only when everything about it is proven.
+    fn arm(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        scope: Scope,
+        is_person: bool,
+        port: &mut impl GatewayPort,
+    ) -> CommandOutcome {
+        if self.is_killed {
+            return CommandOutcome::RefusedKilled;
+        }
+        if self.state == TradingState::Halted {
+            return CommandOutcome::RefusedHalted;
+        }
+        if !self.is_reconciled {
+            return CommandOutcome::RefusedNotReconciled;
+        }
+        if is_person {
+            self.stops.clear(scope);
+            self.flattening &= !self.instruments_of(scope);
+        }
+        if scope == Scope::Account {
+            self.throttled.clear();
+            self.set_state(now, cause, TradingState::Armed, StateReason::Command, port);
+        }
+        CommandOutcome::Done
+    }
+}

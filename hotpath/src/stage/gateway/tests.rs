@@ -1,0 +1,486 @@
+//! The gateway as a whole: a strategy gone wild, what people stop, positions that are closed, breakers over days and
+//! restarts.
+
+use super::*;
+use tickpath_shared::{
+    command::{CommandOutcome, Scope},
+    record::{
+        CommandRecord, OrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord, RefusalRecord,
+        TimeRecord,
+    },
+    types::{BreakerAction, BreakerRelease, Grid, OrderState, Reason, Symbol, TimeInForce},
+};
+
+const MS: Nanos = 1_000_000;
+const SECOND: Nanos = 1_000 * MS;
+const DAY_MS: u64 = 86_400_000;
+/// The venue's clock when the session begins: noon.
+const EPOCH_MS: u64 = 20_000 * DAY_MS + DAY_MS / 2;
+const MARK: i64 = 100 * 100_000_000;
+
+/// What the gateway did.
+#[derive(Default)]
+struct Out {
+    /// Session times of new orders.
+    sent: Vec<(Nanos, OrderRecord)>,
+    canceled: Vec<ClientOrderId>,
+    refused: Vec<Reason>,
+    answers: Vec<u16>,
+    days: Vec<DayRecord>,
+    states: Vec<TradingState>,
+    breakers: u64,
+}
+
+impl Port for Out {
+    fn record(&mut self, kind: Kind, _: Class, now: Nanos, _: Cause, parts: &[&[u8]]) {
+        match kind {
+            Kind::Order => self.sent.push((now, body_of(parts[0]).unwrap())),
+            Kind::Cancel => self.canceled.push(body_of::<OrderRecord>(parts[0]).unwrap().client_order_id),
+            Kind::Refusal => {
+                let refusal: RefusalRecord = body_of(parts[0]).unwrap();
+                self.refused.push(Reason::from_repr(refusal.reason).unwrap());
+            }
+            Kind::TradingState => {
+                let state: TradingStateRecord = body_of(parts[0]).unwrap();
+                self.states.push(TradingState::from_repr(state.to).unwrap());
+            }
+            Kind::Breaker => self.breakers += 1,
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, _: Counter, _: u64) {}
+}
+
+impl GatewayPort for Out {
+    fn send(&mut self, _: Nanos, _: &Outgoing<'_>) {}
+
+    fn tell(&mut self, _: Outcome) {}
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Answer { outcome, .. } => self.answers.push(outcome),
+            Ask::Day(day) => self.days.push(day),
+            _ => {}
+        }
+    }
+}
+
+/// A gateway with two instruments at 100.00, lots of a thousandth.
+struct Stand {
+    gateway: Gateway,
+    out: Out,
+    now: Nanos,
+    number: u64,
+    trades: u64,
+}
+
+fn config(breaker: Vec<config::Breaker>) -> Config {
+    let risk = config::Risk { book_venue_age_ms_max: 0, ..config::Risk::default() };
+    Config { risk, breaker, ..Config::default() }
+}
+
+fn breaker(
+    metric: BreakerMetric,
+    threshold: f64,
+    action: BreakerAction,
+    release: BreakerRelease,
+) -> config::Breaker {
+    config::Breaker { metric, threshold, samples: 1, action, release }
+}
+
+impl Stand {
+    /// Reconciled, but not armed; the day of a process before goes on.
+    fn start(config: &Config, epoch_ms: u64, day: Option<&DayRecord>) -> Self {
+        let definition = |symbol: &str, index| {
+            let price = Grid { scale: 2, places: 2, step: 1 };
+            let qty = Grid { scale: 3, places: 3, step: 1 };
+            InstrumentDefinition::on_grids(Symbol::new(symbol).unwrap(), index, price, qty)
+        };
+        let definitions = [definition("AAA", 0), definition("BBB", 1)];
+        let ids = OrderIds { instance: InstanceId::new("001").unwrap(), epoch: 1 };
+        let gateway = Gateway::new(config, &definitions, ids, false, false);
+        let mut stand = Self { gateway, out: Out::default(), now: SECOND, number: 0, trades: 0 };
+        if let Some(day) = day {
+            stand.account(Kind::Day, day.as_bytes());
+        }
+        for connection in [connection::ORDERS, connection::EVENTS] {
+            stand.tell(GatewayEvent::Link { connection, is_up: true });
+        }
+        let time = TimeRecord { venue_epoch_ns: epoch_ms * MS, error_bound_ns: MS, drift_ns: 0 };
+        stand.account(Kind::Time, time.as_bytes());
+        for instrument in 0..2 {
+            let flat =
+                PositionRecord { instrument, reserved: 0, qty: 0, entry_price_e8: 0, through_trade_id: 0 };
+            stand.account(Kind::StartPosition, flat.as_bytes());
+        }
+        stand.account(Kind::Reconciled, ReconciledRecord { open_orders: 0, trades: 0 }.as_bytes());
+        stand.marks();
+        stand
+    }
+
+    fn armed(config: &Config) -> Self {
+        let mut stand = Self::start(config, EPOCH_MS, None);
+        stand.command(1, Verb::Arm, Scope::Account);
+        stand
+    }
+
+    fn tell(&mut self, event: GatewayEvent<'_>) {
+        self.gateway.on_event(self.now, Cause::NONE, event, &mut self.out);
+    }
+
+    fn account(&mut self, kind: Kind, payload: &[u8]) {
+        let message = AccountMessage::new(Cause::NONE, kind as u16, payload).unwrap();
+        self.tell(GatewayEvent::Account(&message));
+    }
+
+    fn command(&mut self, id: u64, verb: Verb, scope: Scope) -> CommandOutcome {
+        let (scope, target) = scope.parts();
+        let command = CommandRecord { scope, target, ..CommandRecord::of(id, verb) };
+        self.account(Kind::Command, command.as_bytes());
+        CommandOutcome::from_repr(*self.out.answers.last().unwrap()).unwrap()
+    }
+
+    fn engine(&mut self, body: EngineBody) {
+        self.number += 1;
+        let book_venue_ms = EPOCH_MS + self.now / MS;
+        let message = EngineMessage { number: self.number, decided_ns: self.now, book_venue_ms, body };
+        self.tell(GatewayEvent::Engine(&message));
+    }
+
+    fn marks(&mut self) {
+        (0..2).for_each(|instrument| self.engine(EngineBody::Mark { instrument, price_e8: MARK }));
+    }
+
+    /// Time passes in tenths of a second, the market with it.
+    fn wait(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.now += 100 * MS;
+            if self.now.is_multiple_of(SECOND) {
+                self.marks();
+            }
+            self.tell(GatewayEvent::Timer);
+        }
+    }
+
+    /// Wants an order of one at 100.00; the order, if it was sent.
+    fn want(
+        &mut self,
+        strategy: u16,
+        instrument: u32,
+        side: Side,
+        is_reduce_only: bool,
+    ) -> Option<OrderRecord> {
+        let sent = self.out.sent.len();
+        let intent = IntentRecord {
+            number: self.number + 1,
+            price: 10_000,
+            qty: 1_000,
+            book_ns: self.now,
+            read_ns: self.now,
+            instrument,
+            book_epoch: 1,
+            strategy,
+            side: side as u8,
+            time_in_force: TimeInForce::Ioc as u8,
+            is_reduce_only: is_reduce_only.into(),
+            is_book_valid: 1,
+            reserved: [0; 2],
+            stop: 0,
+            target: 0,
+        };
+        self.engine(EngineBody::Intent(intent));
+        self.out.sent.get(sent).map(|(_, order)| *order)
+    }
+
+    /// Whether such an order leaves; it finds nothing.
+    fn is_let(&mut self, strategy: u16, instrument: u32, side: Side, is_reduce_only: bool) -> bool {
+        let order = self.want(strategy, instrument, side, is_reduce_only);
+        order.inspect(|order| self.end(order, OrderState::Expired, 0)).is_some()
+    }
+
+    /// An order fills whole at a price in cents, or in part and ends.
+    fn fill(&mut self, order: &OrderRecord, price: i64, qty: i64) {
+        self.trades += 1;
+        let fill = FillRecord {
+            client_order_id: order.client_order_id,
+            venue_order_id: 1_000 + self.trades,
+            trade_id: self.trades,
+            venue_ms: EPOCH_MS,
+            price,
+            qty,
+            fee_e8: 0,
+            fee_asset: [0; 8],
+            instrument: order.instrument,
+            side: order.side,
+            is_maker: 0,
+            is_reconciled: 0,
+            reserved: 0,
+        };
+        self.account(Kind::VenueTrade, fill.as_bytes());
+        let state = if qty == order.qty { OrderState::Filled } else { OrderState::Expired };
+        self.end(order, state, qty);
+    }
+
+    fn end(&mut self, order: &OrderRecord, state: OrderState, filled: i64) {
+        let report = OrderReportRecord {
+            client_order_id: order.client_order_id,
+            venue_order_id: 1_000 + self.trades,
+            filled,
+            state: state as u8,
+            is_proven: 1,
+            reserved: [0; 2],
+            age_ms: 0,
+            price: 0,
+            qty: 0,
+        };
+        self.account(Kind::OrderReport, report.as_bytes());
+    }
+
+    /// Buys at 100.00 and sells at `price`: a result of `price` - 100.00.
+    fn round_trip(&mut self, price: i64) {
+        let bought = self.want(0, 0, Side::Buy, false).unwrap();
+        self.fill(&bought, 10_000, 1_000);
+        let sold = self.want(0, 0, Side::Sell, true).unwrap();
+        self.fill(&sold, price, 1_000);
+    }
+}
+
+#[test]
+fn a_strategy_gone_wild_is_throttled_and_stopped_until_a_person_arms() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    for i in 0..1_000_000_u64 {
+        stand.now += 1_000;
+        if i % 100_000 == 0 {
+            stand.tell(GatewayEvent::Timer);
+        }
+        if let Some(order) = stand.want(0, 0, if i % 3 == 0 { Side::Sell } else { Side::Buy }, false) {
+            stand.end(&order, OrderState::Expired, 0);
+        }
+    }
+    let (most, window) = (180, 10 * SECOND);
+    assert_eq!(stand.out.sent.len(), most, "a tenth is kept for what reduces");
+    assert_eq!(stand.out.states.last(), Some(&TradingState::CancelOnly));
+    stand.wait(60_000);
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None, "time alone does not help");
+    assert_eq!(stand.out.refused.last(), Some(&Reason::NotArmed));
+    assert_eq!(stand.command(7, Verb::Arm, Scope::Account), CommandOutcome::Done);
+    assert!(stand.want(0, 0, Side::Buy, false).is_some());
+    assert!(stand.out.sent.windows(most + 1).all(|w| w[most].0 - w[0].0 >= window));
+}
+
+#[test]
+fn no_window_ever_holds_more_orders_than_allowed() {
+    let mut config = config(Vec::new());
+    (config.risk.order_rate_max, config.risk.order_rate_window_ms) = (50, 1_000);
+    config.risk.throttled_max = 100_000;
+    config.risk.message_rate_max = 1_000;
+    let mut stand = Stand::armed(&config);
+    let mut random = 88_172_645_463_325_252_u64;
+    for _ in 0..200_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // Bursts and pauses.
+        stand.now += if random.is_multiple_of(97) { 300 * MS } else { random % MS };
+        if random.is_multiple_of(31) {
+            stand.marks();
+            stand.tell(GatewayEvent::Timer);
+        }
+        stand.command(7, Verb::Arm, Scope::Account);
+        if let Some(order) = stand.want(0, 0, if random & 1 == 0 { Side::Buy } else { Side::Sell }, false) {
+            stand.end(&order, OrderState::Expired, 0);
+        }
+    }
+    assert!(stand.out.sent.len() > 5_000, "{}", stand.out.sent.len());
+    assert!(stand.out.sent.windows(46).all(|w| w[45].0 - w[0].0 >= SECOND));
+}
+
+#[test]
+fn the_same_order_again_and_orders_against_own_ones_do_not_leave() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let sent: Vec<_> = (0..1_000).filter_map(|_| stand.want(0, 0, Side::Buy, false)).collect();
+    assert_eq!(sent.len(), 2);
+    assert_eq!(stand.out.refused.iter().filter(|r| **r == Reason::Identical).count(), 998);
+    assert_eq!(stand.want(0, 0, Side::Sell, false), None);
+    assert_eq!(stand.out.refused.last(), Some(&Reason::SelfCross));
+}
+
+#[test]
+fn what_a_person_stops_stays_stopped_until_a_person_arms_it() {
+    for (scope, is_first_stopped, is_second_stopped) in
+        [(Scope::Account, true, true), (Scope::Strategy(0), true, false), (Scope::Instrument(1), false, true)]
+    {
+        let mut stand = Stand::armed(&config(Vec::new()));
+        let bought = stand.want(0, 0, Side::Buy, false).unwrap();
+        stand.fill(&bought, 10_000, 1_000);
+        assert_eq!(stand.command(2, Verb::StopOpening, scope), CommandOutcome::Done);
+        // A start that arms itself releases nothing.
+        stand.command(0, Verb::Arm, Scope::Account);
+        assert_eq!(!stand.is_let(0, 0, Side::Buy, false), is_first_stopped, "{scope:?}");
+        assert_eq!(!stand.is_let(1, 1, Side::Buy, false), is_second_stopped, "{scope:?}");
+        assert_eq!(stand.out.refused.last(), Some(&Reason::Stopped));
+        assert!(stand.is_let(0, 0, Side::Sell, true), "what is held may be closed");
+        assert_eq!(stand.command(3, Verb::Arm, scope), CommandOutcome::Done);
+        assert!(stand.is_let(0, 0, Side::Buy, false) && stand.is_let(1, 1, Side::Buy, false));
+    }
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let unknown = stand.command(2, Verb::StopOpening, Scope::Instrument(2));
+    assert_eq!(unknown, CommandOutcome::UnknownScope);
+}
+
+#[test]
+fn cancels_are_of_their_scope() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let [first, second] = [(0, 0), (1, 1)].map(|(s, i)| stand.want(s, i, Side::Buy, false).unwrap());
+    stand.command(2, Verb::CancelAll, Scope::Strategy(1));
+    assert_eq!(stand.out.canceled, [second.client_order_id]);
+    stand.command(3, Verb::CancelAll, Scope::Account);
+    assert_eq!(stand.out.canceled, [second.client_order_id, first.client_order_id], "once");
+}
+
+#[test]
+fn positions_are_closed_in_orders_that_the_limits_let_through() {
+    let mut config = config(Vec::new());
+    config.risk.order_lots_max = 1_000;
+    let mut stand = Stand::armed(&config);
+    for _ in 0..3 {
+        let bought = stand.want(0, 0, Side::Buy, false).unwrap();
+        stand.fill(&bought, 10_000, 1_000);
+    }
+    let open = stand.want(0, 0, Side::Buy, false).unwrap();
+    assert_eq!(stand.command(2, Verb::Flatten, Scope::Strategy(0)), CommandOutcome::Done);
+    stand.wait(100);
+    assert_eq!(stand.out.canceled, [open.client_order_id], "what is open goes first");
+    stand.end(&open, OrderState::Canceled, 0);
+    let mut closed = 0;
+    for _ in 0..20 {
+        let before = stand.out.sent.len();
+        stand.wait(300);
+        let Some((_, order)) = stand.out.sent.get(before).copied() else { continue };
+        assert_eq!((order.side, order.is_reduce_only, order.price), (Side::Sell as u8, 1, 9_900));
+        assert!(order.qty <= 1_000 && stand.out.sent.len() == before + 1, "one at a time, within the limit");
+        let qty = order.qty.min(700);
+        closed += qty;
+        stand.fill(&order, 9_950, qty);
+    }
+    assert_eq!((closed, stand.gateway.positions().qty(0)), (3_000, 0));
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None);
+    assert_eq!(stand.out.refused.last(), Some(&Reason::Stopped), "and stays closed");
+}
+
+#[test]
+fn nothing_is_closed_against_the_kill_word() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let bought = stand.want(0, 0, Side::Buy, false).unwrap();
+    stand.fill(&bought, 10_000, 1_000);
+    stand.command(2, Verb::Flatten, Scope::Account);
+    stand.tell(GatewayEvent::Kill { is_set: true });
+    let before = stand.out.sent.len();
+    stand.wait(2_000);
+    assert_eq!(stand.out.sent.len(), before);
+    assert_eq!(stand.command(3, Verb::Flatten, Scope::Account), CommandOutcome::RefusedKilled);
+}
+
+#[test]
+fn a_loss_of_the_day_closes_everything_and_holds_until_the_next_day_whatever_happens() {
+    use BreakerMetric::DayLoss;
+    let config = config(vec![breaker(DayLoss, 3.0, BreakerAction::Flatten, BreakerRelease::Day)]);
+    let mut stand = Stand::armed(&config);
+    stand.round_trip(9_800);
+    stand.wait(2_000);
+    assert!(stand.gateway.barrier.is_none(), "two of three");
+    let held = stand.want(1, 1, Side::Buy, false).unwrap();
+    stand.fill(&held, 10_000, 1_000);
+    stand.round_trip(9_890);
+    stand.wait(1_000);
+    assert_eq!(stand.gateway.barrier, Some(DayLoss));
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None);
+    assert_eq!(stand.out.refused.last(), Some(&Reason::Breaker));
+    stand.wait(300);
+    let (_, out) = *stand.out.sent.last().unwrap();
+    assert_eq!((out.instrument, out.side, out.is_reduce_only), (1, Side::Sell as u8, 1));
+    stand.fill(&out, 10_000, 1_000);
+    stand.wait(2_000);
+    // Neither arming nor a restart, with the clock set back, forgets it.
+    assert_eq!(stand.command(5, Verb::Arm, Scope::Account), CommandOutcome::Done);
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None);
+    let day = *stand.out.days.last().unwrap();
+    for epoch_ms in [EPOCH_MS, EPOCH_MS - DAY_MS, EPOCH_MS + DAY_MS / 2 - 10_000] {
+        let mut again = Stand::start(&config, epoch_ms, Some(&day));
+        again.command(1, Verb::Arm, Scope::Account);
+        again.wait(3_000);
+        assert_eq!(again.want(0, 0, Side::Buy, false), None);
+        assert_eq!(again.out.refused.last(), Some(&Reason::Breaker));
+    }
+    let mut next = Stand::start(&config, EPOCH_MS + DAY_MS / 2 - 5_000, Some(&day));
+    next.command(1, Verb::Arm, Scope::Account);
+    next.wait(3_000);
+    assert_eq!(next.want(0, 0, Side::Buy, false), None, "five seconds before midnight");
+    next.wait(3_000);
+    assert!(next.want(0, 0, Side::Buy, false).is_some(), "a new day");
+    assert_eq!(next.out.days.last().unwrap().latched, 0);
+}
+
+#[test]
+fn a_thousand_restarts_forget_no_loss() {
+    let config =
+        config(vec![breaker(BreakerMetric::RealizedLoss, 50.0, BreakerAction::Stop, BreakerRelease::Manual)]);
+    let mut day: Option<DayRecord> = None;
+    let mut lost = 0;
+    for i in 0..1_000 {
+        let mut stand = Stand::start(&config, EPOCH_MS + i * 40_000, day.as_ref());
+        stand.command(1, Verb::Arm, Scope::Account);
+        stand.wait(1_000);
+        let is_held = lost > 5_000;
+        assert_eq!(stand.gateway.barrier.is_some(), is_held, "{lost} cents lost");
+        if !is_held {
+            stand.round_trip(9_990);
+            lost += 10;
+        }
+        stand.wait(1_100);
+        day = stand.out.days.last().copied().or(day);
+    }
+    assert_eq!(lost, 5_010);
+    let mut stand = Stand::start(&config, EPOCH_MS, day.as_ref());
+    stand.command(1, Verb::Arm, Scope::Account);
+    stand.command(2, Verb::ReleaseBreakers, Scope::Account);
+    assert!(stand.gateway.barrier.is_none());
+    stand.wait(2_000);
+    assert!(stand.gateway.barrier.is_some(), "what still holds trips again");
+}
+
+#[test]
+fn refusals_of_the_venue_stop_openings_until_they_end() {
+    let recover = breaker(BreakerMetric::Rejects, 4.0, BreakerAction::Cancel, BreakerRelease::Recovery);
+    let mut stand = Stand::armed(&config(vec![recover]));
+    let resting = stand.want(1, 1, Side::Buy, false).unwrap();
+    for _ in 0..5 {
+        stand.gateway.health.on_reject();
+    }
+    stand.wait(1_000);
+    assert_eq!(stand.out.canceled, [resting.client_order_id]);
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None);
+    stand.wait(58_000);
+    assert!(stand.gateway.barrier.is_some());
+    stand.wait(3_000);
+    assert!(stand.want(0, 0, Side::Buy, false).is_some(), "a minute without refusals");
+    assert_eq!(stand.out.breakers, 2);
+}
+
+#[test]
+fn what_models_tell_of_their_series_trips_breakers() {
+    use BreakerMetric::{ChangeProbability, Volatility};
+    let stop = |metric, threshold| breaker(metric, threshold, BreakerAction::Stop, BreakerRelease::Manual);
+    for (volatility, change, tripped) in
+        [(1.0, 0.1, None), (3.1, 0.1, Some(Volatility)), (1.0, 0.6, Some(ChangeProbability))]
+    {
+        let mut stand = Stand::armed(&config(vec![stop(Volatility, 3.0), stop(ChangeProbability, 0.5)]));
+        let regime =
+            |v: f64, c: f64| EngineBody::Regime { volatility_bits: v.to_bits(), change_bits: c.to_bits() };
+        stand.engine(regime(volatility, change));
+        stand.engine(regime(1.0, 0.0));
+        stand.wait(1_100);
+        assert_eq!(stand.gateway.barrier, tripped);
+    }
+}
