@@ -19,6 +19,7 @@ mod demo;
 mod faults;
 mod foreign;
 mod foreign_orders;
+mod guards;
 mod kill;
 mod latency;
 mod lines;
