@@ -6,7 +6,10 @@
 
 #![expect(missing_docs, unused_qualifications, reason = "in what the macros expand to")]
 
-use benches::capture::{AGG_TRADE, Frames, definition};
+use benches::{
+    capture::{AGG_TRADE, Frames, definition},
+    signals::{self, Indicators, Ticks},
+};
 use gungraun::{
     Callgrind, EntryPoint, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group,
     main,
@@ -15,8 +18,10 @@ use std::hint::black_box;
 use tickpath_hotpath::{
     book::Book,
     market::Level,
+    signal::{Bar, Changepoint, Garch, HedgeRatio},
     venue::{MarketDecoder, OrderEncoder, Request},
     wire::{
+        simd::Isa,
         text::Text,
         ws::{ClientFrame, encode_masked},
     },
@@ -31,7 +36,14 @@ mod baseline {
     pub(super) const DEPTH: u64 = 1_961_750;
     pub(super) const BOOK: u64 = 63_048;
     pub(super) const ORDER: u64 = 605_953;
-    pub(super) const TICK_TO_ORDER: u64 = 8_954_595;
+    /// A thousand ticks with an order each. The limits on the whole account, and what breakers count of an order, are 385
+    /// instructions an order.
+    pub(super) const TICK_TO_ORDER: u64 = 9_570_317;
+    pub(super) const INDICATORS: u64 = 374_753;
+    pub(super) const HEDGE_RATIO: u64 = 68_946;
+    pub(super) const GARCH: u64 = 24_189;
+    pub(super) const CHANGEPOINT: u64 = 1_955_749;
+    pub(super) const PAIRS_TICK: u64 = 333_042;
 }
 
 /// Messages of a benchmark.
@@ -187,5 +199,88 @@ fn tick_to_order(rehearsal: Option<Rehearsal>) -> Option<Rehearsal> {
     Some(rehearsal)
 }
 
-library_benchmark_group!(name = hot_path, benchmarks = [decode, book, worst_update, order, tick_to_order]);
+fn indicator_set() -> (Indicators, Vec<Bar>) {
+    (Indicators::default(), signals::bars(MESSAGES))
+}
+
+// All six, each with every bar.
+#[library_benchmark]
+#[bench::all(setup = indicator_set, config = gate(baseline::INDICATORS))]
+fn indicators((mut all, bars): (Indicators, Vec<Bar>)) -> Indicators {
+    for bar in &bars {
+        black_box((all.sma.push(bar.close), all.ema.push(bar.close), all.rsi.push(bar.close)));
+        black_box((all.macd.push(bar.close), all.bollinger.push(bar.close), all.atr.push(bar)));
+    }
+    all
+}
+
+fn filter() -> (HedgeRatio, Vec<f64>) {
+    (signals::hedge_ratio(), signals::draws(MESSAGES))
+}
+
+#[library_benchmark]
+#[bench::observe(setup = filter, config = gate(baseline::HEDGE_RATIO))]
+fn hedge_ratio((mut filter, draws): (HedgeRatio, Vec<f64>)) -> HedgeRatio {
+    for draw in &draws {
+        black_box(filter.observe(11.0 + draw, 8.0 - draw));
+    }
+    filter
+}
+
+fn recursion() -> (Garch, Vec<f64>) {
+    (signals::garch(), signals::draws(MESSAGES))
+}
+
+#[library_benchmark]
+#[bench::push(setup = recursion, config = gate(baseline::GARCH))]
+fn garch((mut garch, draws): (Garch, Vec<f64>)) -> Garch {
+    for draw in &draws {
+        black_box(garch.push(*draw));
+    }
+    garch
+}
+
+fn detector() -> (Changepoint, Vec<f64>) {
+    (signals::changepoint(Isa::Avx2), signals::draws(MESSAGES / 10))
+}
+
+// Run lengths up to 500.
+#[library_benchmark]
+#[bench::push(setup = detector, config = gate(baseline::CHANGEPOINT))]
+fn changepoint((mut detector, draws): (Changepoint, Vec<f64>)) -> Changepoint {
+    for draw in &draws {
+        black_box(detector.push(*draw));
+    }
+    detector
+}
+
+fn ticks() -> Ticks {
+    let mut ticks = Ticks::new(true);
+    ticks.run(2);
+    ticks
+}
+
+// The engine's whole turn with the pairs strategy, too soon for a sample.
+#[library_benchmark]
+#[bench::no_sample(setup = ticks, config = gate(baseline::PAIRS_TICK))]
+fn pairs_tick(mut ticks: Ticks) -> Ticks {
+    black_box(ticks.run(MESSAGES));
+    ticks
+}
+
+library_benchmark_group!(
+    name = hot_path,
+    benchmarks = [
+        decode,
+        book,
+        worst_update,
+        order,
+        tick_to_order,
+        indicators,
+        hedge_ratio,
+        garch,
+        changepoint,
+        pairs_tick
+    ]
+);
 main!(library_benchmark_groups = hot_path);

@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod peers;
+pub mod signals;
 
 use std::{hint::black_box, time::Instant};
 
@@ -24,6 +25,14 @@ impl<'a> Contender<'a> {
         Self { name, batch: Box::new(batch), before: Box::new(|| {}) }
     }
 
+    /// Nanoseconds an item of one batch.
+    fn time(&mut self) -> f64 {
+        (self.before)();
+        let start = Instant::now();
+        let items = black_box((self.batch)());
+        start.elapsed().as_nanos() as f64 / items.max(1) as f64
+    }
+
     /// Something to be done before every batch, outside of the time.
     pub fn before(mut self, before: impl FnMut() + 'a) -> Self {
         self.before = Box::new(before);
@@ -38,6 +47,8 @@ pub enum Target {
     Faster(f64),
     /// Ours takes at most so many times the peer's: a physical or library floor.
     Within(f64),
+    /// Ours takes at most so many nanoseconds more.
+    Adds(f64),
     /// For orientation.
     None,
 }
@@ -61,6 +72,17 @@ impl Mode {
         named.peek().is_none() || named.any(|name| row.contains(&name))
     }
 
+    /// Runs ours alone and prints it beside the time that it should take at most, nanoseconds.
+    pub fn alone(self, row: &str, mut ours: Contender<'_>, most_ns: f64) {
+        if !self.wants(row) {
+            return;
+        }
+        let rounds = if self.is_measuring { ROUNDS } else { 1 };
+        let mut times: Vec<f64> = (0..=rounds).map(|_| ours.time()).skip(1).collect();
+        let ns = median(&mut times);
+        println!("{row:<34} {ns:>10.1}  {:<34} {most_ns:>10.1}{}", "at most", mark(ns <= most_ns));
+    }
+
     /// Runs the contenders in turns and prints ours beside every peer, with the peer's target.
     pub fn compare(self, row: &str, ours: Contender<'_>, peers: Vec<(Contender<'_>, Target)>) {
         let (mut contenders, targets): (Vec<_>, Vec<_>) = peers.into_iter().unzip();
@@ -69,12 +91,10 @@ impl Mode {
         let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
         for round in 0..=rounds {
             for (contender, times) in contenders.iter_mut().zip(&mut times) {
-                (contender.before)();
-                let start = Instant::now();
-                let items = black_box((contender.batch)());
+                let time = contender.time();
                 // The first round warms caches and branch predictors.
                 if round > 0 {
-                    times.push(start.elapsed().as_nanos() as f64 / items.max(1) as f64);
+                    times.push(time);
                 }
             }
         }
@@ -104,6 +124,10 @@ fn line(row: &str, ours: f64, peer: &str, theirs: f64, target: Target) -> String
         Target::Within(most) => {
             let ratio = ours / theirs;
             format!("{ratio:>6.2}x of it, target <= {most}x{}", mark(ratio <= most))
+        }
+        Target::Adds(most) => {
+            let more = ours - theirs;
+            format!("{more:>6.1} ns more, target <= {most} ns{}", mark(more <= most))
         }
         Target::None => format!("{:>6.2}x faster", theirs / ours),
     };

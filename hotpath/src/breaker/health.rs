@@ -42,17 +42,22 @@ impl Minute {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Last {
     values: Vec<i64>,
+    next: usize,
     seen: u64,
 }
 
 impl Last {
     fn new(n: usize) -> Self {
-        Self { values: vec![0; n], seen: 0 }
+        Self { values: vec![0; n], next: 0, seen: 0 }
     }
 
+    #[inline]
     fn push(&mut self, value: i64) {
-        let at = (self.seen % self.values.len() as u64) as usize;
-        self.values[at] = value;
+        self.values[self.next] = value;
+        self.next += 1;
+        if self.next == self.values.len() {
+            self.next = 0;
+        }
         self.seen += 1;
     }
 

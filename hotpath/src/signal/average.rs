@@ -30,6 +30,11 @@ impl Sma {
         (self.seen >= n).then(|| self.sum / n as f64)
     }
 
+    /// The last `n` values, in no order.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         [self.seen, self.sum.to_bits()].into_iter().chain(self.values.iter().map(|v| v.to_bits()))

@@ -26,7 +26,8 @@ pub struct ChangepointPrior {
 /// Weights below this are 0.
 const WEIGHT_MIN: f64 = 1e-280;
 
-/// What every run length has of its own.
+/// What every run length has of its own. The run that is r long stands r places before the newest: nothing moves when
+/// all of them grow longer, but once in so many observations to the beginning of the arrays.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Runs {
     /// Posterior of the run length.
@@ -35,19 +36,40 @@ struct Runs {
     /// Logarithm of the scale of the variance.
     ln_beta: Vec<f64>,
     beta: Vec<f64>,
+    /// Place of the newest.
+    newest: usize,
 }
 
 impl Runs {
-    fn new(len: usize) -> Self {
-        let zeros = || vec![0.0; len];
-        Self { weight: zeros(), mu: zeros(), ln_beta: zeros(), beta: zeros() }
+    /// Room for twice as many as are kept. What is not in use has no weight, and numbers that do no harm.
+    fn new(kept: usize) -> Self {
+        let zeros = || vec![0.0; 2 * kept];
+        Self { weight: zeros(), mu: zeros(), ln_beta: zeros(), beta: vec![1.0; 2 * kept], newest: kept - 1 }
+    }
+
+    /// Begins a run; all others grow longer.
+    #[inline(always)]
+    fn begin(&mut self, weight: f64, (mu, beta, ln_beta): (f64, f64, f64)) {
+        let kept = self.weight.len() / 2;
+        if self.newest + 1 == 2 * kept {
+            for values in [&mut self.weight, &mut self.mu, &mut self.ln_beta, &mut self.beta] {
+                values.copy_within(kept.., 0);
+            }
+            self.newest = kept - 1;
+        }
+        self.newest += 1;
+        let at = self.newest;
+        (self.weight[at], self.mu[at], self.beta[at], self.ln_beta[at]) = (weight, mu, beta, ln_beta);
     }
 }
 
-/// What a run length has by its length alone.
+/// What a run length has by its length alone, the longest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Tables {
-    kappa: Vec<f64>,
+    /// What of a squared distance the scale grows by: kappa / (2 (kappa + 1)).
+    share: Vec<f64>,
+    /// What of a distance the mean moves by: 1 / (kappa + 1).
+    step: Vec<f64>,
     /// Half of the degrees of freedom plus one half.
     power: Vec<f64>,
     /// Logarithm of the density at its middle, less half the logarithm of beta.
@@ -65,7 +87,6 @@ pub struct Changepoint {
     ln_beta0: f64,
     tables: Tables,
     runs: Runs,
-    next: Runs,
     ln_density: Vec<f64>,
     /// Run lengths in use: 0 to `len - 1`.
     len: usize,
@@ -79,33 +100,26 @@ impl Changepoint {
     /// A detector for run lengths up to `run_max` (rounded up to whole vectors), before any observation.
     pub fn new(prior: ChangepointPrior, run_max: usize, isa: Isa) -> Self {
         // Whole lanes, so that the kernels have no rest to deal with.
-        let len = (run_max.max(1) + 1).next_multiple_of(LANES);
+        let kept = (run_max.max(1) + 1).next_multiple_of(LANES);
         let run = |r: usize| r as f64;
-        let kappa = (0..len).map(|r| prior.kappa + run(r)).collect::<Vec<_>>();
+        let kappa = |r: usize| prior.kappa + run(r);
         let alpha = |r: usize| prior.alpha + run(r) / 2.0;
         // Student's density has 2 alpha degrees of freedom and the scale beta (kappa + 1) / (alpha kappa).
-        let peak = |r: usize| {
-            let spread = 2.0 * std::f64::consts::PI * (kappa[r] + 1.0) / kappa[r];
+        let ln_peak = |r: usize| {
+            let spread = 2.0 * std::f64::consts::PI * (kappa(r) + 1.0) / kappa(r);
             libm::lgamma(alpha(r) + 0.5) - libm::lgamma(alpha(r)) - 0.5 * libm::log(spread)
         };
-        let ln_peak = (0..len).map(peak).collect();
-        let power = (0..len).map(|r| alpha(r) + 0.5).collect();
-        let mut detector = Self {
-            prior,
-            isa,
-            ln_beta0: libm::log(prior.beta),
-            tables: Tables { kappa, power, ln_peak },
-            runs: Runs::new(len),
-            next: Runs::new(len),
-            ln_density: vec![0.0; len],
-            len: 1,
+        let table = |of: &dyn Fn(usize) -> f64| (0..kept).rev().map(of).collect();
+        let tables = Tables {
+            share: table(&|r| kappa(r) / (2.0 * (kappa(r) + 1.0))),
+            step: table(&|r| 1.0 / (kappa(r) + 1.0)),
+            power: table(&|r| alpha(r) + 0.5),
+            ln_peak: table(&ln_peak),
         };
-        let runs = &mut detector.runs;
-        // What is not yet in use has no weight, and numbers that do no harm.
-        runs.beta.fill(1.0);
-        (runs.mu[0], runs.beta[0], runs.ln_beta[0]) = (prior.mu, prior.beta, detector.ln_beta0);
-        runs.weight[0] = 1.0;
-        detector
+        let ln_beta0 = libm::log(prior.beta);
+        let mut runs = Runs::new(kept);
+        runs.begin(1.0, (prior.mu, prior.beta, ln_beta0));
+        Self { prior, isa, ln_beta0, tables, runs, ln_density: vec![0.0; kept], len: 1 }
     }
 
     /// Takes an observation; false, with nothing learned, for one that is not finite.
@@ -113,46 +127,53 @@ impl Changepoint {
         if !x.is_finite() {
             return false;
         }
-        let capacity = self.runs.weight.len();
+        let kept = self.ln_density.len();
         let hazard = 1.0 / self.prior.lambda;
-        let used = self.len.next_multiple_of(LANES).min(capacity);
-        let fresh = (self.prior.mu, self.prior.beta, self.ln_beta0);
-        let Self { tables, runs, next, ln_density, .. } = self;
-        vector::dispatch(self.isa, Step { x, hazard, fresh, used, tables, runs, next, ln_density });
-        std::mem::swap(&mut self.runs, &mut self.next);
-        self.len = (self.len + 1).min(capacity);
+        let used = self.len.next_multiple_of(LANES);
+        let Self { tables, runs, ln_density, .. } = self;
+        let over = vector::dispatch(self.isa, Step { x, hazard, used, tables, runs, ln_density });
+        self.runs.begin(hazard, (self.prior.mu, self.prior.beta, self.ln_beta0));
+        if self.len == kept {
+            // A long run stays a long run: nothing may look like a change because it was cut.
+            let longest = self.runs.newest + 1 - kept;
+            self.runs.weight[longest] += over;
+        }
+        self.len = (self.len + 1).min(kept);
         true
     }
 
-    /// Posterior of the run length: entry r is the probability that r observations came since the last change.
-    pub fn posterior(&self) -> &[f64] {
-        &self.runs.weight[..self.len]
+    /// Posterior of the run length, from 0 on: entry r is the probability that r observations came since the last
+    /// change.
+    pub fn posterior(&self) -> impl ExactSizeIterator<Item = f64> + '_ {
+        let newest = self.runs.newest;
+        self.runs.weight[newest + 1 - self.len..=newest].iter().rev().copied()
     }
 
     /// Probability that the series changed within the last `run` observations. With a constant hazard the probability
     /// of run length 0 is the hazard whatever happens, so `run` should be 3 or more.
     pub fn recent(&self, run: usize) -> f64 {
-        self.posterior().iter().take(run + 1).sum()
+        self.posterior().take(run + 1).sum()
     }
 
     /// The likeliest run length, the shortest of several.
     pub fn likeliest(&self) -> usize {
-        let best = |best: (usize, f64), (r, &weight): (usize, &f64)| {
+        let best = |best: (usize, f64), (r, weight): (usize, f64)| {
             if weight > best.1 { (r, weight) } else { best }
         };
-        self.posterior().iter().enumerate().fold((0, 0.0), best).0
+        self.posterior().enumerate().fold((0, 0.0), best).0
     }
 
     /// Expected run length.
     pub fn expected(&self) -> f64 {
-        self.posterior().iter().enumerate().map(|(r, weight)| r as f64 * weight).sum()
+        self.posterior().enumerate().map(|(r, weight)| r as f64 * weight).sum()
     }
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let runs = &self.runs;
+        let in_use = runs.newest + 1 - self.len..=runs.newest;
         let arrays = [&runs.weight, &runs.mu, &runs.beta];
-        arrays.into_iter().flat_map(|a| &a[..self.len]).map(|v| v.to_bits())
+        arrays.into_iter().flat_map(move |a| &a[in_use.clone()]).map(|v| v.to_bits())
     }
 }
 
@@ -160,39 +181,27 @@ impl Changepoint {
 struct Step<'a> {
     x: f64,
     hazard: f64,
-    /// Mean, scale and its logarithm of a stretch that has just begun.
-    fresh: (f64, f64, f64),
     /// Run lengths to go through, whole lanes.
     used: usize,
     tables: &'a Tables,
     runs: &'a mut Runs,
-    next: &'a mut Runs,
     ln_density: &'a mut [f64],
 }
 
 impl Kernel for Step<'_> {
-    type Output = ();
+    /// Weight of the longest run.
+    type Output = f64;
 
     #[inline(always)]
-    fn run(self) {
-        let Self { x, hazard, fresh, used, tables, runs, next, ln_density } = self;
+    fn run(self) -> f64 {
+        let Self { x, hazard, used, tables, runs, ln_density } = self;
+        let first = runs.newest + 1 - used;
         let best = learn(x, used, tables, runs, ln_density);
-        reweigh(used, best, &mut runs.weight, ln_density);
-        let all = vector::sum(&runs.weight[..used]);
-        // One longer, unless it is the longest that is kept.
-        let kept = used.min(next.weight.len() - 1);
-        next.mu[1..=kept].copy_from_slice(&runs.mu[..kept]);
-        next.beta[1..=kept].copy_from_slice(&runs.beta[..kept]);
-        next.ln_beta[1..=kept].copy_from_slice(&runs.ln_beta[..kept]);
-        (next.mu[0], next.beta[0], next.ln_beta[0]) = fresh;
-        let over = if kept < used { runs.weight[used - 1] } else { 0.0 };
-        next.weight[0] = hazard;
-        let scale = (1.0 - hazard) / all;
-        for (next, weight) in next.weight[1..=kept].iter_mut().zip(&runs.weight[..kept]) {
-            *next = weight * scale;
-        }
-        // A long run stays a long run: nothing may look like a change because it was cut.
-        next.weight[kept] += over * scale;
+        let weight = &mut runs.weight[first..first + used];
+        reweigh(best, weight, ln_density);
+        let scale = (1.0 - hazard) / vector::sum(weight);
+        weight.iter_mut().for_each(|weight| *weight *= scale);
+        weight[0]
     }
 }
 
@@ -200,26 +209,28 @@ impl Kernel for Step<'_> {
 /// largest of those that have weight.
 #[inline(always)]
 fn learn(x: f64, used: usize, tables: &Tables, runs: &mut Runs, ln_density: &mut [f64]) -> f64 {
-    let (kappa, power, peak) = (&tables.kappa[..used], &tables.power[..used], &tables.ln_peak[..used]);
-    let weight = &runs.weight[..used];
-    let (mu, ln_beta, beta) = (&mut runs.mu[..used], &mut runs.ln_beta[..used], &mut runs.beta[..used]);
+    let (first, kept) = (runs.newest + 1 - used, ln_density.len());
+    // Slices of one length and plain loops: what the compiler turns into vectors.
+    let (share, step) = (&tables.share[kept - used..][..used], &tables.step[kept - used..][..used]);
+    let (power, peak) = (&tables.power[kept - used..][..used], &tables.ln_peak[kept - used..][..used]);
+    let (mu, beta) = (&mut runs.mu[first..][..used], &mut runs.beta[first..][..used]);
+    let (ln_beta, weight) = (&mut runs.ln_beta[first..][..used], &runs.weight[first..][..used]);
     let ln_density = &mut ln_density[..used];
+    for r in 0..used {
+        let distance = x - mu[r];
+        let more = share[r] * distance * distance;
+        let grown = beta[r] + more;
+        // The density falls by a power of the same ratio that beta grows by: one logarithm serves both.
+        let ln_grown = vector::ln(grown);
+        ln_density[r] = peak[r] - 0.5 * ln_beta[r] - power[r] * (ln_grown - ln_beta[r]);
+        mu[r] += step[r] * distance;
+        (beta[r], ln_beta[r]) = (grown, ln_grown);
+    }
     let mut best = [f64::NEG_INFINITY; LANES];
-    for start in (0..used).step_by(LANES) {
-        for (lane, best) in best.iter_mut().enumerate() {
-            let r = start + lane;
-            let distance = x - mu[r];
-            let more = kappa[r] + 1.0;
-            let share = kappa[r] * distance * distance / (2.0 * more);
-            // The density falls by a power of the same ratio that beta grows by: one logarithm serves both.
-            let ln_growth = vector::ln_1p(share / beta[r]);
-            let found = peak[r] - 0.5 * ln_beta[r] - power[r] * ln_growth;
-            ln_density[r] = found;
-            let counted = if weight[r] > 0.0 { found } else { f64::NEG_INFINITY };
-            *best = if counted > *best { counted } else { *best };
-            mu[r] = (kappa[r] * mu[r] + x) / more;
-            beta[r] += share;
-            ln_beta[r] += ln_growth;
+    for (found, weight) in ln_density.as_chunks::<LANES>().0.iter().zip(weight.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            let counted = if weight[lane] > 0.0 { found[lane] } else { f64::NEG_INFINITY };
+            best[lane] = if counted > best[lane] { counted } else { best[lane] };
         }
     }
     best.into_iter().fold(f64::NEG_INFINITY, f64::max)
@@ -228,10 +239,10 @@ fn learn(x: f64, used: usize, tables: &Tables, runs: &mut Runs, ln_density: &mut
 /// Multiplies the weights by their likelihoods, as shares of the best. What is too small to come back is dropped, so
 /// that no slow subnormal is ever met.
 #[inline(always)]
-fn reweigh(used: usize, best: f64, weight: &mut [f64], ln_density: &[f64]) {
-    for (weight, ln_density) in weight[..used].iter_mut().zip(&ln_density[..used]) {
+fn reweigh(best: f64, weight: &mut [f64], ln_density: &[f64]) {
+    for (weight, ln_density) in weight.iter_mut().zip(ln_density) {
         let next = *weight * vector::exp((ln_density - best).min(0.0));
-        *weight = if next < WEIGHT_MIN { 0.0 } else { next };
+        *weight = if next >= WEIGHT_MIN { next } else { 0.0 };
     }
 }
 
@@ -267,7 +278,7 @@ mod tests {
         for t in 0..x.len() {
             assert!(detector.push(x[t]));
             assert_eq!(detector.likeliest(), likeliest[t], "{t}");
-            assert!((detector.posterior()[likeliest[t]] - weight[t]).abs() < 1e-8, "{t}");
+            assert!((detector.posterior().nth(likeliest[t]).unwrap() - weight[t]).abs() < 1e-8, "{t}");
             assert!((detector.expected() - expected[t]).abs() < 1e-6, "{t}");
             assert!((detector.recent(0) - 0.01).abs() < 1e-12 && !detector.push(f64::NAN));
         }
@@ -287,7 +298,7 @@ mod tests {
                 let bits = |d: &Changepoint| d.words().collect::<Vec<_>>();
                 let first = bits(&detectors[0]);
                 prop_assert!(detectors.iter().all(|d| bits(d) == first));
-                prop_assert!((detectors[0].posterior().iter().sum::<f64>() - 1.0).abs() < 1e-9);
+                prop_assert!((detectors[0].posterior().sum::<f64>() - 1.0).abs() < 1e-9);
             }
         }
 
@@ -296,7 +307,7 @@ mod tests {
             let mut detector = Changepoint::new(PRIOR, 50, Isa::Plain);
             for &x in &values {
                 detector.push(x);
-                prop_assert!((detector.posterior().iter().sum::<f64>() - 1.0).abs() < 1e-9);
+                prop_assert!((detector.posterior().sum::<f64>() - 1.0).abs() < 1e-9);
             }
         }
     }

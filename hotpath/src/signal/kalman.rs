@@ -82,7 +82,7 @@ impl HedgeRatio {
         // P times the transposed observation row [x, 1].
         let (to_beta, to_alpha) = (self.p[0] * x + self.p[1], self.p[1] * x + self.p[2]);
         let variance = to_beta * x + to_alpha + self.r;
-        let z = error / libm::sqrt(variance);
+        let z = error / variance.sqrt();
         if !(variance > 0.0 && z.is_finite()) {
             return None;
         }

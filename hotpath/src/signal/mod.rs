@@ -2,8 +2,8 @@
 //! a value is known when it is returned, and nothing that was returned is taken back in silence.
 //!
 //! Floats obey one rule so that every host and instruction set gives the same bits: no fused multiply-add, sums in a
-//! fixed order, transcendentals from `libm` or [`vector`]. The mathematics and its conventions are those of the
-//! packages named in each file; the same series through both is a test.
+//! fixed order, transcendentals from `libm` or [`vector`]; square roots are exact everywhere. The mathematics and its
+//! conventions are those of the packages named in each file; the same series through both is a test.
 
 mod average;
 mod bar;

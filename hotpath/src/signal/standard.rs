@@ -29,7 +29,7 @@ impl RollingZ {
         let variance = self.squares / (self.len - 1) as f64;
         // Sums of squares this small are rounding noise of a constant series.
         let floor = f64::EPSILON * self.mean.abs().max(f64::MIN_POSITIVE);
-        let deviation = libm::sqrt(variance.max(0.0));
+        let deviation = variance.max(0.0).sqrt();
         (deviation > floor).then(|| (x - self.mean) / deviation)
     }
 
@@ -89,7 +89,7 @@ impl EwZ {
             return None;
         }
         let distance = x - self.mean;
-        let z = (self.variance > 0.0).then(|| distance / libm::sqrt(self.variance));
+        let z = (self.variance > 0.0).then(|| distance / self.variance.sqrt());
         self.mean += self.lambda * distance;
         self.variance = (1.0 - self.lambda) * (self.variance + self.lambda * distance * distance);
         z

@@ -67,11 +67,10 @@ pub const LANES: usize = 8;
 #[inline(always)]
 pub fn sum(values: &[f64]) -> f64 {
     let mut lanes = [0.0; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane];
         }
     }
     lanes.iter().chain(rest).sum()
@@ -110,7 +109,7 @@ mod wide {
 
     /// # Safety
     ///
-    /// The processor has AVX-512F, VL, BW and DQ.
+    /// The processor has AVX-512F, BW and VL.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     pub(super) unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
         kernel.run()

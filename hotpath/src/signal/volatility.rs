@@ -61,13 +61,24 @@ pub struct Bands {
     pub lower: f64,
 }
 
+/// Sum of squared distances, in four lanes: each waits for itself alone.
+fn squares(values: &[f64], middle: f64) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (chunks, rest) = values.as_chunks::<4>();
+    for chunk in chunks {
+        for lane in 0..4 {
+            let distance = chunk[lane] - middle;
+            lanes[lane] += distance * distance;
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|v| (v - middle) * (v - middle)).sum::<f64>()
+}
+
 /// Mean of `n` closes and bands of population deviations around it. O(n) an update: the squares are taken from the
 /// mean itself, since the difference of large sums has lost its digits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bollinger {
     mean: Sma,
-    values: Vec<f64>,
-    next: usize,
     up: f64,
     down: f64,
 }
@@ -75,21 +86,19 @@ pub struct Bollinger {
 impl Bollinger {
     /// Bands over `n` closes, `up` deviations above and `down` below.
     pub fn new(n: usize, up: f64, down: f64) -> Self {
-        Self { mean: Sma::new(n), values: vec![0.0; n.max(1)], next: 0, up, down }
+        Self { mean: Sma::new(n), up, down }
     }
 
     /// Takes a close; the bands from the `n`-th on.
     pub fn push(&mut self, close: f64) -> Option<Bands> {
-        self.values[self.next] = close;
-        self.next = (self.next + 1) % self.values.len();
         let middle = self.mean.push(close)?;
-        let squares: f64 = self.values.iter().map(|v| (v - middle) * (v - middle)).sum();
-        let deviation = libm::sqrt(squares / self.values.len() as f64);
+        let values = self.mean.values();
+        let deviation = (squares(values, middle) / values.len() as f64).sqrt();
         Some(Bands { upper: middle + self.up * deviation, middle, lower: middle - self.down * deviation })
     }
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        self.mean.words().chain([self.next as u64])
+        self.mean.words()
     }
 }

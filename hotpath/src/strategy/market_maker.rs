@@ -100,7 +100,7 @@ fn glft(config: &config::MarketMaker) -> (f64, f64) {
     let config::MarketMaker { gamma, sigma, k, a, .. } = *config;
     let ratio = gamma / k;
     let c1 = libm::log1p(ratio) / gamma;
-    let c2 = libm::sqrt(gamma * sigma * sigma / (2.0 * a * k) * libm::pow(1.0 + ratio, 1.0 + 1.0 / ratio));
+    let c2 = (gamma * sigma * sigma / (2.0 * a * k) * libm::pow(1.0 + ratio, 1.0 + 1.0 / ratio)).sqrt();
     (c1, c2)
 }
 

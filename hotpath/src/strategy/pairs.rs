@@ -171,7 +171,7 @@ impl Pairs {
         let (seen, window) = (self.warm_up.seen, self.rules.window);
         if seen >= window && self.warm_up.variance() > 0.0 {
             let r = self.warm_up.variance();
-            self.deviation = libm::sqrt(r);
+            self.deviation = r.sqrt();
             // What is not known of the level is shared by slope and intercept, about one deviation in all.
             let p0 = r / (x * x + 1.0);
             self.filter = Some(HedgeRatio::started(
@@ -188,12 +188,12 @@ impl Pairs {
     /// Lets the models of volatility and change learn; returns the volatility over the usual one.
     fn learn(&mut self, error: f64, z: f64, is_outlier: bool) -> f64 {
         if is_outlier {
-            return libm::sqrt(self.garch.variance() / self.usual.mean().max(f64::MIN_POSITIVE));
+            return (self.garch.variance() / self.usual.mean().max(f64::MIN_POSITIVE)).sqrt();
         }
         let variance = self.garch.push(error / self.deviation);
         self.usual.push(variance);
         self.changepoint.push(z);
-        let ratio = libm::sqrt(variance / self.usual.mean());
+        let ratio = (variance / self.usual.mean()).sqrt();
         self.thresholds.scale(ratio);
         ratio
     }

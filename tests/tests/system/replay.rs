@@ -2,16 +2,18 @@
 
 use crate::{PROGRAM, demo::demo};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
+    process::Command,
 };
+use tickpath_hotpath::wire::simd::Isa;
 use tickpath_shared::{
-    Nanos,
+    Nanos, crc,
     journal::{ArchiveReader, ArchiveWriter, RecordBuf, list_sessions},
     paths::DataDir,
     record::{FrameMeta, IntentRecord, Kind, OrderRecord, RecordHeader},
 };
-use tickpath_tests::recorded_pair;
+use tickpath_tests::{recorded_pair, skipped};
 use tickpath_tools::offline::{
     journal::{self, Filter},
     replay::{self, ReplayPlan},
@@ -88,6 +90,45 @@ fn assert_replays_from_checkpoints(dir: &Path, whole: &replay::ReplayReport) {
     }
     println!("{} checkpoints, replayed from {starts:?} ns", written.checkpoints);
     assert!(starts.first() < starts.last());
+}
+
+/// All models of the strategy decide, and whatever vectors compute them, the orders are the same to the last byte.
+#[test]
+fn the_same_orders_with_any_vectors_ten_times() {
+    let Some(pair) = recorded_pair() else { return };
+    let files = pair.map(|p| p.display().to_string());
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [
+        ("TICKPATH__RISK__ORDER_RATE_MAX", "100000"),
+        ("TICKPATH__PAIRS__WINDOW", "20"),
+        ("TICKPATH__PAIRS__SAMPLE_MS", "20"),
+        ("TICKPATH__PAIRS__ENTRY_Z", "1.0"),
+        ("TICKPATH__PAIRS__EXIT_Z", "0.5"),
+        ("TICKPATH__PAIRS__REST_MS", "0"),
+    ];
+    demo(dir.path(), &["--capture", &files[0], &files[1], "--speed", "20"], &environment);
+    let mut hashes = BTreeMap::new();
+    let sets = Isa::available();
+    if sets.len() < 3 {
+        let _: Option<()> = skipped("a processor with AVX2 and AVX-512");
+    }
+    for isa in sets.iter().map(|isa| isa.name()) {
+        for run in 0..10 {
+            let orders = dir.path().join(format!("orders-{isa}-{run}"));
+            let out = Command::new(PROGRAM)
+                .args(["replay", "--dir", &dir.path().display().to_string()])
+                .args(["--orders", &orders.display().to_string()])
+                .env("TICKPATH_SIMD", isa)
+                .output()
+                .unwrap();
+            assert!(out.status.success(), "{isa}: {}", String::from_utf8_lossy(&out.stderr));
+            let text = std::fs::read(&orders).unwrap();
+            assert!(text.iter().filter(|b| **b == b'\n').count() > 100, "too few orders to compare");
+            hashes.entry(crc::append(0, &text)).or_insert_with(Vec::new).push(format!("{isa} {run}"));
+        }
+    }
+    println!("{hashes:?}");
+    assert_eq!(hashes.len(), 1, "one hash for all of them: {hashes:?}");
 }
 
 #[test]
@@ -306,7 +347,7 @@ fn corrupt_record(path: &Path, sequence: u64) {
 
 fn copy_of(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    let status = std::process::Command::new("cp")
+    let status = Command::new("cp")
         .args(["-r", &format!("{}/.", dir.display()), &copy.path().display().to_string()])
         .status()
         .unwrap();
@@ -321,7 +362,7 @@ fn the_command_line_tells_by_its_exit_code() {
         return;
     }
     let text = dir.path().display().to_string();
-    let run = |arguments: &[&str]| std::process::Command::new(PROGRAM).args(arguments).output().unwrap();
+    let run = |arguments: &[&str]| Command::new(PROGRAM).args(arguments).output().unwrap();
     assert!(run(&["replay", "--dir", &text]).status.success());
     assert!(run(&["journal", "verify", "--dir", &text]).status.success());
     let cat = run(&["journal", "cat", "--json", "--kind", "order", "--dir", &text]);
