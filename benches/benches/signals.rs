@@ -35,7 +35,7 @@ impl Kernel for Logarithms<'_> {
 fn indicators(mode: Mode, bars: &[Bar]) {
     let mut all = Indicators::default();
     let Indicators { sma, ema, rsi, macd, bollinger, atr } = &mut all;
-    let mut row = |name: &'static str, update: &mut dyn FnMut(&Bar)| {
+    let row = |name: &'static str, update: &mut dyn FnMut(&Bar)| {
         let batch = || {
             bars.iter().for_each(&mut *update);
             bars.len() as u64

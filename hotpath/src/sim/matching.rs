@@ -42,6 +42,11 @@ pub struct SimOrder {
 }
 
 impl SimOrder {
+    /// An order as it is submitted.
+    pub const fn new(submit: Submit) -> Self {
+        Self { submit, filled: 0, state: OrderState::Working, queue_ahead: 0 }
+    }
+
     /// Quantity not filled.
     pub const fn remaining(&self) -> i64 {
         self.submit.qty - self.filled
@@ -223,7 +228,7 @@ impl Matcher {
             out.push(SimOutcome::Refused(submit));
             return;
         }
-        let order = SimOrder { submit, filled: 0, state: OrderState::Working, queue_ahead: 0 };
+        let order = SimOrder::new(submit);
         out.push(SimOutcome::Accepted(order));
         self.work(order, out);
     }

@@ -7,6 +7,7 @@
     reason = "a failed unwrap is a failed test; figures are shown"
 )]
 
+mod accounting;
 mod cores;
 mod frames;
 mod limits;

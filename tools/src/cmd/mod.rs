@@ -67,6 +67,8 @@ enum Command {
     Replay(offline::ReplayArguments),
     /// The story of a session: what was wanted, what was left and why, what was refused, what was filled
     Why(offline::WhyArguments),
+    /// Profit and loss of a session: by strategy and instrument, by average cost and by lots, with fees and funding
+    Pnl(offline::PnlArguments),
     /// The hot path's latency: in the process, or over loopback against offered load
     Latency(latency::LatencyArguments),
     /// Whether the hot path feels the control process, which is stopped and let go in turns
@@ -107,6 +109,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Journal(a)) => offline::journal(&a),
         Some(Command::Replay(a)) => offline::replay(&a),
         Some(Command::Why(a)) => offline::why(&a),
+        Some(Command::Pnl(a)) => offline::pnl(&a),
         Some(Command::Latency(a)) => latency::run(&a),
         Some(Command::Isolation(a)) => latency::isolation(&a),
         Some(Command::Doctor(a)) => host::doctor(&a),

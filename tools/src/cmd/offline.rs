@@ -1,9 +1,10 @@
-//! `tickpath book`, `journal`, `replay` and `why`.
+//! `tickpath book`, `journal`, `pnl`, `replay` and `why`.
 
 use super::{print, process::DirArguments};
 use crate::offline::{
     book,
     journal::{self, Filter},
+    pnl,
     replay::{self, ReplayPlan},
     why::{self, WhyPlan},
 };
@@ -88,6 +89,19 @@ pub(super) struct WhyArguments {
     /// Only this strategy
     #[arg(long)]
     strategy: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `pnl`.
+#[derive(Debug, Args)]
+pub(super) struct PnlArguments {
+    #[command(flatten)]
+    of: SessionArguments,
+    /// Write the equity curve, a line with seconds and amount after every fill and funding
+    #[arg(long)]
+    equity: Option<PathBuf>,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -209,6 +223,20 @@ pub(super) fn why(a: &WhyArguments) -> Result<ExitCode> {
     story.lines.iter().for_each(|line| print(&format!("{line}\n")));
     print(&format!("\nsession {}\n", story.session));
     story.strategies.iter().for_each(|strategy| print(&why::summary(strategy)));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn pnl(a: &PnlArguments) -> Result<ExitCode> {
+    let report = pnl::report(&a.of.dir.open()?, a.of.session)?;
+    if let Some(path) = &a.equity {
+        let line = |p: &pnl::EquityPoint| {
+            format!("{}.{:09},{}\n", p.time / 1_000_000_000, p.time % 1_000_000_000, pnl::amount(p.equity_e8))
+        };
+        let lines: String = report.equity.iter().map(line).collect();
+        std::fs::write(path, format!("seconds,equity\n{lines}"))?;
+    }
+    let text = if a.json { serde_json::to_string(&report)? + "\n" } else { pnl::table(&report) };
+    print(&text);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,5 +2,6 @@
 
 pub mod book;
 pub mod journal;
+pub mod pnl;
 pub mod replay;
 pub mod why;

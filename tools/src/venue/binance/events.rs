@@ -99,6 +99,7 @@ pub(super) fn average_price(d: &InstrumentDefinition, row: &OrderRow) -> String 
 pub(super) fn account_update(
     reason: &str,
     wallet_e8: i128,
+    funding: Option<(&InstrumentDefinition, i128)>,
     positions: &[(&InstrumentDefinition, PositionSide, &SimPosition, i64)],
     ms: u64,
 ) -> String {
@@ -115,8 +116,11 @@ pub(super) fn account_update(
     };
     let rows: Vec<String> = positions.iter().map(row).collect();
     let wallet = amount_e8(wallet_e8);
+    // A change of the balance but for profit and commission, and of which symbol it is.
+    let change = amount_e8(funding.map_or(0, |(_, received)| received));
+    let symbol = funding.map_or_else(String::new, |(d, _)| format!(r#""S":"{}","#, d.symbol.as_str()));
     format!(
-        r#"{{"e":"ACCOUNT_UPDATE","T":{ms},"E":{ms},"a":{{"B":[{{"a":"USDT","wb":"{wallet}","cw":"{wallet}","bc":"0"}}],"P":[{}],"m":"{reason}"}}}}"#,
+        r#"{{"e":"ACCOUNT_UPDATE","T":{ms},"E":{ms},"a":{{"B":[{{"a":"USDT","wb":"{wallet}","cw":"{wallet}","bc":"{change}"}}],"P":[{}],{symbol}"m":"{reason}"}}}}"#,
         rows.join(",")
     )
 }

@@ -189,9 +189,11 @@ impl Exchange {
         }
         instrument.funding.1 = super::market::next_funding_ms(self.now_ms);
         let mark_e8 = instrument.mark_e8();
-        if self.account.ledger.fund(index, mark_e8, rate_e8) != 0 {
-            let wallet = self.account.ledger.wallet_e8();
-            self.events.push(events::account_update("FUNDING_FEE", wallet, &[], self.now_ms));
+        let received = self.account.ledger.fund(index, mark_e8, rate_e8);
+        if received != 0 {
+            let (wallet, funding) =
+                (self.account.ledger.wallet_e8(), Some((self.instruments[index].definition(), received)));
+            self.events.push(events::account_update("FUNDING_FEE", wallet, funding, &[], self.now_ms));
         }
     }
 
@@ -322,7 +324,7 @@ impl Exchange {
             (instrument.definition(), *side, ledger.position(index, *side), instrument.mark_e8())
         };
         let rows: Vec<_> = touched.iter().map(row).collect();
-        events::account_update("ORDER", ledger.wallet_e8(), &rows, self.now_ms)
+        events::account_update("ORDER", ledger.wallet_e8(), None, &rows, self.now_ms)
     }
 
     /// Reduce-only orders never rest beyond the position they may reduce.
