@@ -36,9 +36,9 @@ mod baseline {
     pub(super) const DEPTH: u64 = 1_961_750;
     pub(super) const BOOK: u64 = 63_048;
     pub(super) const ORDER: u64 = 605_953;
-    /// A thousand ticks with an order each. The limits on the whole account, and what breakers count of an order, are 385
+    /// A thousand ticks with an order each. The limits on the whole account, and what breakers count of an order, are 430
     /// instructions an order.
-    pub(super) const TICK_TO_ORDER: u64 = 9_570_317;
+    pub(super) const TICK_TO_ORDER: u64 = 9_617_364;
     pub(super) const INDICATORS: u64 = 374_753;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;

@@ -23,6 +23,13 @@ pub enum EngineBody {
         /// Price x 10^8.
         price_e8: i64,
     },
+    /// A strategy trades an instrument; told once.
+    Owner {
+        /// Instrument index.
+        instrument: u32,
+        /// Strategy.
+        strategy: u16,
+    },
     /// What a strategy's model tells of its series.
     Regime {
         /// Bits of the volatility over the usual one.

@@ -1,6 +1,7 @@
 //! The volatility model of the pairs strategy, fitted to what a session has recorded, and handed to it as commands.
 
 use super::garch::{self, Fit, FitError};
+use std::collections::VecDeque;
 use thiserror::Error;
 use tickpath_shared::{
     command::{CommandOutcome, Order, Scope, Verb},
@@ -32,7 +33,7 @@ pub enum RefitError {
 /// [`RefitError::Journal`].
 pub fn innovations(data: &DataDir, session: u64, samples: usize) -> Result<Vec<f64>, RefitError> {
     let journal = |e: &dyn std::error::Error| RefitError::Journal(e.to_string());
-    let mut found = Vec::new();
+    let mut found = VecDeque::new();
     let mut buf = RecordBuf::default();
     let lanes = open_session(data, session).map_err(|e| journal(&e))?;
     for mut lane in lanes.into_iter().filter(|lane| lane.name() == "engine") {
@@ -44,12 +45,14 @@ pub fn innovations(data: &DataDir, session: u64, samples: usize) -> Result<Vec<f
             let Some(signal) = record.body::<SignalRecord>() else { continue };
             // While it warms up there is no model, and nothing is expected of the spread.
             if signal.strategy == StrategyName::Pairs as u16 && signal.volatility_bits != 0 {
-                found.push(f64::from_bits(signal.spread_bits));
+                if found.len() == samples {
+                    found.pop_front();
+                }
+                found.push_back(f64::from_bits(signal.spread_bits));
             }
         }
     }
-    let first = found.len().saturating_sub(samples);
-    Ok(found.split_off(first))
+    Ok(found.into())
 }
 
 /// Fits the model to the last `samples` errors of a session.

@@ -57,6 +57,7 @@ impl Day {
         let is_new = self.number.is_some_and(|known| number > known);
         if is_new {
             (self.realized_e8, self.peak_e8, self.open_e8) = (0, 0, None);
+            self.losses = 0;
         }
         // The venue's clock may be set back; a day does not come again.
         self.number = Some(self.number.map_or(number, |known| known.max(number)));
@@ -76,22 +77,30 @@ impl Day {
         self.losses
     }
 
-    /// What a restart must not forget, with the breakers that hold; `None` before the first look.
-    pub fn record(&self, latched: u64) -> Option<DayRecord> {
+    /// A person has seen the losses: the next one is the first again.
+    pub fn forget_losses(&mut self) {
+        self.losses = 0;
+    }
+
+    /// What a restart must not forget, with the breakers that hold. Its number is 0 before the first look.
+    pub fn record(&self, latched: u64) -> DayRecord {
         let narrow = |e8: i128| e8.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        Some(DayRecord {
-            number: self.number?,
+        DayRecord {
+            number: self.number.unwrap_or(0),
             realized_e8: narrow(self.realized_e8),
-            open_e8: narrow(self.open_e8?),
+            open_e8: narrow(self.open_e8.unwrap_or(0)),
             peak_e8: narrow(self.peak_e8),
             latched,
             losses: self.losses,
             reserved: 0,
-        })
+        }
     }
 
     /// Goes on with a day of the process before. Whether it is over the next look will tell.
     pub fn restore(&mut self, record: &DayRecord) {
+        if record.number == 0 {
+            return;
+        }
         self.number = Some(record.number);
         // Fills that were reported before this count too.
         self.realized_e8 += i128::from(record.realized_e8);

@@ -43,12 +43,17 @@ impl Minute {
 struct Last {
     values: Vec<i64>,
     next: usize,
+    /// Values since it was cleared.
     seen: u64,
+    /// Seconds since the last one.
+    quiet_s: usize,
+    /// There were enough of them at some time.
+    was_known: bool,
 }
 
 impl Last {
     fn new(n: usize) -> Self {
-        Self { values: vec![0; n], next: 0, seen: 0 }
+        Self { values: vec![0; n], next: 0, seen: 0, quiet_s: 0, was_known: false }
     }
 
     #[inline]
@@ -58,12 +63,32 @@ impl Last {
         if self.next == self.values.len() {
             self.next = 0;
         }
-        self.seen += 1;
+        (self.seen, self.quiet_s) = (self.seen + 1, 0);
     }
 
-    fn known(&self, least: usize) -> Option<&[i64]> {
+    /// A second has passed. What nothing was added to for a minute says nothing any more: a breaker that holds
+    /// because of it would hold for ever.
+    fn step(&mut self) {
+        self.quiet_s += 1;
+        if self.quiet_s >= SECONDS {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.next, self.seen, self.quiet_s) = (0, 0, 0);
+    }
+
+    /// The values, when there are enough; none of them after they were cleared; `None` before there ever were.
+    fn known(&mut self, least: usize) -> Option<&[i64]> {
         let len = self.values.len().min(self.seen as usize);
-        (len >= least).then(|| &self.values[..len])
+        self.was_known |= len >= least;
+        self.was_known.then(|| if len >= least { &self.values[..len] } else { &[] })
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = [self.next as u64, self.seen, self.quiet_s as u64, self.was_known.into()];
+        own.into_iter().chain(self.values.iter().map(|v| *v as u64))
     }
 }
 
@@ -134,7 +159,17 @@ impl Health {
     pub fn step(&mut self) {
         self.rejects.step();
         self.unknowns.step();
+        self.slippage.step();
+        self.latency.step();
         (self.volatility, self.change) = (None, None);
+    }
+
+    /// A person has seen it: what was counted counts no more.
+    pub fn forget(&mut self) {
+        self.rejects.counts.fill(0);
+        self.unknowns.counts.fill(0);
+        self.slippage.clear();
+        self.latency.clear();
     }
 
     /// Orders refused by the venue within a minute.
@@ -148,9 +183,9 @@ impl Health {
     }
 
     /// Mean of the last fills' distance from the mark price, basis points.
-    pub fn slippage_bps(&self) -> Option<f64> {
+    pub fn slippage_bps(&mut self) -> Option<f64> {
         let last = self.slippage.known(FILLS_MIN)?;
-        Some(last.iter().map(|v| *v as f64).sum::<f64>() / last.len() as f64 / 100.0)
+        Some(last.iter().map(|v| *v as f64).sum::<f64>() / last.len().max(1) as f64 / 100.0)
     }
 
     /// 99th percentile of the last orders' way, microseconds.
@@ -159,8 +194,8 @@ impl Health {
         self.sorted.clear();
         self.sorted.extend_from_slice(last);
         self.sorted.sort_unstable();
-        let at = (self.sorted.len() * 99).div_ceil(100) - 1;
-        Some(self.sorted[at] as f64 / 1e3)
+        let at = (self.sorted.len() * 99).div_ceil(100).saturating_sub(1);
+        Some(self.sorted.get(at).map_or(0.0, |ns| *ns as f64 / 1e3))
     }
 
     /// The largest that models told since the last second: volatility over the usual one, probability of a change.
@@ -170,8 +205,9 @@ impl Health {
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let sums = [self.rejects.sum(), self.unknowns.sum()].map(u64::from);
-        let slippage = self.slippage.values.iter().map(|v| *v as u64);
-        sums.into_iter().chain([self.slippage.seen, self.latency.seen]).chain(slippage)
+        let minutes = [&self.rejects, &self.unknowns].into_iter();
+        let minutes = minutes.flat_map(|m| m.counts.iter().copied().chain([m.at as u32]).map(u64::from));
+        let regime = [self.volatility, self.change].map(|v| v.map_or(u64::MAX, f64::to_bits));
+        minutes.chain(self.slippage.words()).chain(self.latency.words()).chain(regime)
     }
 }

@@ -104,7 +104,7 @@ fn a_day_goes_on_after_a_restart_and_ends_while_nobody_runs() {
     before.look(5 * DAY, 2 * ONE);
     before.on_fill(0, -30 * ONE, 5, 0);
     before.look(5 * DAY + 1, 0);
-    let record = before.record(9).unwrap();
+    let record = before.record(9);
     let mut after = Day::new(1, 0);
     after.restore(&record);
     assert!(!after.look(5 * DAY + 2, -ONE));

@@ -42,6 +42,9 @@ pub struct Order {
     /// Strategy that it belongs to, [`Self::NOBODY`] for none.
     #[serde(default)]
     pub strategy: u16,
+    /// Where its strategy gives the position up and leaves it with a profit, 0 for nowhere.
+    #[serde(default)]
+    pub exits: [i64; 2],
     /// Amendments sent, modulo 100.
     #[serde(default)]
     amends: u8,
@@ -120,6 +123,7 @@ impl Order {
             is_canceling: false,
             is_reduce_only: false,
             strategy: Self::NOBODY,
+            exits: [0; 2],
             amends: 0,
             most: qty,
             amend: None,

@@ -67,8 +67,8 @@ pub struct Survey {
     pub unknown: usize,
     /// Those that want the same.
     pub identical: usize,
-    /// Price of one that it would trade with. A way out is not barred by orders that are canceled already, or of which
-    /// nobody knows whether they are there: the venue does not let an account trade with itself.
+    /// Price of one that it would trade with. A way out is never barred by it: the venue does not let an account trade
+    /// with itself, and ends the order that rests.
     pub crossing: Option<i64>,
 }
 
@@ -195,7 +195,7 @@ impl OrderTable {
             if order.side == wanted.side {
                 found.remaining += order.remaining();
                 found.identical += usize::from(order.price == wanted.price && order.qty == wanted.qty);
-            } else if !(wanted.is_reduce_only && (order.is_canceling || order.is_unknown())) {
+            } else if !wanted.is_reduce_only {
                 found.crossing = order.crossing(wanted.price).or(found.crossing);
             }
         }

@@ -1,6 +1,7 @@
 //! Exposure: position and everything in flight, unknown outcomes counted at their worst.
 
 use super::{Breach, Context, require, require_lazily};
+use crate::order::ORDERS_MAX;
 use tickpath_shared::types::Reason;
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
@@ -18,7 +19,9 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     let unknown = context.survey.unknown as i64;
     // What is proven may be closed; nothing may be opened on what is not.
     require(unknown == 0 || is_reducing, Reason::OutcomeUnknown, unknown, 0)?;
-    let (open, bound) = (context.survey.open as i64, limits.open_orders_max as i64);
+    // A way out has all the room that there is.
+    let bound = if is_reducing { ORDERS_MAX } else { limits.open_orders_max };
+    let (open, bound) = (context.survey.open as i64, bound as i64);
     require(open < bound, Reason::OrdersMax, open, bound)?;
     if is_reducing {
         return Ok(());

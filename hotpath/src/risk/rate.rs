@@ -60,7 +60,9 @@ impl Rates {
         Self {
             orders: RateWindow::new(limits.order_rate_max),
             messages: RateWindow::new(limits.message_rate_max),
-            reserve: limits.order_rate_max * limits.reduce_share_percent / 100,
+            reserve: (limits.order_rate_max * limits.reduce_share_percent)
+                .div_ceil(100)
+                .min(limits.order_rate_max - 1),
         }
     }
 

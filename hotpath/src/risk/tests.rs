@@ -295,6 +295,11 @@ fn open_orders_and_order_rate_are_bounded() {
     };
     expect(None, open(2));
     expect(Some(Reason::OrdersMax), open(3));
+    expect(None, |b| {
+        open(3)(b);
+        b.hold(1_003);
+        (b.intent.side, b.intent.is_reduce_only) = (Side::Sell as u8, 1);
+    });
     let window = config::Risk::default().order_rate_window_ms * 1_000_000;
     // A tenth of ten is kept for what reduces.
     let sent = move |n: u64, ago: Nanos, is_reducing: bool| {
@@ -440,6 +445,8 @@ fn a_stop_bounds_what_a_trade_risks_and_a_target_what_it_must_bring() {
     expect(None, stop(10 * 100_000_000));
     expect(Some(Reason::TradeRisk), stop(10 * 100_000_000 - 1));
     expect(None, stop(0));
+    // A stop on the wrong side measures nothing.
+    expect(Some(Reason::TradeRisk), |b| (b.intent.stop, b.limits.trade_risk_max) = (10_000, i64::MAX));
     let target = |target: i64| {
         move |b: &mut Bench| {
             (b.intent.stop, b.intent.target) = (9_000, target);
@@ -494,15 +501,10 @@ fn no_order_trades_with_an_own_one() {
         order.on_report(Report { venue_order_id: 1, ..Report::of(OrderState::Working) });
         order.on_amend_sent(10_000, 5, 1);
     });
-    // A way out waits for what works, not for what is gone or may be gone.
-    let out = |b: &mut Bench| {
+    // A way out waits for nobody.
+    expect(None, |b| {
         reduce(b);
         b.in_flight_at(0, Side::Buy, 10_000, 5);
-    };
-    expect(Some(Reason::SelfCross), out);
-    expect(None, |b| {
-        out(b);
-        b.orders.get_mut(0).unwrap().is_canceling = true;
     });
 }
 

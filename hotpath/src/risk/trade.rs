@@ -12,6 +12,9 @@ pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     }
     let sign = context.side.sign();
     let risk = sign * (intent.price - intent.stop);
+    let is_asked = limits.trade_risk_max != 0 || limits.reward_ratio_min != 0;
+    // Beyond its own stop there is no trade to be measured.
+    require(risk > 0 || !is_asked, Reason::TradeRisk, intent.price, intent.stop)?;
     if limits.trade_risk_max != 0 {
         let (lost, bound) = (context.definition.notional_e8(risk, intent.qty), limits.trade_risk_max);
         require(lost <= i128::from(bound), Reason::TradeRisk, narrow(lost), bound)?;
@@ -20,8 +23,7 @@ pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
         return Ok(());
     }
     let reward = i128::from(sign * (intent.target - intent.price));
-    // A stop on the wrong side of the price risks nothing that could be compared with.
-    let ratio = reward * ONE_E8 / i128::from(risk.max(1));
+    let ratio = reward * ONE_E8 / i128::from(risk);
     let bound = limits.reward_ratio_min;
     require(ratio >= i128::from(bound), Reason::RewardRatio, narrow(ratio), bound)
 }

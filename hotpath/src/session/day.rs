@@ -30,9 +30,12 @@ impl DayFile {
     }
 
     fn store(&mut self, now: Nanos) -> std::io::Result<()> {
-        let Some(record) = self.pending.take() else { return Ok(()) };
-        (self.latched, self.next_ns) = (record.latched, now + STORE_NS);
-        replace_file(&self.path, &serde_json::to_vec(&record).map_err(std::io::Error::other)?)
+        let Some(record) = self.pending else { return Ok(()) };
+        self.next_ns = now + STORE_NS;
+        replace_file(&self.path, &serde_json::to_vec(&record).map_err(std::io::Error::other)?)?;
+        // What could not be stored is tried again.
+        (self.latched, self.pending) = (record.latched, None);
+        Ok(())
     }
 }
 
@@ -51,8 +54,10 @@ impl Session {
             Ok(Some(day)) => self.tell_gateway(Kind::Day, day.as_bytes()),
             Ok(None) => {}
             Err(why) => {
-                let text = format!("the day's result and breakers are not known, both start anew: {why}");
+                let text =
+                    format!("the day's result and breakers are not known, so the account is stopped: {why}");
                 self.event(EventCode::Breaker, Severity::Error, &text);
+                self.stop_account();
             }
         }
     }
@@ -60,6 +65,13 @@ impl Session {
     pub(super) fn keep_day(&mut self, now: Nanos, day: DayRecord) {
         self.day.pending = Some(day);
         if day.latched != self.day.latched || now >= self.day.next_ns {
+            self.store_day();
+        }
+    }
+
+    /// Stores what has waited for its time.
+    pub(super) fn store_day_when_due(&mut self, now: Nanos) {
+        if self.day.pending.is_some() && now >= self.day.next_ns {
             self.store_day();
         }
     }

@@ -111,6 +111,7 @@ impl Session {
             self.schedule.next_time_ns = 0;
         }
         self.watch_proof();
+        self.store_day_when_due(self.now());
         if !self.parts.is_tampered.load(Ordering::Relaxed) {
             let found = self.parts.lanes.iter().find_map(|lane| lane.file().tampering());
             if let Some(why) = found {

@@ -209,8 +209,8 @@ impl Session {
     /// The reason, for the operator.
     pub fn run(&mut self, mut is_stop: impl FnMut() -> bool) -> Result<(), SessionEnd> {
         self.record_definitions();
-        self.go_on_with_day();
         self.stop_again();
+        self.go_on_with_day();
         let mut stop_deadline: Option<Nanos> = None;
         loop {
             let now = self.now();

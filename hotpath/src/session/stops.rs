@@ -19,23 +19,30 @@ enum Stored {
     Symbol(String),
 }
 
+/// What is stopped, and what of it is to be flat.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Stopped {
+    stops: Vec<Stored>,
+    flat: Vec<Stored>,
+}
+
 /// The file.
 pub(super) struct StopFile {
     path: PathBuf,
-    stops: Vec<Stored>,
+    stopped: Stopped,
     /// Arming that has not been answered: a refused one releases nothing.
     arming: Vec<(u64, Stored)>,
 }
 
 impl StopFile {
     pub(super) fn new(data: &DataDir) -> Self {
-        Self { path: data.run().join("stops.json"), stops: Vec::new(), arming: Vec::new() }
+        Self { path: data.run().join("stops.json"), stopped: Stopped::default(), arming: Vec::new() }
     }
 
     fn load(&mut self) -> Result<(), String> {
         match std::fs::read(&self.path) {
             Ok(bytes) => {
-                self.stops =
+                self.stopped =
                     serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", self.path.display()))?;
                 Ok(())
             }
@@ -45,7 +52,7 @@ impl StopFile {
     }
 
     fn store(&self) -> std::io::Result<()> {
-        replace_file(&self.path, &serde_json::to_vec(&self.stops).map_err(std::io::Error::other)?)
+        replace_file(&self.path, &serde_json::to_vec(&self.stopped).map_err(std::io::Error::other)?)
     }
 }
 
@@ -55,24 +62,42 @@ impl Session {
         if let Err(why) = self.stops.load() {
             let text = format!("what was stopped is not known, so the account is: {why}");
             self.event(EventCode::Warning, Severity::Error, &text);
-            self.stops.stops = vec![Stored::Account];
+            self.stops.stopped.stops = vec![Stored::Account];
         }
-        let definitions = self.parts.shop.definitions.clone();
-        for stored in self.stops.stops.clone() {
-            let scope = match &stored {
-                Stored::Account => Scope::Account,
-                Stored::Strategy(number) => Scope::Strategy(*number),
-                Stored::Symbol(symbol) => match definitions.iter().find(|d| d.symbol.as_str() == symbol) {
+        let Stopped { stops, flat } = self.stops.stopped.clone();
+        stops.iter().for_each(|stored| self.tell_stop(Verb::StopOpening, stored));
+        flat.iter().for_each(|stored| self.tell_stop(Verb::Flatten, stored));
+    }
+
+    /// Something that must be known is not: a person has to arm again.
+    pub(super) fn stop_account(&mut self) {
+        if !self.stops.stopped.stops.contains(&Stored::Account) {
+            self.stops.stopped.stops.push(Stored::Account);
+            self.store_stops();
+        }
+        self.tell_stop(Verb::StopOpening, &Stored::Account);
+    }
+
+    fn tell_stop(&mut self, verb: Verb, stored: &Stored) {
+        let scope = match stored {
+            Stored::Account => Scope::Account,
+            Stored::Strategy(number) => Scope::Strategy(*number),
+            Stored::Symbol(symbol) => {
+                let definitions = &self.parts.shop.definitions;
+                match definitions.iter().find(|d| d.symbol.as_str() == symbol) {
                     Some(definition) => Scope::Instrument(definition.instrument as u16),
-                    None => continue,
-                },
-            };
-            let ((scope, target), verb) = (scope.parts(), Verb::StopOpening);
-            let record = CommandRecord { scope, target, ..CommandRecord::of(0, verb) };
-            self.tell_gateway(Kind::Command, record.as_bytes());
-            let text = format!("stopped since before the start: {stored:?}");
-            self.event(EventCode::Warning, Severity::Warning, &text);
-        }
+                    None => return,
+                }
+            }
+        };
+        let (scope, target) = scope.parts();
+        let record = CommandRecord { scope, target, ..CommandRecord::of(0, verb) };
+        self.tell_gateway(Kind::Command, record.as_bytes());
+        self.event(
+            EventCode::Warning,
+            Severity::Warning,
+            &format!("{verb} since before the start: {stored:?}"),
+        );
     }
 
     /// Remembers a stop before the gateway is told, and what an arming would release.
@@ -86,9 +111,15 @@ impl Session {
                 None => return,
             },
         };
+        let stopped = &mut self.stops.stopped;
         match verb {
-            Verb::StopOpening | Verb::Flatten if !self.stops.stops.contains(&stored) => {
-                self.stops.stops.push(stored);
+            Verb::StopOpening | Verb::Flatten => {
+                // It comes after whatever is being armed.
+                self.stops.arming.clear();
+                let lists = [Some(&mut stopped.stops), (verb == Verb::Flatten).then_some(&mut stopped.flat)];
+                for list in lists.into_iter().flatten().filter(|list| !list.contains(&stored)) {
+                    list.push(stored.clone());
+                }
                 self.store_stops();
             }
             Verb::Arm => self.stops.arming.push((id, stored)),
@@ -103,9 +134,8 @@ impl Session {
         if !is_done {
             return;
         }
-        match stored {
-            Stored::Account => self.stops.stops.clear(),
-            stored => self.stops.stops.retain(|other| *other != stored),
+        for list in [&mut self.stops.stopped.stops, &mut self.stops.stopped.flat] {
+            list.retain(|other| stored != Stored::Account && *other != stored);
         }
         self.store_stops();
     }

@@ -115,7 +115,9 @@ impl Thresholds {
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + use<> {
-        [self.stance as u64, u64::from(self.is_burnt), self.entry.to_bits()].into_iter()
+        let ThresholdRules { entry, exit_share, stop, .. } = self.rules;
+        let bounds = [self.entry, entry, exit_share, stop].map(f64::to_bits);
+        [self.stance as u64, u64::from(self.is_burnt)].into_iter().chain(bounds)
     }
 }
 

@@ -135,6 +135,9 @@ impl<S: Strategy> Engine<S> {
 
     /// The one entry: takes an event at `now`; `cause` is where it came from.
     pub fn on_event(&mut self, now: Nanos, cause: Cause, event: EngineEvent<'_>, port: &mut impl EnginePort) {
+        if self.events == 0 {
+            self.tell_owners(port);
+        }
         self.events += 1;
         self.check_poll_gap(now, port);
         match event {
@@ -158,6 +161,17 @@ impl<S: Strategy> Engine<S> {
                 );
             }
             EngineEvent::Timer => self.on_timer(now, port),
+        }
+    }
+
+    /// Tells the gateway which instruments belong to which strategy.
+    #[cold]
+    fn tell_owners(&mut self, port: &mut impl EnginePort) {
+        for at in 0..self.slots.len() {
+            let (strategy, bits) = (self.slots[at].number, self.slots[at].instruments);
+            for instrument in (0..self.listings.len() as u32).filter(|i| bits >> i & 1 == 1) {
+                self.send(EngineBody::Owner { instrument, strategy }, 0, port);
+            }
         }
     }
 

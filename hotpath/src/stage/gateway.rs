@@ -303,6 +303,7 @@ impl Gateway {
             &EngineBody::Regime { volatility_bits, change_bits } => {
                 self.health.on_regime(f64::from_bits(volatility_bits), f64::from_bits(change_bits));
             }
+            &EngineBody::Owner { instrument, strategy } => self.on_owner(instrument, strategy),
             &EngineBody::Answer { id, outcome } => {
                 port.ask(Ask::Answer { id, verb: Verb::Set as u16, outcome });
             }
@@ -393,6 +394,8 @@ impl Gateway {
 
     fn on_kill(&mut self, now: Nanos, cause: Cause, is_set: bool, port: &mut impl GatewayPort) {
         self.is_killed = is_set;
+        // What is to be closed once the word is cleared a person says again.
+        self.flattening = 0;
         if is_set {
             self.set_state(now, cause, TradingState::Halted, StateReason::Kill, port);
             self.cancel_all(now, cause, port);
@@ -521,7 +524,7 @@ impl Gateway {
             .chain(self.breakers.words())
             .chain(self.day.words())
             .chain(self.health.words())
-            .chain([self.flattening.into(), self.next_flatten_ns])
+            .chain([self.flattening.into(), self.next_flatten_ns, self.private_ns, self.next_watch_ns])
             .chain(self.seen.words())
             .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)

@@ -19,6 +19,8 @@ use tickpath_shared::{
     types::{InstrumentDefinition, Reason, Side, StrategyName, TimeInForce, decimal},
 };
 
+/// Largest distance of a quote from the middle, price units.
+const DISTANCE_MAX: f64 = 1e15;
 /// Shortest pause after a refusal: what was refused a moment ago will be refused again.
 const REFUSAL_PAUSE_NS: Nanos = 1_000_000_000;
 /// Time in which the gateway answers whatever reaches it.
@@ -291,9 +293,18 @@ impl Strategy for MarketMaker {
     }
 
     fn on_command(&mut self, parameter: u16, value: f64) -> Result<(), CommandOutcome> {
-        self.rules.set(known(parameter)?, value)?;
+        let parameter = known(parameter)?;
+        let before = self.rules.place(parameter).map_or(value, |place| *place);
+        self.rules.set(parameter, value)?;
         let (c1, c2) = glft(&self.rules);
-        (self.offset, self.skew) = (c1 * self.unit, c2 * self.unit);
+        let (offset, skew) = (c1 * self.unit, c2 * self.unit);
+        // A quote at the end of the inventory must still be a price.
+        let furthest = offset + (2 * self.inventory_max + 1) as f64 * skew;
+        if !(furthest.is_finite() && furthest < DISTANCE_MAX) {
+            self.rules.set(parameter, before)?;
+            return Err(CommandOutcome::RefusedValue);
+        }
+        (self.offset, self.skew) = (offset, skew);
         Ok(())
     }
 
@@ -309,7 +320,8 @@ impl Strategy for MarketMaker {
             let flags = u64::from(q.is_canceling) | u64::from(q.is_stuck) << 1;
             [q.intent, q.price as u64, q.change, flags, q.quiet_until]
         });
-        digest::fold(seed, std::iter::once(self.position as u64).chain(quotes))
+        let own = [self.position as u64, self.offset.to_bits(), self.skew.to_bits()];
+        digest::fold(seed, own.into_iter().chain(quotes))
     }
 }
 

@@ -155,6 +155,13 @@ impl Strategy for Orb {
     }
 
     fn digest(&self, seed: u64) -> u64 {
-        digest::fold(seed, self.trade.words().chain(self.range.words()).chain(self.atr.words()))
+        digest::fold(
+            seed,
+            self.trade
+                .words()
+                .chain([self.rules.buffer_atr.to_bits()])
+                .chain(self.range.words())
+                .chain(self.atr.words()),
+        )
     }
 }

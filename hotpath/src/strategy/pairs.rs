@@ -289,6 +289,8 @@ impl Strategy for Pairs {
                 self.warm_up.mean.to_bits(),
                 self.warm_up.squares.to_bits(),
                 self.deviation.to_bits(),
+                self.rules.edge_bps.to_bits(),
+                self.rules.change_probability.to_bits(),
             ]),
         );
         let filter = self.filter.iter().flat_map(HedgeRatio::words);

@@ -166,7 +166,15 @@ impl Strategy for SmartMoney {
     fn digest(&self, seed: u64) -> u64 {
         let zone = self.zone.map_or([0; 3], |zone| [zone.at + 1, zone.top.to_bits(), zone.bottom.to_bits()]);
         let breaks = self.breaks.iter().map(|(at, is_up)| at << 1 | u64::from(*is_up));
-        let seed = digest::fold(seed, self.trade.words().chain(self.atr.words()).chain(zone).chain(breaks));
+        let seed = digest::fold(
+            seed,
+            self.trade
+                .words()
+                .chain([self.rules.stop_atr.to_bits()])
+                .chain(self.atr.words())
+                .chain(zone)
+                .chain(breaks),
+        );
         digest::fold(seed, self.concepts.words())
     }
 }

@@ -142,7 +142,10 @@ impl Strategy for TaCombo {
     fn digest(&self, seed: u64) -> u64 {
         let means =
             self.fast.words().chain(self.slow.words()).chain(self.macd.words()).chain(self.rsi.words());
-        let seed = digest::fold(seed, self.trade.words().chain(means).chain(self.atr.words()));
+        let seed = digest::fold(
+            seed,
+            self.trade.words().chain([self.rules.stop_atr.to_bits()]).chain(means).chain(self.atr.words()),
+        );
         digest::fold(seed, self.bands.words())
     }
 }

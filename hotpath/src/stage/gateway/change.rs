@@ -146,8 +146,8 @@ fn as_intent(order: &Order, change: &ChangeRecord) -> IntentRecord {
         is_reduce_only: order.is_reduce_only.into(),
         is_book_valid: change.is_book_valid,
         reserved: [0; 2],
-        stop: 0,
-        target: 0,
+        stop: order.exits[0],
+        target: order.exits[1],
     }
 }
 

@@ -13,7 +13,7 @@ use tickpath_shared::{
     types::TradingState,
 };
 
-/// Time in which a cancel is not sent again.
+/// Least time in which a cancel is not sent again.
 const CANCEL_PATIENCE_NS: Nanos = 1_000_000_000;
 /// Strategies that may be stopped one by one; more than that are stopped with the account.
 const STOPPED_MAX: usize = 16;
@@ -24,11 +24,14 @@ pub(super) struct Stops {
     account: bool,
     instruments: u32,
     strategies: Vec<u16>,
+    /// Strategies whose positions are to be closed, also those of instruments that are not known to be theirs yet.
+    flat: Vec<u16>,
 }
 
 impl Stops {
     pub(super) fn new() -> Self {
-        Self { account: false, instruments: 0, strategies: Vec::with_capacity(STOPPED_MAX) }
+        let strategies = || Vec::with_capacity(STOPPED_MAX);
+        Self { account: false, instruments: 0, strategies: strategies(), flat: strategies() }
     }
 
     #[inline]
@@ -50,10 +53,14 @@ impl Stops {
     fn clear(&mut self, scope: Scope) {
         match scope {
             Scope::Instrument(i) => self.instruments &= !(1 << i),
-            Scope::Strategy(s) => self.strategies.retain(|stopped| *stopped != s),
+            Scope::Strategy(s) => {
+                self.strategies.retain(|stopped| *stopped != s);
+                self.flat.retain(|stopped| *stopped != s);
+            }
             Scope::Account => {
                 (self.account, self.instruments) = (false, 0);
                 self.strategies.clear();
+                self.flat.clear();
             }
         }
     }
@@ -61,7 +68,7 @@ impl Stops {
     /// The state as words, for digests.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let own = [u64::from(self.account), self.instruments.into()];
-        own.into_iter().chain(self.strategies.iter().map(|s| u64::from(*s)))
+        own.into_iter().chain(self.strategies.iter().chain(&self.flat).map(|s| u64::from(*s)))
     }
 }
 
@@ -101,16 +108,12 @@ impl Gateway {
                 if self.state != TradingState::Halted {
                     self.set_state(now, cause, TradingState::Disarmed, StateReason::Command, port);
                 }
+                self.flattening = 0;
                 self.cancel_all(now, cause, port);
             }
             Verb::CancelAll => self.cancel_of(now, cause, self.instruments_of(scope), port),
             Verb::StopOpening => self.stops.set(scope),
-            Verb::Flatten if self.is_killed => return CommandOutcome::RefusedKilled,
-            Verb::Flatten if !self.is_reconciled => return CommandOutcome::RefusedNotReconciled,
-            Verb::Flatten => {
-                self.stops.set(scope);
-                self.flatten(self.instruments_of(scope));
-            }
+            Verb::Flatten => return self.close_scope(scope),
             Verb::ReleaseBreakers => self.release_breakers(now, port),
             // Seen to above, for the scopes that they have.
             Verb::Arm | Verb::Set => return CommandOutcome::UnknownScope,
@@ -122,16 +125,49 @@ impl Gateway {
 
     fn scope_of(&self, command: &CommandRecord) -> Option<Scope> {
         let scope = Scope::from_parts(command.scope, command.target)?;
-        let is_known =
-            |s: &Scope| !matches!(s, Scope::Instrument(i) if usize::from(*i) >= self.definitions.len());
-        Some(scope).filter(is_known)
+        let is_known = match scope {
+            Scope::Account => true,
+            Scope::Instrument(index) => usize::from(index) < self.definitions.len(),
+            // What was stopped before the start may be told before the strategies are known.
+            Scope::Strategy(strategy) => command.id == 0 || self.owners.contains(&strategy),
+        };
+        is_known.then_some(scope)
+    }
+
+    /// A strategy says that it trades an instrument.
+    pub(super) fn on_owner(&mut self, instrument: u32, strategy: u16) {
+        self.owners[instrument as usize] = strategy;
+        if self.stops.flat.contains(&strategy) {
+            self.flatten(1 << instrument);
+        }
+    }
+
+    /// Stops a scope and has its positions closed, as soon as that may be.
+    fn close_scope(&mut self, scope: Scope) -> CommandOutcome {
+        self.stops.set(scope);
+        // Nothing is closed against the kill word, or while a person has to look at the account first.
+        if self.is_killed {
+            return CommandOutcome::RefusedKilled;
+        }
+        if self.state == TradingState::Halted {
+            return CommandOutcome::RefusedHalted;
+        }
+        let flat = &mut self.stops.flat;
+        if let Scope::Strategy(strategy) = scope
+            && flat.len() < STOPPED_MAX
+            && !flat.contains(&strategy)
+        {
+            flat.push(strategy);
+        }
+        self.flatten(self.instruments_of(scope));
+        CommandOutcome::Done
     }
 
     pub(super) fn all_instruments(&self) -> u32 {
         self.definitions.iter().fold(0, |bits, d| bits | 1 << d.instrument)
     }
 
-    /// Bit set of the instruments that a scope means: those that a strategy traded last are its own.
+    /// Bit set of the instruments that a scope means.
     fn instruments_of(&self, scope: Scope) -> u32 {
         match scope {
             Scope::Account => self.all_instruments(),
@@ -151,11 +187,13 @@ impl Gateway {
         instruments: u32,
         port: &mut impl GatewayPort,
     ) {
+        // Longer than it takes to be asked about, so that proof is not put off by asking again.
+        let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
             let is_meant = |o: &&mut Order| {
-                let is_asked = o.is_canceling && now < o.sent_ns + CANCEL_PATIENCE_NS;
+                let is_asked = o.is_canceling && now < o.sent_ns + patience_ns;
                 instruments >> o.instrument & 1 == 1 && !is_asked
             };
             if self.orders.get_mut(slot).filter(is_meant).is_some() {

@@ -11,6 +11,8 @@ use tickpath_shared::{
 
 /// Pause between two attempts on an instrument.
 const PAUSE_NS: Nanos = 250_000_000;
+/// Pause after a limit refused one.
+const REFUSED_PAUSE_NS: Nanos = 1_000_000_000;
 
 impl Gateway {
     /// Positions of these instruments are closed from the next timer on, until they are or a person arms again.
@@ -21,7 +23,8 @@ impl Gateway {
 
     /// Takes the next step for every instrument that is to be flat.
     pub(super) fn go_flat(&mut self, now: Nanos, port: &mut impl GatewayPort) {
-        if self.flattening == 0 || now < self.next_flatten_ns {
+        let may_order = !self.is_killed && self.state != TradingState::Halted && self.is_reconciled;
+        if self.flattening == 0 || now < self.next_flatten_ns || !may_order {
             return;
         }
         self.next_flatten_ns = now + PAUSE_NS;
@@ -46,11 +49,9 @@ impl Gateway {
     fn close_position(&mut self, now: Nanos, instrument: u32, position: i64, port: &mut impl GatewayPort) {
         let side = if position > 0 { Side::Sell } else { Side::Buy };
         let definition = self.definitions[instrument as usize];
-        let Some(price) = self.edge(&definition, side) else { return };
-        let qty = self.largest_qty(&definition, price).min(position.abs());
-        if qty == 0 {
-            return;
-        }
+        // Without a mark price, or with limits below a lot, the limits say why it cannot be.
+        let price = self.edge(&definition, side).unwrap_or(definition.price_min);
+        let qty = self.largest_qty(&definition, price).max(definition.lot).min(position.abs());
         let intent = IntentRecord {
             number: 0,
             price,
@@ -80,7 +81,10 @@ impl Gateway {
                 let message = EngineMessage { decided_ns: now, book_venue_ms, ..EngineMessage::default() };
                 self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, message.decided_ns, port);
             }
-            Err(breach) => self.refuse(now, Cause::NONE, &intent, breach, port),
+            Err(breach) => {
+                self.next_flatten_ns = now + REFUSED_PAUSE_NS;
+                self.refuse(now, Cause::NONE, &intent, breach, port);
+            }
         }
     }
 

@@ -107,6 +107,7 @@ impl Gateway {
         let mut order =
             Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
         (order.is_reduce_only, order.strategy) = (intent.is_reduce_only == 1, intent.strategy);
+        order.exits = [intent.stop, intent.target];
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
             let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };

@@ -451,6 +451,54 @@ fn a_thousand_restarts_forget_no_loss() {
 }
 
 #[test]
+fn losses_in_a_row_are_forgotten_with_their_breaker() {
+    use BreakerMetric::LossesInRow;
+    for release in [BreakerRelease::Manual, BreakerRelease::Day] {
+        let config = config(vec![breaker(LossesInRow, 2.0, BreakerAction::Stop, release)]);
+        let mut stand = Stand::start(&config, EPOCH_MS + DAY_MS / 2 - 10_000, None);
+        stand.command(1, Verb::Arm, Scope::Account);
+        (0..3).for_each(|_| stand.round_trip(9_990));
+        stand.wait(1_000);
+        assert_eq!(stand.gateway.barrier, Some(LossesInRow));
+        match release {
+            BreakerRelease::Manual => _ = stand.command(2, Verb::ReleaseBreakers, Scope::Account),
+            _ => stand.wait(10_000),
+        }
+        stand.wait(3_000);
+        assert!(stand.is_let(0, 0, Side::Buy, false), "{release:?}");
+    }
+}
+
+#[test]
+fn closing_goes_on_after_a_restart() {
+    let flatten = breaker(BreakerMetric::RealizedLoss, 1.0, BreakerAction::Flatten, BreakerRelease::Manual);
+    let config = config(vec![flatten]);
+    let mut stand = Stand::armed(&config);
+    stand.round_trip(9_800);
+    stand.wait(1_100);
+    let day = *stand.out.days.last().unwrap();
+    let mut again = Stand::start(&config, EPOCH_MS, Some(&day));
+    // Held since before the start.
+    let definition = again.gateway.definitions[1];
+    again.gateway.positions.start(&definition, -500, MARK);
+    again.wait(300);
+    let (_, out) = *again.out.sent.last().unwrap();
+    assert_eq!((out.instrument, out.side, out.qty, out.is_reduce_only), (1, Side::Buy as u8, 500, 1));
+}
+
+#[test]
+fn a_strategy_is_known_by_its_instruments_before_it_trades() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    assert_eq!(stand.command(2, Verb::Flatten, Scope::Strategy(7)), CommandOutcome::UnknownScope);
+    // Told by the session thread before the engine has said a word.
+    assert_eq!(stand.command(0, Verb::Flatten, Scope::Strategy(7)), CommandOutcome::Done);
+    stand.engine(EngineBody::Owner { instrument: 1, strategy: 7 });
+    assert_eq!(stand.gateway.flattening, 0b10);
+    assert_eq!(stand.command(0, Verb::Disarm, Scope::Account), CommandOutcome::Done);
+    assert_eq!(stand.gateway.flattening, 0, "disarmed is disarmed");
+}
+
+#[test]
 fn refusals_of_the_venue_stop_openings_until_they_end() {
     let recover = breaker(BreakerMetric::Rejects, 4.0, BreakerAction::Cancel, BreakerRelease::Recovery);
     let mut stand = Stand::armed(&config(vec![recover]));

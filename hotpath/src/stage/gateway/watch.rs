@@ -79,7 +79,9 @@ impl Gateway {
         set(BreakerMetric::JournalPressure, Some(self.pressure as u64 as f64));
         set(BreakerMetric::ClockError, self.clock_bound_ns.map(ms));
         let is_waited_for = self.orders.open() > 0;
-        let silence = now.saturating_sub(self.private_ns);
+        // Nothing was to be said before the oldest of them was sent.
+        let asked = self.orders.iter().map(|order| order.sent_ns).min().unwrap_or(now);
+        let silence = now.saturating_sub(self.private_ns.max(asked));
         set(BreakerMetric::PrivateAge, Some(if is_waited_for { ms(silence) } else { 0.0 }));
         values
     }
@@ -101,7 +103,7 @@ impl Gateway {
     /// Has what a restart must not forget stored when it changed.
     fn keep_day(&mut self, port: &mut impl GatewayPort) {
         let record = self.day.record(self.breakers.latched());
-        if let Some(record) = record.filter(|record| self.kept != Some(*record)) {
+        if self.kept != Some(record) {
             self.kept = Some(record);
             port.ask(Ask::Day(record));
         }
@@ -110,14 +112,23 @@ impl Gateway {
     /// The day of the process before goes on.
     pub(super) fn on_day(&mut self, now: Nanos, record: &DayRecord, port: &mut impl GatewayPort) {
         self.day.restore(record);
-        self.breakers
-            .restore(record.latched, |breaker, change, value| tell(now, breaker, change, value, port));
+        let mut strongest = None;
+        self.breakers.restore(record.latched, |breaker, change, value| {
+            tell(now, breaker, change, value, port);
+            strongest = strongest.max(Some(breaker.action));
+        });
         self.barrier = self.breakers.barrier();
+        // It may not have come to its end.
+        if strongest == Some(BreakerAction::Flatten) {
+            self.flatten(u32::MAX);
+        }
     }
 
     /// A person lets all breakers go.
     pub(super) fn release_breakers(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         self.breakers.release(|breaker, change, value| tell(now, breaker, change, value, port));
+        self.day.forget_losses();
+        self.health.forget();
         self.barrier = self.breakers.barrier();
         self.keep_day(port);
     }
