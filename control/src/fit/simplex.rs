@@ -26,35 +26,43 @@ pub(super) fn minimum<const N: usize>(
         if corners[N].1 - corners[0].1 <= tolerance {
             break;
         }
-        let worst = corners[N];
-        let center: [f64; N] =
-            std::array::from_fn(|i| corners[..N].iter().map(|(x, _)| x[i]).sum::<f64>() / N as f64);
-        let along = |t: f64| {
-            let x = std::array::from_fn(|i| center[i] + t * (worst.0[i] - center[i]));
-            (x, value(&x))
-        };
-        let reflected = along(-1.0);
-        let next = if reflected.1 < corners[0].1 {
-            let expanded = along(-2.0);
-            if expanded.1 < reflected.1 { expanded } else { reflected }
-        } else if reflected.1 < corners[N - 1].1 {
-            reflected
-        } else {
-            let contracted = if reflected.1 < worst.1 { along(-0.5) } else { along(0.5) };
-            if contracted.1 >= worst.1.min(reflected.1) {
+        match next_corner(&corners, &value) {
+            Some(corner) => corners[N] = corner,
+            None => {
                 let best = corners[0].0;
                 for (x, y) in &mut corners[1..] {
                     *x = std::array::from_fn(|i| best[i] + 0.5 * (x[i] - best[i]));
                     *y = value(x);
                 }
-                continue;
             }
-            contracted
-        };
-        corners[N] = next;
+        }
     }
     corners.sort_by(|a, b| a.1.total_cmp(&b.1));
     corners[0]
+}
+
+/// What comes in the place of the worst of sorted corners; `None` when all must move towards the best.
+fn next_corner<const N: usize>(
+    corners: &[([f64; N], f64)],
+    value: &impl Fn(&[f64; N]) -> f64,
+) -> Option<([f64; N], f64)> {
+    let worst = corners[N];
+    let center: [f64; N] =
+        std::array::from_fn(|i| corners[..N].iter().map(|(x, _)| x[i]).sum::<f64>() / N as f64);
+    let along = |t: f64| {
+        let x = std::array::from_fn(|i| center[i] + t * (worst.0[i] - center[i]));
+        (x, value(&x))
+    };
+    let reflected = along(-1.0);
+    if reflected.1 < corners[0].1 {
+        let expanded = along(-2.0);
+        return Some(if expanded.1 < reflected.1 { expanded } else { reflected });
+    }
+    if reflected.1 < corners[N - 1].1 {
+        return Some(reflected);
+    }
+    let contracted = if reflected.1 < worst.1 { along(-0.5) } else { along(0.5) };
+    (contracted.1 < worst.1.min(reflected.1)).then_some(contracted)
 }
 
 #[cfg(test)]

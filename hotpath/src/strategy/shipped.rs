@@ -1,6 +1,6 @@
 //! The strategies that come with the program, as one type: what runs is a closed set, and every call is static.
 
-use super::{Desk, MarketMaker, Orb, Pairs, Probe, SmartMoney, Strategy, TaCombo};
+use super::{Desk, MarketMaker, Orb, Pairs, Probe, SignalFollow, SmartMoney, Strategy, TaCombo};
 use crate::{
     message::Outcome,
     port::EnginePort,
@@ -23,6 +23,8 @@ pub enum Shipped {
     Orb(Orb),
     /// [`SmartMoney`].
     SmartMoney(SmartMoney),
+    /// [`SignalFollow`].
+    SignalFollow(SignalFollow),
     /// [`Probe`].
     Probe(Probe),
 }
@@ -36,6 +38,7 @@ macro_rules! each {
             Shipped::TaCombo($strategy) => $call,
             Shipped::Orb($strategy) => $call,
             Shipped::SmartMoney($strategy) => $call,
+            Shipped::SignalFollow($strategy) => $call,
             Shipped::Probe($strategy) => $call,
         }
     };
@@ -58,6 +61,7 @@ impl Strategy for Shipped {
             of(config, definitions, Self::TaCombo)?,
             of(config, definitions, Self::Orb)?,
             of(config, definitions, Self::SmartMoney)?,
+            of(config, definitions, Self::SignalFollow)?,
             of(config, definitions, Self::Probe)?,
         ];
         Ok(kinds.into_iter().flatten().collect())

@@ -7,7 +7,7 @@ use crate::message::OutcomeBody;
 use stand::Stand;
 use tickpath_shared::{
     config::{self, Config},
-    types::{Reason, Side},
+    types::{Reason, Side, StrategyName},
 };
 
 fn pairs_config() -> Config {
@@ -260,6 +260,53 @@ fn a_close_beyond_the_opening_range_is_followed_until_the_session_ends() {
     assert_eq!((exits[0].side, exits[0].is_reduce_only), (Side::Sell as u8, 1));
     assert_eq!((stand.ms / 1_000) % 86_400 / 60, 5, "with the end of the session");
     assert!(stand.passes().contains(&Reason::NoRange));
+}
+
+#[test]
+fn a_signal_from_outside_is_held_for_its_time() {
+    let signal_follow = config::SignalFollow {
+        is_enabled: true,
+        symbol: "AAA".into(),
+        qty: "0.100".into(),
+        hold_ms: 1_000,
+        aggression_ticks: 1,
+        ..config::SignalFollow::default()
+    };
+    let mut stand = Stand::<SignalFollow>::new(Config { signal_follow, ..Config::default() });
+    stand.book(0, 100_000);
+    stand.tell(0, OutcomeBody::Position { qty: 7 });
+    stand.wait(500);
+    assert!(stand.intents().is_empty(), "what is held from before is nobody's business");
+    stand.tell(0, OutcomeBody::Position { qty: 0 });
+    let set = |stand: &mut Stand<SignalFollow>, value: f64| {
+        let (parameter, strategy) = (Parameter::SignalFollowSignal as u16, StrategyName::SignalFollow as u16);
+        stand.tell(0, OutcomeBody::Set { id: 1, value_bits: value.to_bits(), strategy, parameter });
+        stand.book(0, 100_000);
+    };
+    set(&mut stand, 1.5);
+    assert!(stand.intents().is_empty(), "out of bounds");
+    set(&mut stand, -0.555);
+    let sold = stand.intents()[0];
+    assert_eq!((sold.side, sold.qty, sold.price), (Side::Sell as u8, 55, 99_990));
+    stand.fill(&sold, -55);
+    stand.book(0, 100_000);
+    assert!(stand.intents().is_empty());
+    set(&mut stand, 1.0);
+    let closed = stand.intents()[0];
+    assert_eq!((closed.side, closed.qty, closed.is_reduce_only), (Side::Buy as u8, 55, 1));
+    stand.fill(&closed, 0);
+    stand.book(0, 100_000);
+    let bought = stand.intents()[0];
+    assert_eq!((bought.qty, bought.is_reduce_only), (100, 0), "through zero in two steps");
+    stand.fill(&bought, 100);
+    stand.wait(500);
+    stand.book(0, 100_000);
+    assert!(stand.intents().is_empty());
+    stand.wait(600);
+    stand.book(0, 100_000);
+    let out = stand.intents()[0];
+    assert_eq!((out.side, out.qty, out.is_reduce_only), (Side::Sell as u8, 100, 1), "its time is over");
+    assert!(stand.passes().contains(&Reason::SignalOld));
 }
 
 #[test]

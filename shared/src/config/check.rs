@@ -17,6 +17,7 @@ impl Config {
         self.check_market_maker()?;
         self.check_probe()?;
         self.check_bars()?;
+        self.check_signal_follow()?;
         self.check_shared()?;
         self.check_limits()?;
         self.check_venue()?;

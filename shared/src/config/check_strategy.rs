@@ -72,6 +72,23 @@ impl Config {
         ensure(is_positive, || format!("probe.qty: {:?} is not a positive decimal", probe.qty))
     }
 
+    pub(super) fn check_signal_follow(&self) -> Result<(), ConfigError> {
+        let follow = &self.signal_follow;
+        if !follow.is_enabled {
+            return Ok(());
+        }
+        let is_known = self.instrument.iter().any(|i| i.symbol == follow.symbol);
+        ensure(is_known, || {
+            format!("signal_follow.symbol: {:?} is not among the instruments", follow.symbol)
+        })?;
+        within(&follow.bounds())?;
+        in_range("signal_follow.hold_ms", follow.hold_ms, 100, 86_400_000)?;
+        in_range("signal_follow.order_ms", follow.order_ms, 10, 60_000)?;
+        in_range("signal_follow.aggression_ticks", follow.aggression_ticks as u64, 0, 10_000)?;
+        let is_positive = decimal::parse(follow.qty.as_bytes(), 8).is_ok_and(|q| q > 0);
+        ensure(is_positive, || format!("signal_follow.qty: {:?} is not a positive decimal", follow.qty))
+    }
+
     /// Strategies over bars.
     pub(super) fn check_bars(&self) -> Result<(), ConfigError> {
         let (ta, orb, smc) = (&self.ta_combo, &self.orb, &self.smc);
@@ -123,6 +140,7 @@ impl Config {
             ("ta_combo.symbol", &self.ta_combo.symbol, self.ta_combo.is_enabled),
             ("orb.symbol", &self.orb.symbol, self.orb.is_enabled),
             ("smc.symbol", &self.smc.symbol, self.smc.is_enabled),
+            ("signal_follow.symbol", &self.signal_follow.symbol, self.signal_follow.is_enabled),
             ("probe.symbol", &self.probe.symbol, self.probe.is_enabled),
         ];
         let enabled: Vec<_> = all.into_iter().filter(|(.., is_enabled)| *is_enabled).collect();

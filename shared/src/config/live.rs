@@ -1,6 +1,6 @@
 //! Parameters of strategies that may change while they run. A value is taken only when all of them are sound with it.
 
-use super::{MarketMaker, Orb, Pairs, Smc, TaCombo};
+use super::{MarketMaker, Orb, Pairs, SignalFollow, Smc, TaCombo};
 use crate::{command::CommandOutcome, types::Parameter};
 
 /// Key, value, least and largest.
@@ -161,6 +161,23 @@ impl Smc {
 impl LiveParameters for Smc {
     fn place(&mut self, parameter: Parameter) -> Option<&mut f64> {
         (parameter == Parameter::SmcStopAtr).then_some(&mut self.stop_atr)
+    }
+
+    fn is_sound(&self) -> bool {
+        are_kept(&self.bounds())
+    }
+}
+
+impl SignalFollow {
+    /// What is wanted, with its bounds.
+    pub(super) fn bounds(&self) -> [Bound; 1] {
+        [("signal_follow.signal", self.signal, -1.0, 1.0)]
+    }
+}
+
+impl LiveParameters for SignalFollow {
+    fn place(&mut self, parameter: Parameter) -> Option<&mut f64> {
+        (parameter == Parameter::SignalFollowSignal).then_some(&mut self.signal)
     }
 
     fn is_sound(&self) -> bool {

@@ -9,7 +9,7 @@ mod strategy;
 
 pub use live::LiveParameters;
 pub use load::{ConfigError, load};
-pub use strategy::{MarketMaker, Orb, Pairs, Probe, Smc, TaCombo, TradeRules};
+pub use strategy::{MarketMaker, Orb, Pairs, Probe, SignalFollow, Smc, TaCombo, TradeRules};
 
 use crate::types::{BreakerAction, BreakerMetric, BreakerRelease, decimal};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct Config {
     pub orb: Orb,
     /// Smart-money concepts.
     pub smc: Smc,
+    /// Signals from outside.
+    pub signal_follow: SignalFollow,
     /// The probe that latency is measured with; simulation only.
     pub probe: Probe,
     /// Numbers for strategies of your own, by names of their choice.

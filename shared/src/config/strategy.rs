@@ -361,6 +361,41 @@ impl Orb {
     }
 }
 
+/// Follows signals that come by command: `tickpath set signal_follow.signal 1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignalFollow {
+    /// Off unless wanted.
+    pub is_enabled: bool,
+    /// Symbol that is traded.
+    pub symbol: String,
+    /// Quantity held at a signal of 1.
+    pub qty: String,
+    /// What is wanted: 1 long, -1 short, a share of the quantity between, 0 flat. Set by command; nothing is traded
+    /// before the first.
+    pub signal: f64,
+    /// Milliseconds for which a signal holds, 100..=86400000; then the position is closed.
+    pub hold_ms: u64,
+    /// Ticks beyond the opposite best that an order may pay.
+    pub aggression_ticks: i64,
+    /// Milliseconds to wait for an order's outcome before the next.
+    pub order_ms: u64,
+}
+
+impl Default for SignalFollow {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            symbol: "BTCUSDT".into(),
+            qty: "0.010".into(),
+            signal: 0.0,
+            hold_ms: 60_000,
+            aggression_ticks: 20,
+            order_ms: 1_000,
+        }
+    }
+}
+
 /// Smart-money concepts over bars by time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -19,6 +19,7 @@ crate::labelled_enum! {
         MarketMakerA = 23, "market_maker.a", "Fill intensity at the middle, fills a second.";
         TaComboStopAtr = 40, "ta_combo.stop_atr", "Distance of the stop in average true ranges.";
         OrbBufferAtr = 60, "orb.buffer_atr", "Distance beyond the range in average true ranges.";
+        SignalFollowSignal = 70, "signal_follow.signal", "What is wanted: 1 long, -1 short, 0 flat, or a share between.";
         SmcStopAtr = 80, "smc.stop_atr", "Distance of the stop in average true ranges.";
     }
 }

@@ -72,6 +72,7 @@ crate::labelled_enum! {
         TaCombo = 2, "ta_combo", "Votes of classic indicators over bars.";
         Orb = 3, "orb", "Opening range breakout.";
         Smc = 4, "smc", "Smart-money concepts over bars.";
+        SignalFollow = 5, "signal_follow", "Signals from outside, by command.";
         Probe = 99, "probe", "An order for every tick, to measure latency with.";
     }
 }

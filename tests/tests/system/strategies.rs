@@ -3,7 +3,8 @@
 use crate::{PROGRAM, demo::demo};
 use serde_json::Value;
 use std::{path::PathBuf, process::Command};
-use tickpath_shared::paths::DataDir;
+use tickpath_control::fit::{garch, session};
+use tickpath_shared::{journal::list_sessions, paths::DataDir};
 use tickpath_tests::{recorded_pair, root, skipped};
 use tickpath_tools::offline::{
     replay::{self, ReplayPlan},
@@ -107,4 +108,33 @@ fn the_documented_reasons_are_those_of_the_program() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == table, "docs/reasons.md is old: TICKPATH_WRITE_DOCS=1 cargo test documented_reasons");
+}
+
+/// The recorded pair leaves errors that the volatility model is fitted to; the weights are those of a model that
+/// comes back.
+#[test]
+fn a_session_is_what_the_volatility_model_is_fitted_to() {
+    let Some(pair) = recorded_pair() else { return };
+    let files = pair.map(|p| p.display().to_string());
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [("TICKPATH__PAIRS__WINDOW", "20"), ("TICKPATH__PAIRS__SAMPLE_MS", "20")];
+    demo(dir.path(), &["--capture", &files[0], &files[1], "--speed", "20"], &environment);
+    let data = DataDir::open(dir.path()).unwrap();
+    let newest = *list_sessions(&data).unwrap().last().unwrap();
+    let samples = session::innovations(&data, newest, 1_000_000).unwrap();
+    assert!(samples.len() > 500, "{}", samples.len());
+    let last = session::innovations(&data, newest, 300).unwrap();
+    assert_eq!(last, samples[samples.len() - 300..]);
+    let out =
+        Command::new(PROGRAM).args(["fit", "--dir", &dir.path().display().to_string()]).output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    println!("{text}{errors}");
+    match garch::fit(&samples[samples.len().saturating_sub(10_000)..]) {
+        Ok(fit) => {
+            assert!(out.status.success() && text.contains(&format!("garch_alpha = {}", fit.alpha)), "{text}");
+            assert!(fit.alpha > 0.0 && fit.alpha + fit.beta < 1.0);
+        }
+        // Nothing at a boundary is handed out.
+        Err(why) => assert!(!out.status.success() && errors.contains(&why.to_string()), "{errors}"),
+    }
 }
