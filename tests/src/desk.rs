@@ -196,6 +196,8 @@ impl Desk {
             ("TICKPATH__PAIRS__ENTRY_Z", "0.6"),
             ("TICKPATH__PAIRS__EXIT_Z", "0.3"),
             ("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "100"),
+            // After an opening that was refused or cut off it tries again soon.
+            ("TICKPATH__PAIRS__REST_MS", "200"),
             ("TICKPATH__SUPERVISOR__CRASHES_MAX", "100000"),
             ("TICKPATH__SUPERVISOR__BACKOFF_MS", "50"),
             ("TICKPATH__SUPERVISOR__BACKOFF_MS_MAX", "100"),

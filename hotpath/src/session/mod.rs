@@ -334,10 +334,10 @@ impl Session {
                 self.is_arming |= id == 0
                     && verb == Verb::Arm as u16
                     && outcome == CommandOutcome::RefusedNotReconciled as u16;
+                self.answer(id, verb, outcome);
                 if verb == Verb::Arm as u16 {
                     self.on_armed(id, outcome == CommandOutcome::Done as u16);
                 }
-                self.answer(id, verb, outcome);
             }
         }
     }

@@ -100,7 +100,7 @@ impl Session {
         );
     }
 
-    /// Remembers a stop before the gateway is told, and what an arming would release.
+    /// Remembers a stop that the gateway was told of, and what an arming would release.
     pub(super) fn keep_stop(&mut self, id: u64, verb: Verb, scope: Scope) {
         let stored = match scope {
             Scope::Account => Stored::Account,

@@ -2,7 +2,7 @@
 //! session replays.
 
 use crate::PROGRAM;
-use std::{io::Write, path::Path, time::Duration};
+use std::{io::Write, time::Duration};
 use tickpath_shared::{
     counters::Counter,
     record::{BreakerRecord, IntentRecord, Kind, OrderRecord, ParameterRecord, Record, RefusalRecord},
@@ -14,13 +14,6 @@ use tickpath_tools::offline::{
     journal::{self, Filter},
     replay::{self, ReplayPlan},
 };
-
-/// A desk whose strategy opens again soon after an opening was refused.
-fn desk(dir: &Path) -> Desk {
-    let mut environment = Desk::busy();
-    environment.push(("TICKPATH__PAIRS__REST_MS", "200"));
-    Desk::new(dir, PROGRAM, &environment).unwrap()
-}
 
 fn trading(desk: &mut Desk, seed: &str) {
     desk.start_venue(&["--seed", seed]).unwrap();
@@ -74,7 +67,7 @@ fn is_flat(desk: &Desk) -> bool {
 #[test]
 fn a_strategy_that_was_stopped_stays_stopped_over_a_crash() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk(dir.path());
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
     trading(&mut desk, "51");
     run(&desk, &["stop", "--strategy", "pairs", "--cancel"]);
     let refused = || openings(&desk, Reason::Stopped).0;
@@ -94,7 +87,7 @@ fn a_strategy_that_was_stopped_stays_stopped_over_a_crash() {
 #[test]
 fn positions_are_closed_on_command_and_stay_closed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk(dir.path());
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
     trading(&mut desk, "52");
     for _ in 0..5 {
         wait_for("a position", || {
@@ -115,7 +108,7 @@ fn positions_are_closed_on_command_and_stay_closed() {
 #[test]
 fn a_loss_closes_everything_and_is_latched_over_crashes() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk(dir.path());
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(desk.data.config()).unwrap();
     // Fees alone see to that.
     let breaker = "\n[[breaker]]\nmetric = \"realized_loss\"\nthreshold = 2.5\naction = \"flatten\"\n";
@@ -133,6 +126,13 @@ fn a_loss_closes_everything_and_is_latched_over_crashes() {
         changes
     };
     wait_for("the loss", || !changes().is_empty()).unwrap();
+    // From the moment it is on the disk no crash forgets it.
+    let is_stored = || {
+        let text = std::fs::read_to_string(desk.data.run().join("day.json")).unwrap_or_default();
+        let day: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        day["latched"].as_u64().is_some_and(|latched| latched != 0)
+    };
+    wait_for("the breaker to be stored", is_stored).unwrap();
     wait_for("both ends to be flat", || is_flat(&desk)).unwrap();
     for _ in 0..3 {
         crash(&desk);
@@ -151,7 +151,7 @@ fn a_loss_closes_everything_and_is_latched_over_crashes() {
 #[test]
 fn parameters_change_while_the_strategy_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk(dir.path());
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
     trading(&mut desk, "54");
     run(&desk, &["set", "pairs.stop_z", "100"]);
     run(&desk, &["set", "pairs.entry_z", "7.5"]);
