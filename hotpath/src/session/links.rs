@@ -25,6 +25,12 @@ use tickpath_shared::{
 const ACCOUNT_PATIENCE_NS: Nanos = 10_000_000_000;
 const BACKOFF_MIN_NS: Nanos = 250_000_000;
 const BACKOFF_MAX_NS: Nanos = 30_000_000_000;
+/// Longest pause after a connection that was made: the venue can be reached, and books wait meanwhile.
+const LOST_BACKOFF_MAX_NS: Nanos = 5_000_000_000;
+/// Pauses of lost connections get as long as all others once this many were begun in five minutes, a third of what the
+/// venue lets an address begin.
+const LOST_FEW: usize = 100;
+const LOST_WINDOW_NS: Nanos = 300_000_000_000;
 /// A connection that lasted so long starts with the shortest pause again.
 const STEADY_NS: Nanos = 60_000_000_000;
 
@@ -39,6 +45,9 @@ pub(super) struct LinkBook {
     is_stopped: bool,
     /// When nobody had to wait for his turn the last time.
     healed_ns: Nanos,
+    /// When the last pauses began, the oldest overwritten first.
+    pauses: [Nanos; LOST_FEW],
+    pauses_made: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -75,6 +84,8 @@ impl LinkBook {
             life_ns,
             is_stopped: false,
             healed_ns: 0,
+            pauses: [0; LOST_FEW],
+            pauses_made: 0,
         }
     }
 
@@ -216,10 +227,15 @@ impl LinkBook {
 
     /// Doubles the pause, with a jitter of a quarter from the clock's low bits.
     fn back_off(&mut self, id: LinkId, now: Nanos) -> Nanos {
+        let oldest = std::mem::replace(&mut self.pauses[self.pauses_made % LOST_FEW], now);
+        let are_few = self.pauses_made < LOST_FEW || now.saturating_sub(oldest) > LOST_WINDOW_NS;
+        self.pauses_made += 1;
         let link = self.get(id);
+        let is_lost = link.is_up && !link.is_out;
+        let longest = if is_lost && are_few { LOST_BACKOFF_MAX_NS } else { BACKOFF_MAX_NS };
         link.is_out = false;
         link.is_up &= link.slot.is_some();
-        link.backoff_ns = (link.backoff_ns * 2).clamp(BACKOFF_MIN_NS, BACKOFF_MAX_NS);
+        link.backoff_ns = (link.backoff_ns * 2).clamp(BACKOFF_MIN_NS, longest);
         let jitter = (now / 1000) % (link.backoff_ns / 4);
         link.not_before = now + link.backoff_ns - jitter;
         link.backoff_ns
@@ -460,6 +476,39 @@ mod tests {
             }
             assert!(noticed_max <= limit + 2 * LOOK, "{kind:?} noticed after {noticed_max} ns");
             assert!(back_max <= 5 * SECOND, "{kind:?} back after {back_max} ns");
+        }
+    }
+
+    /// A network that takes every connection away after a while: back within seconds, and never more often than the
+    /// venue lets an address connect.
+    #[test]
+    fn connections_that_do_not_last_are_back_soon_within_the_venues_budget() {
+        for lines in [1, LINES_MAX] {
+            let mut book = LinkBook::new(lines, 100_000 * SECOND);
+            let ids: Vec<LinkId> = book.ids().collect();
+            let (mut made, mut longest) = (Vec::new(), 0);
+            let mut lost = [None; PLACES];
+            for now in (1..3_600 * 20).map(|look| look * SECOND / 20 + 12_345) {
+                for id in book.due(now, true, true) {
+                    made.push(now);
+                    book.on_made(id, now);
+                    let waited = lost[place(id)].take().map_or(0, |since: Nanos| now - since);
+                    longest = longest.max(if made.len() < LOST_FEW { waited } else { 0 });
+                }
+                for id in &ids {
+                    let link = book.get(*id);
+                    if link.is_up && now - link.made_ns > 4 * SECOND {
+                        link.slot = None;
+                        lost[place(*id)] = Some(now);
+                        book.back_off(*id, now);
+                    }
+                }
+            }
+            let in_window =
+                |at: usize| made[at..].iter().take_while(|t| **t - made[at] < LOST_WINDOW_NS).count();
+            let most = (0..made.len()).map(in_window).max().unwrap_or(0);
+            assert!((1..300).contains(&most), "{lines} lines: {most} connections in five minutes");
+            assert!((SECOND..=LOST_BACKOFF_MAX_NS + SECOND).contains(&longest), "{longest} ns");
         }
     }
 
