@@ -71,7 +71,7 @@ impl Process {
     /// When the process does not end within ten seconds.
     pub fn terminate(&mut self) -> Result<i32> {
         signal(self.pid(), rustix::process::Signal::TERM);
-        self.wait(Duration::from_secs(10))
+        self.wait(Duration::from_secs(40))
     }
 
     /// Waits for the end; returns the exit code, -1 after a signal.

@@ -58,6 +58,8 @@ pub fn config_text(data: &DataDir, s: &Simulation) -> String {
         ("threads", s.threads.clone()),
         ("overload", s.overload.to_string()),
         ("order_rate_max", s.order_rate_max.to_string()),
+        // Nearly every order is cancelled or changed once at most.
+        ("message_rate_max", (s.order_rate_max * 5 / 2).to_string()),
         ("leg_timeout_ms", s.leg_timeout_ms.to_string()),
         ("book_venue_age_ms_max", s.book_venue_age_ms_max.to_string()),
     ];

@@ -21,8 +21,9 @@ use tickpath_tools::offline::{
 use zerocopy::IntoBytes;
 
 /// Overrides under which the recorded pair gives more than a thousand orders.
-const EAGER: [(&str, &str); 10] = [
+const EAGER: [(&str, &str); 11] = [
     ("TICKPATH__RISK__ORDER_RATE_MAX", "100000"),
+    ("TICKPATH__RISK__MESSAGE_RATE_MAX", "250000"),
     ("TICKPATH__PAIRS__WINDOW", "10"),
     ("TICKPATH__PAIRS__SAMPLE_MS", "10"),
     ("TICKPATH__PAIRS__ENTRY_Z", "0.5"),
@@ -100,6 +101,7 @@ fn the_same_orders_with_any_vectors_ten_times() {
     let dir = tempfile::tempdir().unwrap();
     let environment = [
         ("TICKPATH__RISK__ORDER_RATE_MAX", "100000"),
+        ("TICKPATH__RISK__MESSAGE_RATE_MAX", "250000"),
         ("TICKPATH__PAIRS__WINDOW", "20"),
         ("TICKPATH__PAIRS__SAMPLE_MS", "20"),
         ("TICKPATH__PAIRS__ENTRY_Z", "1.0"),
@@ -177,9 +179,12 @@ fn rewrite_if(dir: &Path, lane: &str, mut change: impl FnMut(&mut RecordHeader, 
 }
 
 fn lane_file(dir: &Path, lane: &str) -> PathBuf {
-    let session = std::fs::read_dir(dir.join("archive")).unwrap().next().unwrap().unwrap().path();
-    let files = std::fs::read_dir(session).unwrap().flatten().map(|e| e.path());
-    files.into_iter().find(|p| p.to_string_lossy().contains(lane)).unwrap()
+    let paths = |dir: &Path| Vec::from_iter(std::fs::read_dir(dir).unwrap().flatten().map(|e| e.path()));
+    let sessions = paths(&dir.join("archive"));
+    let [session] = &sessions[..] else { panic!("one session expected: {sessions:?}") };
+    let files = paths(session);
+    let found = files.iter().find(|p| p.to_string_lossy().contains(lane));
+    found.unwrap_or_else(|| panic!("{lane} is none of {files:?}")).clone()
 }
 
 /// Sequences of ticker frames on which an order of their own instrument was made. One that the book was ahead

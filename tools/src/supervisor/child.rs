@@ -118,9 +118,9 @@ impl Child {
         }
     }
 
-    /// Asks the process to end, waits, and ends it after `patience`.
-    pub(super) fn stop(&mut self, patience: Duration) {
-        let Some(process) = &mut self.process else { return };
+    /// Asks the process to end, waits, and ends it after `patience`; whether it ended by itself.
+    pub(super) fn stop(&mut self, patience: Duration) -> bool {
+        let Some(process) = &mut self.process else { return true };
         if let Some(pid) = rustix::process::Pid::from_raw(process.id() as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
@@ -128,13 +128,14 @@ impl Child {
         while Instant::now() < deadline {
             if process.try_wait().is_ok_and(|exit| exit.is_some()) {
                 self.process = None;
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         let _ = process.kill();
         let _ = process.wait();
         self.process = None;
+        false
     }
 }
 

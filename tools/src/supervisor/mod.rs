@@ -23,7 +23,9 @@ use tickpath_shared::{
 const PAUSE: Duration = Duration::from_millis(20);
 /// Time the hot process has for an ordered stop.
 const HOT_STOP: Duration = Duration::from_millis(3000);
-/// Time every other process has: the archive is drained in it.
+/// Time the control process has: it copies and syncs what is left of the journal, which a busy disk may take long for.
+const CONTROL_STOP: Duration = Duration::from_secs(30);
+/// Time every other process has.
 const STOP: Duration = Duration::from_millis(3000);
 /// Window in which crashes of the hot process are counted.
 const CRASH_WINDOW: Duration = Duration::from_secs(600);
@@ -208,13 +210,17 @@ impl<'a> Supervisor<'a> {
     }
 
     fn stop(&mut self) {
-        for (name, patience) in [("hot", HOT_STOP), ("control", STOP)] {
-            if let Some(child) = self.children.iter_mut().find(|child| child.name() == name) {
-                child.stop(patience);
-            }
-        }
+        let rank = |child: &Child| match child.name() {
+            "hot" => (0, HOT_STOP),
+            "control" => (1, CONTROL_STOP),
+            _ => (2, STOP),
+        };
+        self.children.sort_by_key(|child| rank(child).0);
         for child in &mut self.children {
-            child.stop(STOP);
+            let patience = rank(child).1;
+            if !child.stop(patience) {
+                (self.log)(&format!("{} did not end within {patience:?} and was killed", child.name()));
+            }
         }
         (self.log)("stopped");
     }

@@ -258,7 +258,8 @@ impl<S: Strategy> Replay<S> {
         }
     }
 
-    /// A stage that waits for a message that the other never made: the decision is missing.
+    /// A stage that waits for a message that the other never made: the decision is missing. The orders that the
+    /// journal has from there on are missing with it, and the first of them says most.
     fn check_ends(&mut self) -> Result<()> {
         if self.report.lost_frame.is_some() {
             return self.count_orders_on_lost_frame();
@@ -274,6 +275,12 @@ impl<S: Strategy> Replay<S> {
                 );
                 self.report.first_difference.get_or_insert(text);
             }
+        }
+        while let Some(record) = self.gateway_lane.peek() {
+            if let Some(Kind::Order | Kind::Cancel | Kind::Amend) = record.kind() {
+                self.note_order()?;
+            }
+            self.gateway_lane.advance()?;
         }
         Ok(())
     }
