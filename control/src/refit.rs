@@ -1,6 +1,9 @@
 //! Refits on schedule: the model of volatility follows what the running session has recorded.
 
-use crate::fit::session::{self, RefitError};
+use crate::fit::{
+    garch,
+    session::{self, RefitError},
+};
 use std::{
     sync::{
         Arc,
@@ -35,9 +38,10 @@ pub fn start(data: DataDir, pairs: &Pairs, stop: Arc<AtomicBool>) -> Option<Join
 }
 
 fn refit(data: &DataDir, samples: usize) -> Result<(f64, f64), RefitError> {
-    let current = data.current_session().map_err(|e| RefitError::Journal(e.to_string()))?;
-    let session = current.map_or(0, |current| current.session);
-    let fit = session::fit(data, session, samples)?;
+    let journal = |why: String| RefitError::Journal(why);
+    let current = data.current_session().map_err(|e| journal(e.to_string()))?;
+    let current = current.ok_or_else(|| journal("no session has begun".into()))?;
+    let fit = garch::fit(&session::innovations(data, current.session, samples)?)?;
     session::apply(data, &fit)?;
     Ok((fit.alpha, fit.beta))
 }

@@ -123,6 +123,13 @@ crate::labelled_enum! {
     }
 }
 
+impl CommandOutcome {
+    /// Refused to keep money safe, not because it was wrong.
+    pub const fn is_guard(self) -> bool {
+        matches!(self, Self::RefusedKilled | Self::RefusedNotReconciled | Self::RefusedHalted)
+    }
+}
+
 /// A command as it lies in the ring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

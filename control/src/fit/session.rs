@@ -1,6 +1,6 @@
 //! The volatility model of the pairs strategy, fitted to what a session has recorded, and handed to it as commands.
 
-use super::garch::{self, Fit, FitError};
+use super::garch::{Fit, FitError};
 use std::collections::VecDeque;
 use thiserror::Error;
 use tickpath_shared::{
@@ -53,15 +53,6 @@ pub fn innovations(data: &DataDir, session: u64, samples: usize) -> Result<Vec<f
         }
     }
     Ok(found.into())
-}
-
-/// Fits the model to the last `samples` errors of a session.
-///
-/// # Errors
-///
-/// [`RefitError`].
-pub fn fit(data: &DataDir, session: u64, samples: usize) -> Result<Fit, RefitError> {
-    Ok(garch::fit(&innovations(data, session, samples)?)?)
 }
 
 /// Hands a fit to the running strategy.

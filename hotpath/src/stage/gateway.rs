@@ -533,7 +533,8 @@ impl Gateway {
 
 /// Budgets by the numbers of their strategies.
 fn budgets(limits: &config::Risk) -> Vec<(u16, i64)> {
-    let number = |budget: &config::Budget| StrategyName::number_of(&budget.strategy);
+    // The configuration was checked: each has a number.
+    let number = |budget: &config::Budget| StrategyName::number_of(&budget.strategy).ok();
     limits.budget.iter().filter_map(|budget| Some((number(budget)?, budget.notional_max))).collect()
 }
 

@@ -154,22 +154,11 @@ impl<P: EnginePort> Desk<'_, P> {
         top
     }
 
-    /// Lowest and highest price that limits and venue let through, on the grid: within the collar around the mark
-    /// price, as far as that is known, and the venue's own range.
+    /// Lowest and highest price that limits and venue let through, on the grid: see
+    /// [`InstrumentDefinition::price_bounds`].
     pub fn price_bounds(&self, instrument: u32) -> [i64; 2] {
         let listing = self.listing(instrument);
-        let definition = &listing.definition;
-        let InstrumentDefinition { tick, price_min, price_max, .. } = *definition;
-        let [low, high] = match i128::from(listing.mark_e8) {
-            0 => [price_min, price_max],
-            mark => {
-                let (reach, unit) =
-                    (mark * i128::from(self.limits.collar_bps), definition.price_to_e8(1) * 10_000);
-                let [low, high] = [(mark * 10_000 - reach + unit - 1) / unit, (mark * 10_000 + reach) / unit];
-                [price_min.max(low as i64), price_max.min(high as i64)]
-            }
-        };
-        [(low + tick - 1) / tick * tick, high / tick * tick]
+        listing.definition.price_bounds(listing.mark_e8, self.limits.collar_bps)
     }
 
     /// Journals an intent and sends it to the gateway; returns its number, by which outcomes name it.

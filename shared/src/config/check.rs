@@ -115,9 +115,8 @@ impl Config {
             })?;
         }
         for budget in &self.risk.budget {
-            ensure(StrategyName::number_of(&budget.strategy).is_some(), || {
-                format!("risk.budget.strategy: {:?} is no strategy's name or number", budget.strategy)
-            })?;
+            StrategyName::number_of(&budget.strategy)
+                .map_err(|why| ConfigError::Invalid(format!("risk.budget.strategy: {why}")))?;
             in_range("risk.budget.notional_max", budget.notional_max as u64, 0, i64::MAX as u64)?;
         }
         Ok(())

@@ -179,6 +179,22 @@ impl InstrumentDefinition {
         None
     }
 
+    /// Lowest and highest price on the grid that an order may have: within `collar_bps` of a mark price x 10^8, the
+    /// venue's band around it, and the venue's range. Without a mark price (0) only the range counts.
+    pub fn price_bounds(&self, mark_e8: i64, collar_bps: i64) -> [i64; 2] {
+        let Self { tick, price_min, price_max, price_up_e4, price_down_e4, .. } = *self;
+        let [mut low, mut high] = [price_min, price_max];
+        if mark_e8 > 0 {
+            let (mark, unit) = (i128::from(mark_e8), self.price_to_e8(1) * 10_000);
+            let up = 10_000 + collar_bps;
+            let up = if price_up_e4 == 0 { up } else { up.min(price_up_e4.into()) };
+            let down = (10_000 - collar_bps).max(price_down_e4.into());
+            low = low.max(((mark * i128::from(down) + unit - 1) / unit) as i64);
+            high = high.min((mark * i128::from(up) / unit) as i64);
+        }
+        [(low + tick - 1) / tick * tick, high / tick * tick]
+    }
+
     /// The same units and steps: books, events and orders mean the same by both.
     pub fn has_grid_of(&self, other: &Self) -> bool {
         let grid = |d: &Self| {

@@ -79,9 +79,18 @@ crate::labelled_enum! {
 
 impl StrategyName {
     /// Number of a strategy that is called by its name or by its number.
-    pub fn number_of(text: &str) -> Option<u16> {
-        let known = Self::ALL.iter().find(|name| name.label() == text).map(|name| *name as u16);
-        known.or_else(|| text.parse().ok())
+    ///
+    /// # Errors
+    ///
+    /// A text with what was seen and the names that there are.
+    pub fn number_of(text: &str) -> Result<u16, String> {
+        if let Some(known) = Self::ALL.iter().find(|name| name.label() == text) {
+            return Ok(*known as u16);
+        }
+        text.parse().map_err(|_| {
+            let labels: Vec<_> = Self::ALL.iter().map(|name| name.label()).collect();
+            format!("{text:?} is no number of a strategy and none of {}", labels.join(", "))
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::{offline::SessionArguments, print};
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
-use tickpath_control::fit::session;
+use tickpath_control::fit::{garch, session};
 
 /// Arguments of `fit`.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub(super) struct FitArguments {
 pub(super) fn run(a: &FitArguments) -> Result<ExitCode> {
     let (data, session) = a.session.choose()?;
     let samples = session::innovations(&data, session, a.samples as usize)?;
-    let fit = session::fit(&data, session, a.samples as usize)?;
+    let fit = garch::fit(&samples)?;
     print(&format!(
         "session {session}, {} samples, log-likelihood {:.3}\n\n[pairs]\ngarch_alpha = {}\ngarch_beta = {}\n",
         samples.len(),

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 use tickpath_hotpath::{hot::HotError, wire::simd::Isa};
-use tickpath_shared::{command::Verb, config::ConfigError};
+use tickpath_shared::{command::Verb, config::ConfigError, operator::OperatorError};
 
 /// Arguments of the command line.
 #[derive(Debug, Parser)]
@@ -126,6 +126,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<ConfigError>() {
             return 3;
+        }
+        if let Some(OperatorError::Refused(_, outcome)) = cause.downcast_ref() {
+            return if outcome.is_guard() { 4 } else { 1 };
         }
         if cause.is::<std::io::Error>() {
             return 6;

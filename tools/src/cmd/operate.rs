@@ -124,10 +124,7 @@ pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
         bail!("no hot process runs on {}", data.root().display());
     };
     let scope = arguments.scope.scope(&session.status)?;
-    if let Err(e) = session.send(&data, Order { verb: Verb::Arm, scope, setting: None }) {
-        eprintln!("tickpath: {e}");
-        return Ok(ExitCode::from(4));
-    }
+    session.send(&data, Order { verb: Verb::Arm, scope, setting: None })?;
     print("armed\n");
     Ok(ExitCode::SUCCESS)
 }
@@ -203,10 +200,7 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
 }
 
 fn strategy_number(name: &str) -> Result<u16> {
-    StrategyName::number_of(name).ok_or_else(|| {
-        let labels: Vec<_> = StrategyName::ALL.iter().map(|s| s.label()).collect();
-        anyhow!("{name:?} is no number and none of {}", labels.join(", "))
-    })
+    StrategyName::number_of(name).map_err(|why| anyhow!("--strategy: {why}"))
 }
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {

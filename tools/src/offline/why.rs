@@ -1,7 +1,7 @@
 //! The story of a session: what every strategy wanted, what it left and why, what the limits refused, what was filled.
 
 use super::journal::choose_session;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
 use tickpath_hotpath::account::Positions;
@@ -66,7 +66,12 @@ pub struct Story {
 /// A record that is not sound, a session that cannot be opened, or a strategy that nobody knows.
 pub fn tell(data: &DataDir, plan: &WhyPlan) -> Result<Story> {
     let session = choose_session(data, plan.session)?;
-    let wanted = plan.strategy.as_deref().map(strategy_number).transpose()?;
+    let wanted = plan
+        .strategy
+        .as_deref()
+        .map(StrategyName::number_of)
+        .transpose()
+        .map_err(|why| anyhow!("--strategy: {why}"))?;
     let mut teller = Teller { story: Story { session, ..Story::default() }, ..Teller::default() };
     let mut events = Vec::new();
     let mut buf = RecordBuf::default();
@@ -91,13 +96,6 @@ pub fn tell(data: &DataDir, plan: &WhyPlan) -> Result<Story> {
         teller.take(*time, event, is_within && (wanted.is_none() || teller.owner(event) == wanted));
     }
     Ok(teller.finish(wanted))
-}
-
-fn strategy_number(name: &str) -> Result<u16> {
-    StrategyName::number_of(name).ok_or_else(|| {
-        let labels: Vec<_> = StrategyName::ALL.iter().map(|s| s.label()).collect();
-        anyhow::anyhow!("--strategy: {name:?} is no number and none of {}", labels.join(", "))
-    })
 }
 
 fn strategy_label(number: u16) -> String {

@@ -2,7 +2,7 @@
 //! want.
 
 use super::{Gateway, GatewayPort};
-use crate::{message::EngineMessage, order::Order, risk};
+use crate::{order::Order, risk};
 use tickpath_shared::{
     Nanos,
     record::{Cause, IntentRecord},
@@ -49,8 +49,10 @@ impl Gateway {
     fn close_position(&mut self, now: Nanos, instrument: u32, position: i64, port: &mut impl GatewayPort) {
         let side = if position > 0 { Side::Sell } else { Side::Buy };
         let definition = self.definitions[instrument as usize];
-        // Without a mark price, or with limits below a lot, the limits say why it cannot be.
-        let price = self.edge(&definition, side).unwrap_or(definition.price_min);
+        // The worst price that may be. Without a mark price, or with limits below a lot, the limits say why not.
+        let mark_e8 = self.marks[instrument as usize].price_e8;
+        let [lowest, highest] = definition.price_bounds(mark_e8, self.limits.collar_bps);
+        let price = if side == Side::Sell { lowest } else { highest };
         let qty = self.largest_qty(&definition, price).max(definition.lot).min(position.abs());
         let intent = IntentRecord {
             number: 0,
@@ -77,36 +79,12 @@ impl Gateway {
             context.standing.state = TradingState::Armed;
         }
         match risk::check(&context) {
-            Ok(()) => {
-                let message = EngineMessage { decided_ns: now, book_venue_ms, ..EngineMessage::default() };
-                self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, message.decided_ns, port);
-            }
+            Ok(()) => self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, now, port),
             Err(breach) => {
                 self.next_flatten_ns = now + REFUSED_PAUSE_NS;
                 self.refuse(now, Cause::NONE, &intent, breach, port);
             }
         }
-    }
-
-    /// The worst price that the collar and the venue let through, on the grid.
-    fn edge(&self, definition: &InstrumentDefinition, side: Side) -> Option<i64> {
-        let mark = i128::from(self.marks[definition.instrument as usize].price_e8);
-        let InstrumentDefinition { tick, price_min, price_max, price_up_e4, price_down_e4, .. } = *definition;
-        let unit = definition.price_to_e8(1) * 10_000;
-        let collar = i128::from(self.limits.collar_bps);
-        let price = match side {
-            Side::Buy => {
-                let up = 10_000 + collar;
-                let up = if price_up_e4 == 0 { up } else { up.min(price_up_e4.into()) };
-                ((mark * up / unit) as i64).min(price_max) / tick * tick
-            }
-            Side::Sell => {
-                let down = (10_000 - collar).max(price_down_e4.into());
-                let least = ((mark * down + unit - 1) / unit) as i64;
-                (least.max(price_min) + tick - 1) / tick * tick
-            }
-        };
-        (mark > 0).then_some(price)
     }
 
     /// Largest quantity that the limits of an order let through at a price.

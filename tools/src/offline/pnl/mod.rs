@@ -84,6 +84,8 @@ struct Books {
     definitions: BTreeMap<u32, InstrumentDefinition>,
     /// Strategy of an order.
     owners: HashMap<ClientOrderId, u16>,
+    /// Strategy of an instrument.
+    traders: BTreeMap<u32, u16>,
     accounts: BTreeMap<(u16, u32), Account>,
     marks_e8: BTreeMap<u32, i64>,
     funding_e8: i128,
@@ -118,12 +120,19 @@ pub fn report(data: &DataDir, session: Option<u64>) -> Result<PnlReport> {
     }
     // Lanes are in order each; between them time tells.
     events.sort_by_key(|(time, _)| *time);
+    for (_, event) in &events {
+        if let Event::Order(order) = event
+            && order.strategy != NOBODY
+        {
+            books.traders.entry(order.instrument).or_insert(order.strategy);
+        }
+    }
     events.iter().for_each(|(time, event)| books.take(*time, event));
     Ok(books.finish(session))
 }
 
 enum Event {
-    Order(ClientOrderId, u16),
+    Order(OrderRecord),
     Fill(FillRecord),
     Start(PositionRecord),
     Mark(u32, i64),
@@ -133,7 +142,7 @@ enum Event {
 impl Event {
     fn of(record: &Record<'_>, is_gateway: bool) -> Option<Self> {
         match record.kind()? {
-            Kind::Order => record.body::<OrderRecord>().map(|o| Self::Order(o.client_order_id, o.strategy)),
+            Kind::Order => record.body().map(Self::Order),
             Kind::Fill => record.body().map(Self::Fill),
             Kind::StartPosition if is_gateway => record.body().map(Self::Start),
             Kind::TopOfBook => {
@@ -168,7 +177,7 @@ impl Books {
 
     fn take(&mut self, time: Nanos, event: &Event) {
         match event {
-            Event::Order(id, strategy) => _ = self.owners.insert(*id, *strategy),
+            Event::Order(order) => _ = self.owners.insert(order.client_order_id, order.strategy),
             Event::Mark(instrument, price_e8) => _ = self.marks_e8.insert(*instrument, *price_e8),
             Event::Funding(received_e8) => {
                 self.funding_e8 += received_e8;
@@ -176,8 +185,8 @@ impl Books {
             }
             Event::Start(start) => {
                 let Some(definition) = self.definitions.get(&start.instrument).copied() else { return };
-                // It belongs to whoever traded the instrument last, or to nobody yet.
-                let owner = self.owner_of(start.instrument);
+                // A position belongs to the one strategy that trades the instrument.
+                let owner = self.traders.get(&start.instrument).copied().unwrap_or(NOBODY);
                 let account = self.account(owner, start.instrument);
                 account.positions.start(&definition, start.qty, start.entry_price_e8);
                 account.lots.start(&definition, start.qty, start.entry_price_e8);
@@ -189,18 +198,15 @@ impl Books {
         }
     }
 
-    fn owner_of(&self, instrument: u32) -> u16 {
-        let of = self.accounts.iter().filter(|((_, i), account)| *i == instrument && account.fills > 0);
-        of.map(|((strategy, _), _)| *strategy).next_back().unwrap_or(NOBODY)
-    }
-
     fn fill(&mut self, fill: &FillRecord) {
         let (Some(definition), Some(side)) =
             (self.definitions.get(&fill.instrument).copied(), Side::from_repr(fill.side))
         else {
             return;
         };
-        let strategy = self.owners.get(&fill.client_order_id).copied().unwrap_or(NOBODY);
+        // What the gateway closes by itself, or a person by hand, closes the strategy's position.
+        let strategy = self.owners.get(&fill.client_order_id).copied().filter(|owner| *owner != NOBODY);
+        let strategy = strategy.or_else(|| self.traders.get(&fill.instrument).copied()).unwrap_or(NOBODY);
         let account = self.account(strategy, fill.instrument);
         account.fills += 1;
         account.volume_e8 += definition.notional_e8(fill.price, fill.qty);
