@@ -6,36 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 use tickpath_shared::{
-    Nanos,
-    paths::{DataDir, replace_file},
+    paths::DataDir,
     record::{BreakerRecord, DayRecord, EventCode, Kind, Severity},
     types::{BreakerChange, BreakerMetric},
 };
 use zerocopy::IntoBytes;
 
-/// Longest time for which a result is kept in memory only. What breakers hold is stored at once.
-const STORE_NS: Nanos = 2_000_000_000;
-
-/// The file, and what is not in it yet.
+/// Where it is stored.
 pub(super) struct DayFile {
     path: PathBuf,
-    latched: u64,
-    next_ns: Nanos,
-    pending: Option<DayRecord>,
 }
 
 impl DayFile {
     pub(super) fn new(data: &DataDir) -> Self {
-        Self { path: data.run().join("day.json"), latched: 0, next_ns: 0, pending: None }
-    }
-
-    fn store(&mut self, now: Nanos) -> std::io::Result<()> {
-        let Some(record) = self.pending else { return Ok(()) };
-        self.next_ns = now + STORE_NS;
-        replace_file(&self.path, &serde_json::to_vec(&record).map_err(std::io::Error::other)?)?;
-        // What could not be stored is tried again.
-        (self.latched, self.pending) = (record.latched, None);
-        Ok(())
+        Self { path: data.run().join("day.json") }
     }
 }
 
@@ -62,26 +46,8 @@ impl Session {
         }
     }
 
-    pub(super) fn keep_day(&mut self, now: Nanos, day: DayRecord) {
-        self.day.pending = Some(day);
-        if day.latched != self.day.latched || now >= self.day.next_ns {
-            self.store_day();
-        }
-    }
-
-    /// Stores what has waited for its time.
-    pub(super) fn store_day_when_due(&mut self, now: Nanos) {
-        if self.day.pending.is_some() && now >= self.day.next_ns {
-            self.store_day();
-        }
-    }
-
-    pub(super) fn store_day(&mut self) {
-        let now = self.now();
-        if let Err(e) = self.day.store(now) {
-            let text = format!("the day's result and breakers are not stored: {e}");
-            self.event(EventCode::Breaker, Severity::Error, &text);
-        }
+    pub(super) fn keep_day(&mut self, day: &DayRecord) {
+        self.keeper.store(&self.day.path, day);
     }
 
     pub(super) fn on_breaker(&mut self, record: &BreakerRecord) {

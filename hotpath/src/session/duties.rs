@@ -111,7 +111,9 @@ impl Session {
             self.schedule.next_time_ns = 0;
         }
         self.watch_proof();
-        self.store_day_when_due(self.now());
+        while let Some(trouble) = self.keeper.trouble() {
+            self.event(EventCode::Warning, Severity::Error, &trouble);
+        }
         if !self.parts.is_tampered.load(Ordering::Relaxed) {
             let found = self.parts.lanes.iter().find_map(|lane| lane.file().tampering());
             if let Some(why) = found {

@@ -10,6 +10,7 @@ mod day;
 mod dead_man;
 mod duties;
 pub mod jobs;
+mod keeper;
 mod links;
 mod reports;
 mod resume;
@@ -108,6 +109,7 @@ pub struct Session {
     links: LinkBook,
     dead_man: dead_man::DeadMan,
     resume: ResumeFile,
+    keeper: keeper::Keeper,
     day: day::DayFile,
     stops: stops::StopFile,
     schedule: duties::Schedule,
@@ -181,6 +183,7 @@ impl Session {
             links,
             dead_man,
             resume,
+            keeper: keeper::Keeper::start(),
             day,
             stops,
             schedule: duties::Schedule::default(),
@@ -219,6 +222,7 @@ impl Session {
                 std::thread::sleep(PAUSE);
             }
             if let Some(reason) = self.fatal.take() {
+                self.keeper.finish();
                 return Err(reason);
             }
             if stop_deadline.is_none() && (is_stop() || self.is_stopping) {
@@ -228,7 +232,7 @@ impl Session {
             let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
             self.has_ended_quietly = is_quiet;
             if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
-                self.store_day();
+                self.keeper.finish();
                 return self.ending.take().map_or(Ok(()), Err);
             }
         }
@@ -327,7 +331,7 @@ impl Session {
                 self.account = AccountPhase::NotBefore(now.max(self.settle_ns));
             }
             Ask::Renew { connection, why } => self.renew(connection, why),
-            Ask::Day(day) => self.keep_day(now, day),
+            Ask::Day(day) => self.keep_day(&day),
             Ask::Tell(notice) => self.on_notice(notice),
             Ask::KillLatch { is_set } => self.store_latch(is_set),
             Ask::Answer { id, verb, outcome } => {

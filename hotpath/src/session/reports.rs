@@ -11,8 +11,8 @@ use crate::{
 use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
-    record::{Class, EventCode, Kind, Severity, SnapshotMeta, TimeRecord},
-    types::{ClientOrderId, InstanceId, decimal},
+    record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, TimeRecord},
+    types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, Side, decimal},
 };
 use zerocopy::IntoBytes;
 
@@ -83,9 +83,7 @@ impl Session {
         let (open_orders, trades) = (read.open_orders.len(), read.trades.len());
         let text = format!("account read: {open_orders} open orders, {trades} trades");
         self.event(EventCode::Reconciliation, Severity::Info, &text);
-        if let Err(e) = self.resume.store(&self.parts.shop.definitions, read) {
-            self.event(EventCode::Warning, Severity::Warning, &format!("resume file: {e}"));
-        }
+        self.resume.keep(&self.parts.shop.definitions, read, &self.keeper);
         self.account = AccountPhase::Done;
         let is_first = !std::mem::replace(&mut self.has_read, true);
         if std::mem::take(&mut self.is_arming) || is_first {
@@ -134,6 +132,10 @@ impl Session {
                 format!("{}: an order or a fill that is not ours", of(instrument).symbol.as_str()),
             ),
             Notice::Breaker(record) => return self.on_breaker(&record),
+            Notice::Held(record) => {
+                let (severity, text) = held_text(of(record.instrument), &record);
+                return self.event(EventCode::Held, severity, &text);
+            }
             Notice::PositionMismatch { instrument, ours, venue } => {
                 let definition = of(instrument);
                 let show = |qty| decimal::to_text(qty, definition.qty_scale);
@@ -171,6 +173,26 @@ impl Session {
             // The engine and the gateway ask again after their own patience.
             _ => {}
         }
+    }
+}
+
+/// What a person is told about an order that waits for one.
+fn held_text(definition: &InstrumentDefinition, record: &HeldRecord) -> (Severity, String) {
+    let change = HeldChange::from_repr(record.change);
+    let order = format!(
+        "{} {} {} at {} (intent {})",
+        definition.symbol.as_str(),
+        Side::from_repr(record.side).map_or("?", Side::label),
+        decimal::to_text(record.qty, definition.qty_scale),
+        decimal::to_text(record.price, definition.price_scale),
+        record.intent
+    );
+    match change {
+        Some(HeldChange::Held) => {
+            let text = format!("{order} waits for a person: `tickpath approve {}`", record.intent);
+            (Severity::Warning, text)
+        }
+        _ => (Severity::Info, format!("{order}: {}", change.map_or("?", HeldChange::label))),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Where reading the account starts after a restart: trade and order ids seen up to some moment. Older is
 //! always safe, because every trade counts once by its id.
 
-use super::account::{AccountRead, ResumeFrom};
+use super::{
+    account::{AccountRead, ResumeFrom},
+    keeper::Keeper,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
-use tickpath_shared::{
-    paths::{DataDir, replace_file},
-    types::InstrumentDefinition,
-};
+use tickpath_shared::{paths::DataDir, types::InstrumentDefinition};
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Ids {
@@ -40,12 +40,9 @@ impl ResumeFile {
         }
     }
 
-    /// Remembers what a complete read of the account contained. The ids themselves are read again.
-    ///
-    /// # Errors
-    ///
-    /// Those of the file system; the next start then reads more than it needs to.
-    pub fn store(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> std::io::Result<()> {
+    /// Remembers what a complete read of the account contained. The ids themselves are read again; a start that finds
+    /// an older file reads more than it needs to.
+    pub(super) fn keep(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead, keeper: &Keeper) {
         for definition in definitions {
             let ids = self.by_symbol.entry(definition.symbol.as_str().to_owned()).or_default();
             let trades = read.trades.iter().filter(|t| t.instrument == definition.instrument);
@@ -57,7 +54,6 @@ impl ResumeFile {
             let open = read.open_orders.iter().filter(|o| o.instrument == definition.instrument);
             ids.order = open.map(|o| o.venue_order_id).fold(ids.order, u64::min);
         }
-        let text = serde_json::to_vec(&self.by_symbol).map_err(std::io::Error::other)?;
-        replace_file(&self.path, &text)
+        keeper.store(&self.path, &self.by_symbol);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{io::ErrorKind, path::PathBuf};
 use tickpath_shared::{
     command::{Scope, Verb},
-    paths::{DataDir, replace_file},
+    paths::DataDir,
     record::{CommandRecord, EventCode, Kind, Severity},
 };
 use zerocopy::IntoBytes;
@@ -49,10 +49,6 @@ impl StopFile {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(format!("{}: {e}", self.path.display())),
         }
-    }
-
-    fn store(&self) -> std::io::Result<()> {
-        replace_file(&self.path, &serde_json::to_vec(&self.stopped).map_err(std::io::Error::other)?)
     }
 }
 
@@ -141,9 +137,6 @@ impl Session {
     }
 
     fn store_stops(&mut self) {
-        if let Err(e) = self.stops.store() {
-            let text = format!("what is stopped is not stored: {e}");
-            self.event(EventCode::Warning, Severity::Error, &text);
-        }
+        self.keeper.store(&self.stops.path, &self.stops.stopped);
     }
 }

@@ -304,6 +304,11 @@ impl Frame<'_> {
         self.integer(self.quote(key_end) + 2, self.quote(next_quote).wrapping_sub(1), long)
     }
 
+    /// Four numbers of the text into `out`.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features; every span starts within the text.
     #[inline(always)]
     unsafe fn numbers<K: Kernel>(
         &self,
@@ -323,6 +328,10 @@ impl Frame<'_> {
     }
 
     /// True when the newer form's tail stands at a position and ends the text.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features.
     #[inline(always)]
     unsafe fn is_tail<K: Kernel>(&self, at: usize) -> bool {
         // SAFETY: the literal ends within the text.
@@ -331,6 +340,10 @@ impl Frame<'_> {
 
     /// `E T s [ps] U u pu` up to the bracket of the bids; `M` is 4 with "ps" and its value, two pairs of quotes
     /// more. At least sixteen quotes are there.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features.
     #[inline(always)]
     unsafe fn ids<K: Kernel, const M: usize>(&self, long: &mut usize) -> Option<(Ids, K::Bad)> {
         let first = self.quote(0).wrapping_sub(1);
@@ -360,6 +373,10 @@ impl Frame<'_> {
     }
 
     /// `E T s [ps] U u pu b a [st]`; `M` as for [`Self::ids`].
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features; as many quotes are there as for [`Self::ids`].
     #[inline(always)]
     unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
         let mut long = 0;
@@ -412,6 +429,10 @@ impl Frame<'_> {
 
     /// `["price","qty"],..`, two levels a step; `first` is the index of the first quote, `start` the position
     /// after the opening bracket.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features; `out` lies in the room that [`Self::decode`] made for both sides.
     #[inline(always)]
     unsafe fn side<K: Kernel>(
         &self,

@@ -137,6 +137,10 @@ impl Layouts {
 }
 
 /// What tells layouts apart: the stream, the length, and where the quotes are.
+///
+/// # Safety
+///
+/// The caller enables the kernel's features; the text has at least 64 bytes.
 #[inline(always)]
 unsafe fn key<K: Kernel>(text: Text<'_>) -> u64 {
     // SAFETY: the text has at least 64 bytes and the padding as many again.
@@ -177,6 +181,10 @@ impl Layout {
     }
 
     /// False when the text differs in more than digits; `event` is then undefined.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features.
     #[inline(always)]
     unsafe fn decode<K: Kernel>(&self, text: Text<'_>, event: &mut Event) -> bool {
         // SAFETY: the pattern has the text's length, and every number starts within it.
@@ -204,6 +212,11 @@ impl Layout {
         }
     }
 
+    /// Four numbers of the text into `out`.
+    ///
+    /// # Safety
+    ///
+    /// The caller enables the kernel's features; the text has the layout's length.
     #[inline(always)]
     unsafe fn quad<K: Kernel>(&self, text: Text<'_>, quad: usize, out: *mut [i64; 4]) -> K::Bad {
         // SAFETY: every number starts within the text.

@@ -101,6 +101,10 @@ fn side(
 const DIGITS_MAX: usize = 9;
 
 /// `["price","qty"]` and the comma or bracket behind it: both numbers without their points, and the length.
+///
+/// # Safety
+///
+/// As many bytes are readable from `start` on as the longest level has.
 #[inline(always)]
 unsafe fn level(start: *const u8, price_places: usize, qty_places: usize) -> Option<(u64, u64, usize)> {
     // SAFETY: the caller has bytes enough.
@@ -121,6 +125,10 @@ unsafe fn level(start: *const u8, price_places: usize, qty_places: usize) -> Opt
 }
 
 /// A number with so many decimals; the position moves behind it.
+///
+/// # Safety
+///
+/// As many bytes are readable from the position on as the longest number has, and four more.
 #[inline(always)]
 unsafe fn amount(at: &mut *const u8, places: usize) -> Option<u64> {
     // SAFETY: the caller has bytes enough for the most digits.

@@ -79,6 +79,11 @@ impl Vectors {
         }
     }
 
+    /// The same with AVX-512.
+    ///
+    /// # Safety
+    ///
+    /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn decode_avx512(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
@@ -86,6 +91,11 @@ impl Vectors {
         unsafe { self.decode_with::<crate::wire::simd::Avx512>(text, event) }
     }
 
+    /// The same with AVX2.
+    ///
+    /// # Safety
+    ///
+    /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn decode_avx2(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
@@ -93,6 +103,11 @@ impl Vectors {
         unsafe { self.decode_with::<crate::wire::simd::Avx2>(text, event) }
     }
 
+    /// The same with AVX-512.
+    ///
+    /// # Safety
+    ///
+    /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn learn_avx512(&mut self, text: Text<'_>, instruments: &[InstrumentDefinition], event: &Event) {
@@ -101,6 +116,11 @@ impl Vectors {
         unsafe { layouts.learn::<crate::wire::simd::Avx512>(text, instruments, event, scratch) }
     }
 
+    /// The same with AVX2.
+    ///
+    /// # Safety
+    ///
+    /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn learn_avx2(&mut self, text: Text<'_>, instruments: &[InstrumentDefinition], event: &Event) {
