@@ -39,7 +39,7 @@ mod baseline {
     /// A thousand ticks with an order each. The limits on the whole account, and what breakers count of an order, are 430
     /// instructions an order.
     pub(super) const TICK_TO_ORDER: u64 = 9_617_364;
-    pub(super) const INDICATORS: u64 = 374_753;
+    pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;
     pub(super) const CHANGEPOINT: u64 = 1_955_749;

@@ -7,27 +7,51 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sma {
     values: Vec<f64>,
+    /// Place of the next value.
+    at: usize,
     seen: u64,
     sum: f64,
+}
+
+/// What a value did to a full window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slide {
+    /// The value that went.
+    pub(super) old: f64,
+    /// The mean before, once there was one.
+    pub(super) before: f64,
+    /// The mean now.
+    pub(super) mean: f64,
+    /// Rounding errors of the sum are gone: it was taken anew.
+    pub(super) is_fresh: bool,
 }
 
 impl Sma {
     /// A mean of `n` values, at least one.
     pub fn new(n: usize) -> Self {
-        Self { values: vec![0.0; n.max(1)], seen: 0, sum: 0.0 }
+        Self { values: vec![0.0; n.max(1)], at: 0, seen: 0, sum: 0.0 }
     }
 
     /// Takes a value; the mean from the `n`-th value on.
+    #[inline]
     pub fn push(&mut self, x: f64) -> Option<f64> {
-        let n = self.values.len() as u64;
-        let at = (self.seen % n) as usize;
-        let old = std::mem::replace(&mut self.values[at], x);
+        self.slide(x).map(|slide| slide.mean)
+    }
+
+    #[inline]
+    pub(super) fn slide(&mut self, x: f64) -> Option<Slide> {
+        let n = self.values.len();
+        let before = self.sum / n as f64;
+        let old = std::mem::replace(&mut self.values[self.at], x);
         self.sum += x - old;
         self.seen += 1;
-        if self.seen.is_multiple_of(n) {
+        self.at += 1;
+        let is_fresh = self.at == n;
+        if is_fresh {
+            self.at = 0;
             self.sum = self.values.iter().sum();
         }
-        (self.seen >= n).then(|| self.sum / n as f64)
+        (self.seen >= n as u64).then(|| Slide { old, before, mean: self.sum / n as f64, is_fresh })
     }
 
     /// The last `n` values, in no order.

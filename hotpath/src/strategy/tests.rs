@@ -1,5 +1,6 @@
 //! Strategies in an engine: what they do when the market moves, and when their orders fail.
 
+mod prefixes;
 mod stand;
 
 use super::*;

@@ -75,7 +75,10 @@ pub(super) struct Stand<S> {
 impl<S: Strategy> Stand<S> {
     pub(super) fn new(config: Config) -> Self {
         let config = Config { instrument: ["AAA", "BBB"].map(instrument).to_vec(), ..config };
-        let engine = Engine::new(&config, &definitions()).unwrap();
+        Self::of(Engine::new(&config, &definitions()).unwrap())
+    }
+
+    pub(super) fn of(engine: Engine<S>) -> Self {
         Self { engine, out: Out::default(), ms: 1_000, books: [(0, 0); 2], told: 0 }
     }
 
@@ -85,6 +88,12 @@ impl<S: Strategy> Stand<S> {
             self.ms += 100.min(ms);
             self.feed(EngineEvent::Timer);
         }
+    }
+
+    /// Time passes at once, up to a second.
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.ms += ms;
+        self.feed(EngineEvent::Timer);
     }
 
     fn feed(&mut self, event: EngineEvent<'_>) {
