@@ -5,7 +5,7 @@ use crate::order::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    record::{BreakerRecord, Cause, ChangeRecord, DayRecord, IntentRecord},
+    record::{BreakerRecord, Cause, ChangeRecord, DayRecord, HeldRecord, IntentRecord},
     types::{OrderState, Reason},
 };
 
@@ -189,6 +189,8 @@ pub enum Notice {
     },
     /// A breaker tripped or let go.
     Breaker(BreakerRecord),
+    /// An order waits for a person, or does so no more.
+    Held(HeldRecord),
     /// The venue's position was not the one by fills, and was taken over.
     PositionMismatch {
         /// Instrument index.

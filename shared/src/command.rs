@@ -53,6 +53,8 @@ crate::labelled_enum! {
         Flatten = 7, "flatten", "Open nothing in the scope, cancel its orders and close its positions.";
         ReleaseBreakers = 8, "release_breakers", "Let all breakers go; one whose threshold is still passed trips again.";
         Set = 9, "set", "Give a parameter of a strategy a new value.";
+        Approve = 10, "approve", "Let an order leave that waits for a person, if the limits still do.";
+        Deny = 11, "deny", "Refuse an order that waits for a person.";
     }
 }
 
@@ -96,13 +98,36 @@ pub struct Order {
     pub verb: Verb,
     /// What it is about.
     pub scope: Scope,
+    /// What it says besides.
+    pub detail: Detail,
+}
+
+/// What an order says besides verb and scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
     /// Parameter and value of [`Verb::Set`].
-    pub setting: Option<(u16, f64)>,
+    Setting(u16, f64),
+    /// Number of the intent of [`Verb::Approve`] and [`Verb::Deny`].
+    Intent(u64),
+}
+
+impl Detail {
+    /// Parameter and bits as they are stored.
+    const fn parts(self) -> (u16, u64) {
+        match self {
+            Self::None => (0, 0),
+            Self::Setting(parameter, value) => (parameter, value.to_bits()),
+            Self::Intent(number) => (0, number),
+        }
+    }
 }
 
 impl From<Verb> for Order {
     fn from(verb: Verb) -> Self {
-        Self { verb, scope: Scope::Account, setting: None }
+        Self { verb, scope: Scope::Account, detail: Detail::None }
     }
 }
 
@@ -120,13 +145,18 @@ crate::labelled_enum! {
         UnknownScope = 9, "unknown_scope", "There is no such instrument or strategy.";
         UnknownParameter = 10, "unknown_parameter", "The strategy has no such parameter.";
         RefusedValue = 11, "refused_value", "The strategy does not take that value.";
+        NotHeld = 12, "not_held", "No order of that intent waits for a person, or not any more.";
+        RefusedLimit = 13, "refused_limit", "A limit refuses the order by now; `tickpath why` tells which.";
     }
 }
 
 impl CommandOutcome {
     /// Refused to keep money safe, not because it was wrong.
     pub const fn is_guard(self) -> bool {
-        matches!(self, Self::RefusedKilled | Self::RefusedNotReconciled | Self::RefusedHalted)
+        matches!(
+            self,
+            Self::RefusedKilled | Self::RefusedNotReconciled | Self::RefusedHalted | Self::RefusedLimit
+        )
     }
 }
 
@@ -156,7 +186,7 @@ pub struct Command {
     pub parameter: u16,
     /// Zero.
     pub reserved_scope: u16,
-    /// Bits of the parameter's value.
+    /// Bits of the parameter's value; number of the intent that is meant.
     pub value_bits: u64,
     /// Zero.
     pub reserved_tail: [u64; 9],
@@ -347,8 +377,8 @@ impl CommandSender {
         order: impl Into<Order>,
         valid_for: Duration,
     ) -> Result<u64, SendError> {
-        let Order { verb, scope, setting } = order.into();
-        let ((scope, target), (parameter, value)) = (scope.parts(), setting.unwrap_or((0, 0.0)));
+        let Order { verb, scope, detail } = order.into();
+        let ((scope, target), (parameter, value_bits)) = (scope.parts(), detail.parts());
         let _lock = wait_for_lock(data)?;
         let head = self.file.u64_at(HEAD_AT);
         let sequence = head.load(Ordering::Acquire) + 1;
@@ -369,7 +399,7 @@ impl CommandSender {
             target,
             parameter,
             reserved_scope: 0,
-            value_bits: value.to_bits(),
+            value_bits,
             reserved_tail: [0; 9],
         };
         command.crc32c = command.checksum();

@@ -4,7 +4,7 @@ use super::garch::{Fit, FitError};
 use std::collections::VecDeque;
 use thiserror::Error;
 use tickpath_shared::{
-    command::{CommandOutcome, Order, Scope, Verb},
+    command::{CommandOutcome, Detail, Order, Scope, Verb},
     journal::{RecordBuf, open_session},
     operator::{Operator, OperatorError},
     paths::DataDir,
@@ -64,8 +64,8 @@ pub fn apply(data: &DataDir, fit: &Fit) -> Result<(), RefitError> {
     let operator = Operator::open(data)?;
     let set = |parameter: Parameter, value: f64| {
         let scope = Scope::Strategy(StrategyName::Pairs as u16);
-        let setting = Some((parameter as u16, value));
-        operator.send(data, Order { verb: Verb::Set, scope, setting })
+        let detail = Detail::Setting(parameter as u16, value);
+        operator.send(data, Order { verb: Verb::Set, scope, detail })
     };
     // Their sum stays below 1 at every moment: the one that would break it waits for the other.
     let (alpha, beta) = ((Parameter::PairsGarchAlpha, fit.alpha), (Parameter::PairsGarchBeta, fit.beta));

@@ -124,4 +124,25 @@ mod tests {
         assert_eq!((positions.qty(0), positions.get(0).realized_e8), (2_000, 10 * 100_000_000));
         assert_eq!(positions.get(0).entry_price_e8(&d), 90 * 100_000_000);
     }
+    #[test]
+    fn what_the_venue_shows_is_where_it_starts() {
+        let d = definition();
+        let mut positions = Positions::new(1);
+        positions.start(&d, -1_500, 101 * 100_000_000);
+        let shown = Position { qty: -1_500, cost_e8: 15_150_000_000, ..Position::default() };
+        assert_eq!(*positions.get(0), shown);
+        assert_eq!(shown.entry_price_e8(&d), 101 * 100_000_000);
+        positions.fill(&d, Side::Buy, 10_000, 1_500, 0);
+        assert_eq!((positions.qty(0), positions.get(0).realized_e8), (0, 150_000_000));
+        assert_eq!((positions.get(0).cost_e8, positions.get(0).entry_price_e8(&d)), (0, 0));
+    }
+
+    #[test]
+    fn every_part_of_a_position_is_in_the_digest() {
+        let base = Position { qty: 1, cost_e8: 2, realized_e8: 3, fees_e8: 4 };
+        let words = |position: Position| Vec::from_iter(Positions { each: vec![position] }.words());
+        assert_eq!(words(base), [1, 2, 3, 0, 4]);
+        assert_eq!(words(Position { realized_e8: 5 << 64, ..base }), [1, 2, 0, 5, 4]);
+        assert_eq!(words(Position { qty: -1, ..base })[0], u64::MAX);
+    }
 }

@@ -32,12 +32,19 @@ pub struct Day {
     losses: u32,
     /// What the open position of an instrument has realised so far.
     trades_e8: Vec<i128>,
+    /// Venue's time of the last funding of an instrument; the last is for what names none.
+    funded_ms: Vec<u64>,
 }
 
 impl Day {
     /// Before the first look; days begin so many minutes after midnight UTC.
     pub fn new(instruments: usize, start_minutes: u64) -> Self {
-        Self { start_ms: start_minutes * 60_000, trades_e8: vec![0; instruments], ..Self::default() }
+        Self {
+            start_ms: start_minutes * 60_000,
+            trades_e8: vec![0; instruments],
+            funded_ms: vec![0; instruments + 1],
+            ..Self::default()
+        }
     }
 
     /// A fill of an instrument realised this, after its fee, and left the position so.
@@ -48,6 +55,16 @@ impl Day {
         if before != 0 && (after == 0 || after.signum() != before.signum()) {
             self.losses = if *trade < 0 { self.losses + 1 } else { 0 };
             *trade = 0;
+        }
+    }
+
+    /// Funding was received, or paid where it is negative. Told twice it counts once.
+    pub fn on_funding(&mut self, instrument: Option<u32>, venue_ms: u64, received_e8: i128) {
+        let at = instrument.map_or(self.trades_e8.len(), |instrument| instrument as usize);
+        let Some(last_ms) = self.funded_ms.get_mut(at) else { return };
+        if venue_ms > *last_ms {
+            *last_ms = venue_ms;
+            self.realized_e8 += received_e8;
         }
     }
 
@@ -113,6 +130,10 @@ impl Day {
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let open = self.open_e8.map_or(u64::MAX, |e8| e8 as u64);
         let own = [self.number.unwrap_or(0), self.realized_e8 as u64, open, self.peak_e8 as u64];
-        own.into_iter().chain([self.losses.into()]).chain(self.trades_e8.iter().map(|e8| *e8 as u64))
+        let funded = self.funded_ms.iter().copied().filter(|ms| *ms != 0);
+        own.into_iter()
+            .chain([self.losses.into()])
+            .chain(self.trades_e8.iter().map(|e8| *e8 as u64))
+            .chain(funded)
     }
 }

@@ -115,6 +115,16 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     context.rates.check(context.now, context.limits, is_reducing)
 }
 
+/// The order can only bring the position towards zero, whatever else fills.
+pub fn is_reducing(context: &Context<'_>) -> bool {
+    exposure::is_reducing(context)
+}
+
+/// Notional of the order at its limit price, quote x 10^8.
+pub fn order_e8(context: &Context<'_>) -> i128 {
+    exposure::order_e8(context)
+}
+
 /// Refuses with numbers unless `holds`.
 fn require(holds: bool, reason: Reason, value: i64, bound: i64) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }

@@ -120,6 +120,9 @@ pub enum AmendRefusal {
 /// One instrument: replayed book, our orders.
 pub struct Matcher {
     book: Book,
+    tick: i64,
+    /// Share of a price x 10^8 by which what is taken is dearer than what is displayed.
+    slippage_e8: i64,
     resting: Vec<SimOrder>,
     /// Displayed quantity we have taken since the level last changed, by side (bids first) and price.
     taken: [BTreeMap<i64, i64>; 2],
@@ -128,7 +131,15 @@ pub struct Matcher {
 impl Matcher {
     /// An empty market; see [`Book::new`].
     pub fn new(tick: i64, far_max: usize) -> Self {
-        Self { book: Book::new(tick, far_max), resting: Vec::new(), taken: Default::default() }
+        let book = Book::new(tick, far_max);
+        Self { book, tick, slippage_e8: 0, resting: Vec::new(), taken: Default::default() }
+    }
+
+    /// Whoever takes from the market gets a price that is worse than the displayed one by this share x 10^8, in whole
+    /// ticks, and never beyond the limit of the order.
+    #[must_use]
+    pub fn with_slippage(self, slippage_e8: i64) -> Self {
+        Self { slippage_e8, ..self }
     }
 
     /// The replayed book.
@@ -288,7 +299,17 @@ impl Matcher {
                 break;
             }
             *self.taken[usize::from(side == Side::Buy)].entry(level.price).or_default() += qty;
-            execute(order, Execution { price: level.price, qty, is_maker: false }, out);
+            let price = self.slipped(&order.submit, level.price);
+            execute(order, Execution { price, qty, is_maker: false }, out);
+        }
+    }
+
+    fn slipped(&self, submit: &Submit, displayed: i64) -> i64 {
+        let units = i128::from(displayed) * i128::from(self.slippage_e8);
+        let worse = (units / (100_000_000 * i128::from(self.tick))) as i64 * self.tick;
+        match submit.side {
+            Side::Buy => (displayed + worse).min(submit.price.unwrap_or(i64::MAX)),
+            Side::Sell => (displayed - worse).max(submit.price.unwrap_or(self.tick)),
         }
     }
 

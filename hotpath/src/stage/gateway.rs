@@ -5,6 +5,7 @@ mod account;
 mod change;
 mod command;
 mod flatten;
+mod held;
 mod orders;
 mod shown;
 mod watch;
@@ -180,6 +181,7 @@ pub struct Gateway {
     /// Bit set of the instruments whose positions are being closed.
     flattening: u32,
     next_flatten_ns: Nanos,
+    held: held::HeldOrders,
     seen: SeenTrades,
     shown: shown::Shown,
     foreign: shown::Foreign,
@@ -245,6 +247,7 @@ impl Gateway {
             next_watch_ns: 0,
             flattening: 0,
             next_flatten_ns: 0,
+            held: held::HeldOrders::new(),
             seen: SeenTrades::new(definitions.len()),
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
@@ -441,6 +444,7 @@ impl Gateway {
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
         self.clock_bound_ns = self.clock_error_at(now);
         self.chase_orders(now, port);
+        self.expire_held(now, port);
         self.watch(now, port);
         self.go_flat(now, port);
         self.check_shown(now, port);
@@ -525,6 +529,7 @@ impl Gateway {
             .chain(self.day.words())
             .chain(self.health.words())
             .chain([self.flattening.into(), self.next_flatten_ns, self.private_ns, self.next_watch_ns])
+            .chain(self.held.words())
             .chain(self.seen.words())
             .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)

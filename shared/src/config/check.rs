@@ -1,7 +1,7 @@
 //! What cannot work is refused before anything starts, with the key, the value and the bound.
 
 use super::{Config, ConfigError, Mode, StageName};
-use crate::types::{InstanceId, StrategyName, Symbol};
+use crate::types::{InstanceId, StrategyName, Symbol, decimal};
 
 impl Config {
     /// Checks ranges and relations. The messages name the key, the value and the bound.
@@ -21,7 +21,25 @@ impl Config {
         self.check_shared()?;
         self.check_limits()?;
         self.check_venue()?;
+        self.check_simulation()?;
         self.check_journal()
+    }
+
+    fn check_simulation(&self) -> Result<(), ConfigError> {
+        let s = &self.simulation;
+        for (key, share, least) in [
+            ("simulation.maker_fee", s.maker_fee, -0.1),
+            ("simulation.taker_fee", s.taker_fee, -0.1),
+            ("simulation.slippage", s.slippage, 0.0),
+        ] {
+            let value = share as f64 / 1e8;
+            ensure((least..=0.1).contains(&value), || {
+                format!("{key}: {value} is not within {least} to 0.1")
+            })?;
+        }
+        ensure(s.balance >= 0, || {
+            format!("simulation.balance: {} is negative", decimal::to_text(s.balance, 8))
+        })
     }
 
     fn check_identity(&self) -> Result<(), ConfigError> {
@@ -90,6 +108,8 @@ impl Config {
         in_range("risk.reward_ratio_min", risk.reward_ratio_min as u64, 0, 1_000 * 100_000_000)?;
         in_range("risk.reduce_share_percent", risk.reduce_share_percent as u64, 0, 90)?;
         in_range("risk.message_rate_max", risk.message_rate_max as u64, 1, 1_000_000)?;
+        in_range("risk.confirm_notional_over", risk.confirm_notional_over as u64, 0, i64::MAX as u64)?;
+        in_range("risk.confirm_within_ms", risk.confirm_within_ms, 1_000, 3_600_000)?;
         in_range("risk.identical_orders_max", risk.identical_orders_max as u64, 1, 256)?;
         in_range("risk.day_start_minutes", risk.day_start_minutes, 0, 1_439)?;
         in_range("breaker", self.breaker.len() as u64, 0, 32)?;

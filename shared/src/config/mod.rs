@@ -55,6 +55,32 @@ pub struct Config {
     pub control: Control,
     /// The supervisor.
     pub supervisor: Supervisor,
+    /// The account that the simulator of `tickpath demo` gives.
+    pub simulation: Simulation,
+}
+
+/// An account of the simulator: what it holds and what trading costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Simulation {
+    /// Wallet balance at the start, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub balance: i64,
+    /// Commission of an order that rested, as a share, -0.1 to 0.1.
+    #[serde(with = "decimal::e8")]
+    pub maker_fee: i64,
+    /// Commission of an order that took, as a share, -0.1 to 0.1.
+    #[serde(with = "decimal::e8")]
+    pub taker_fee: i64,
+    /// Share of the displayed price by which what an order takes is dearer, within its limit, 0 to 0.1.
+    #[serde(with = "decimal::e8")]
+    pub slippage: i64,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self { balance: 100_000 * 100_000_000, maker_fee: 20_000, taker_fee: 50_000, slippage: 0 }
+    }
 }
 
 /// Trading mode.
@@ -352,6 +378,13 @@ pub struct Risk {
     pub reduce_share_percent: usize,
     /// Orders, changes and cancels in a window; cancels are sent whatever it says.
     pub message_rate_max: usize,
+    /// Orders that open more than `confirm_notional_over` wait for a person.
+    pub confirm: bool,
+    /// Largest notional of an order that needs no person, quote currency.
+    #[serde(with = "decimal::e8")]
+    pub confirm_notional_over: i64,
+    /// How long an order waits for a person, milliseconds.
+    pub confirm_within_ms: u64,
     /// When the day of the breakers begins, minutes after midnight UTC, 0..=1439.
     pub day_start_minutes: u64,
     /// Width of the window.
@@ -387,6 +420,9 @@ impl Default for Risk {
             order_rate_max: 200,
             reduce_share_percent: 10,
             message_rate_max: 500,
+            confirm: false,
+            confirm_notional_over: 0,
+            confirm_within_ms: 30_000,
             day_start_minutes: 0,
             order_rate_window_ms: 10_000,
             identical_orders_max: 2,
@@ -537,6 +573,6 @@ pub struct Supervisor {
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Self { stall_ms: 3000, backoff_ms: 200, backoff_ms_max: 30_000, crashes_max: 5 }
+        Self { stall_ms: 2000, backoff_ms: 200, backoff_ms_max: 30_000, crashes_max: 5 }
     }
 }

@@ -49,8 +49,32 @@ payloads! {
         target: u16,
         /// [`crate::types::Parameter`], or a number of a strategy of one's own; 0 without one.
         parameter: u16,
-        /// Bits of the value that the parameter gets.
+        /// Bits of the value that the parameter gets; number of the intent that is approved or denied.
         value_bits: u64,
+    }
+
+    /// An order waits for a person, or does so no more.
+    HeldRecord {
+        /// Number of the intent.
+        intent: u64,
+        /// Limit price.
+        price: i64,
+        /// Quantity.
+        qty: i64,
+        /// Session time until which it may be approved.
+        until_ns: u64,
+        /// Instrument index.
+        instrument: u32,
+        /// Strategy index.
+        strategy: u16,
+        /// [`crate::types::HeldChange`].
+        change: u16,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// [`crate::types::TimeInForce`].
+        time_in_force: u8,
+        /// Zero.
+        reserved: [u8; 6],
     }
 
     /// A breaker tripped or let go.
@@ -547,6 +571,7 @@ crate::labelled_enum! {
         Private = 13, "private", "An account event that needs attention.";
         Rules = 14, "rules", "The venue changed the rules of an instrument.";
         Breaker = 15, "breaker", "A breaker tripped or let go.";
+        Held = 16, "held", "An order waits for a person, or does so no more.";
     }
 }
 

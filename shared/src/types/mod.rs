@@ -3,6 +3,7 @@
 mod breaker;
 pub mod decimal;
 mod definition;
+mod held;
 mod ids;
 mod order;
 mod parameter;
@@ -10,6 +11,7 @@ mod reason;
 
 pub use breaker::{BreakerAction, BreakerChange, BreakerMetric, BreakerRelease};
 pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
+pub use held::HeldChange;
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
 pub use order::{OrderState, OrderType, PositionSide, SelfTrade, Side, TimeInForce, TradingState};
 pub use parameter::Parameter;

@@ -38,6 +38,8 @@ crate::labelled_enum! {
         SelfCross = 32, "self_cross", "The order would trade with an own one; bound: its price.";
         Stopped = 33, "stopped", "A person stopped openings of the account, the strategy or the instrument.";
         Breaker = 34, "breaker", "A breaker holds; value: the number of its metric.";
+        NotApproved = 35, "not_approved", "No person approved the order; value: milliseconds that it waited.";
+        HeldMax = 36, "held_max", "As many orders wait for a person as may.";
         WarmingUp = 100, "warming_up", "The strategy has not yet seen as much as it needs; value: what it has seen.";
         NoBook = 101, "no_book", "A book that is needed is invalid or too old; value: its age in milliseconds.";
         BelowEntry = 102, "below_entry", "The signal is weaker than an entry wants.";

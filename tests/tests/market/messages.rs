@@ -180,6 +180,12 @@ fn check_event(event: PrivateEvent, root: &Value) -> bool {
                 assert_eq!(qty, of.map(|row| row.units("pa")).sum::<i64>());
             }
         }
+        PrivateEvent::Funding { venue_ms, received_e8, .. } => {
+            let change = |row: &Value| decimal::parse(Fields(row).text("bc").as_bytes(), 8).unwrap();
+            let rows = root["a"]["B"].as_array().unwrap();
+            assert_eq!(received_e8, rows.iter().map(change).sum::<i64>());
+            assert_eq!((venue_ms, root["a"]["m"].as_str()), (e.number("T"), Some("FUNDING_FEE")));
+        }
         PrivateEvent::Algo(change) => {
             let o = Fields(&root["o"]);
             assert_eq!((Some(change.instrument), change.algo_id), (o.instrument(), o.number("aid")));

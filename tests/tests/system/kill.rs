@@ -5,6 +5,7 @@ use crate::PROGRAM;
 use std::time::{Duration, Instant};
 use tickpath_hotpath::venue::{Secret, binance::sign::sorted_query};
 use tickpath_shared::{
+    clock::host_ns_now,
     counters::Counter,
     record::{KillRecord, Kind, OrderWrittenRecord},
     status::InstrumentWord,
@@ -164,26 +165,43 @@ fn every_road_to_the_kill_switch_clears_the_venue() {
     assert_eq!(desk.stop().unwrap(), 0);
 }
 
-/// A hot process that hangs: the supervisor sets the word, clears the venue by REST and restarts it.
+/// A hot process that hangs: the supervisor sets the word, clears the venue by REST and restarts it, every time.
 #[test]
 fn a_hung_hot_process_takes_the_kill_road() {
+    const STALL_MS: u64 = 700;
     let dir = tempfile::tempdir().unwrap();
     let mut environment = Desk::busy();
     environment.push(("TICKPATH__SUPERVISOR__STALL_MS", "700"));
+    environment.push(("TICKPATH__SUPERVISOR__CRASHES_MAX", "100"));
+    environment.push(("TICKPATH__SUPERVISOR__BACKOFF_MS_MAX", "200"));
     let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&[]).unwrap();
     desk.start().unwrap();
-    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
-    place_resting(&desk, "by-hand-1");
-    std::thread::sleep(Duration::from_millis(1000));
-    let hot = desk.child("hot").unwrap();
-    signal(hot, rustix::process::Signal::STOP);
-    let start = Instant::now();
-    wait_for("the venue to be clear", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty())).unwrap();
-    println!("hung to clear: {:?}", start.elapsed());
-    wait_for("a new process", || desk.child("hot").is_some_and(|pid| pid != hot)).unwrap();
-    assert!(desk.data.kill_latch().exists());
+    let mut longest = Duration::ZERO;
+    for round in 0..20 {
+        desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+        place_resting(&desk, &format!("by-hand-{round}"));
+        let hot = desk.child("hot").unwrap();
+        // The supervisor looks once the process has run for so long.
+        let runs_ns = || desk.status().map_or(0, |s| host_ns_now() - s.identity().start_host_ns);
+        wait_for("the watch to begin", || runs_ns() > 2 * STALL_MS * 1_000_000).unwrap();
+        signal(hot, rustix::process::Signal::STOP);
+        let start = Instant::now();
+        wait_for("the venue to be clear", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty()))
+            .unwrap();
+        longest = longest.max(start.elapsed());
+        wait_for("a new process", || desk.child("hot").is_some_and(|pid| pid != hot)).unwrap();
+        assert!(desk.data.kill_latch().exists());
+        let is_proven = || desk.status().is_ok_and(|s| s.identity().pid != hot && s.is_reconciled());
+        wait_for("the account to be proven", is_proven).unwrap();
+        assert_eq!(desk.status().unwrap().trading_state(), TradingState::Halted, "latched over the restart");
+        assert_eq!(desk.counter(Counter::OrdersSent), 0);
+        let (code, text) = desk.run_here(&["arm", "--clear-kill"]).unwrap();
+        assert_eq!(code, 0, "{text}");
+    }
+    println!("20 times hung: clear within {longest:.1?}, {STALL_MS} ms of them until it counts as hung");
     desk.stop().unwrap();
     let log = std::fs::read_to_string(desk.data.root().join("run.out")).unwrap();
-    assert!(log.contains("taking the kill road") && log.contains("shows no open order"), "{log}");
+    assert_eq!(log.matches("taking the kill road").count(), 20, "{log}");
+    assert_eq!(log.matches("shows no open order").count(), 20, "{log}");
 }

@@ -53,6 +53,12 @@ enum Command {
     Flatten(operate::ScopeArguments),
     /// Let all breakers go; one whose threshold is still passed trips again
     ReleaseBreakers(process::DirArguments),
+    /// Orders that wait for a person
+    Held(operate::HeldArguments),
+    /// Let an order leave that waits, if the limits still do
+    Approve(operate::HeldOrderArguments),
+    /// Refuse an order that waits
+    Deny(operate::HeldOrderArguments),
     /// Give a parameter of a strategy a new value while it runs
     Set(operate::SetArguments),
     /// Fit the volatility model of the pairs strategy to what a session has recorded
@@ -102,6 +108,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::CancelAll(a)) => operate::scoped(&a, Verb::CancelAll),
         Some(Command::Flatten(a)) => operate::scoped(&a, Verb::Flatten),
         Some(Command::ReleaseBreakers(a)) => operate::release_breakers(&a),
+        Some(Command::Held(a)) => operate::held(&a),
+        Some(Command::Approve(a)) => operate::answer_held(&a, Verb::Approve),
+        Some(Command::Deny(a)) => operate::answer_held(&a, Verb::Deny),
         Some(Command::Set(a)) => operate::set(&a),
         Some(Command::Fit(a)) => fit::run(&a),
         Some(Command::Status(a)) => operate::status(&a),

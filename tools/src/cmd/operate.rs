@@ -1,6 +1,7 @@
 //! The operator's verbs, through the command file.
 
 use super::{print, process::DirArguments};
+use crate::offline::held;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::json;
@@ -9,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tickpath_shared::{
-    command::{Order, Scope, Verb, set_kill_switch},
+    clock::host_ns_now,
+    command::{Detail, Order, Scope, Verb, set_kill_switch},
     counters::Counter,
     operator::{Operator, VALID},
     paths::DataDir,
@@ -77,6 +79,25 @@ pub(super) struct SetArguments {
     strategy: Option<String>,
 }
 
+/// Arguments of `approve` and `deny`.
+#[derive(Debug, Args)]
+pub(super) struct HeldOrderArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Number of the intent, as `tickpath held` shows it
+    intent: u64,
+}
+
+/// Arguments of `held`.
+#[derive(Debug, Args)]
+pub(super) struct HeldArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// A JSON array
+    #[arg(long)]
+    json: bool,
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -124,7 +145,7 @@ pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
         bail!("no hot process runs on {}", data.root().display());
     };
     let scope = arguments.scope.scope(&session.status)?;
-    session.send(&data, Order { verb: Verb::Arm, scope, setting: None })?;
+    session.send(&data, Order { verb: Verb::Arm, scope, detail: Detail::None })?;
     print("armed\n");
     Ok(ExitCode::SUCCESS)
 }
@@ -160,7 +181,7 @@ pub(super) fn scoped(arguments: &ScopeArguments, verb: Verb) -> Result<ExitCode>
     let data = arguments.dir.open()?;
     let session = Operator::open(&data)?;
     let scope = arguments.scope(&session.status)?;
-    session.send(&data, Order { verb, scope, setting: None })?;
+    session.send(&data, Order { verb, scope, detail: Detail::None })?;
     let of = match scope {
         Scope::Account => "the account".to_owned(),
         Scope::Strategy(number) => format!("strategy {number}"),
@@ -193,9 +214,38 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
         })?,
     };
     let data = dir.open()?;
-    let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), setting: Some((parameter, *value)) };
+    let detail = Detail::Setting(parameter, *value);
+    let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail };
     Operator::open(&data)?.send(&data, order)?;
     print(&format!("{name} is {value}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers for an order that waits: it leaves if the limits still let it, or never.
+pub(super) fn answer_held(arguments: &HeldOrderArguments, verb: Verb) -> Result<ExitCode> {
+    let HeldOrderArguments { dir, intent } = arguments;
+    let data = dir.open()?;
+    let order = Order { verb, scope: Scope::Account, detail: Detail::Intent(*intent) };
+    Operator::open(&data)?.send(&data, order)?;
+    print(&format!("{verb}: intent {intent}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn held(arguments: &HeldArguments) -> Result<ExitCode> {
+    let data = arguments.dir.open()?;
+    let session = Operator::open(&data)?;
+    let now = host_ns_now().saturating_sub(session.status.identity().start_host_ns);
+    let waiting = held::waiting(&data, session.status.identity().session, now)?;
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string(&waiting)?));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if waiting.is_empty() {
+        print("no order waits for a person\n");
+    }
+    for order in waiting {
+        print(&format!("{order}\n"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Result, bail};
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+use tickpath_hotpath::sim::FeeRates;
 use tickpath_shared::types::decimal;
 
 /// Damage to the market data on its way to the clients.
@@ -87,6 +88,15 @@ pub(super) struct VenueArguments {
     /// Wallet balance at the start, USDT
     #[arg(long, default_value = "100000", overrides_with = "balance")]
     balance: String,
+    /// Commission of an order that rested, as a share: 0.0002
+    #[arg(long, default_value = "0.0002", overrides_with = "maker_fee", allow_hyphen_values = true)]
+    maker_fee: String,
+    /// Commission of an order that took, as a share
+    #[arg(long, default_value = "0.0005", overrides_with = "taker_fee", allow_hyphen_values = true)]
+    taker_fee: String,
+    /// Share of the displayed price by which what an order takes is dearer, within its limit
+    #[arg(long, default_value = "0", overrides_with = "slippage")]
+    slippage: String,
     /// The account holds long and short positions apart
     #[arg(long)]
     hedge: bool,
@@ -100,13 +110,31 @@ pub(super) struct VenueArguments {
     faults: FaultArguments,
 }
 
-/// A wallet balance x 10^8.
-fn balance_e8(text: &str) -> Result<i128> {
+/// A decimal x 10^8 within bounds that are shown as they are.
+fn decimal_e8(name: &str, text: &str, [least, most]: [i64; 2]) -> Result<i64> {
     match decimal::parse(text.as_bytes(), 8) {
-        Ok(balance) if balance >= 0 => Ok(balance.into()),
-        Ok(_) => bail!("--balance: {text} is negative"),
-        Err(e) => bail!("--balance: {text:?}: {e}"),
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        Ok(_) => {
+            let [least, most] = [least, most].map(|bound| decimal::to_text(bound, 8));
+            bail!("{name}: {text} is not within {least} to {most}")
+        }
+        Err(e) => bail!("{name}: {text:?}: {e}"),
     }
+}
+
+fn account_of(a: &VenueArguments) -> Result<AccountStart> {
+    // A tenth: whatever is more is a slip of the pen.
+    const SHARE_MAX: i64 = 10_000_000;
+    Ok(AccountStart {
+        balance_e8: decimal_e8("--balance", &a.balance, [0, i64::MAX])?.into(),
+        is_hedge: a.hedge,
+        can_withdraw: a.may_withdraw,
+        fees: FeeRates {
+            maker_e8: decimal_e8("--maker-fee", &a.maker_fee, [-SHARE_MAX, SHARE_MAX])?,
+            taker_e8: decimal_e8("--taker-fee", &a.taker_fee, [-SHARE_MAX, SHARE_MAX])?,
+        },
+        slippage_e8: decimal_e8("--slippage", &a.slippage, [0, SHARE_MAX])?,
+    })
 }
 
 fn market_of(a: &VenueArguments) -> Market {
@@ -151,11 +179,7 @@ pub(super) fn run(a: &VenueArguments) -> Result<ExitCode> {
         faults: faults_of(a)?,
         is_looped: a.is_looped,
         limits: Limits { weight_1m: a.weight_1m, orders_10s: a.orders_10s, orders_1m: a.orders_1m },
-        account: AccountStart {
-            balance_e8: balance_e8(&a.balance)?,
-            is_hedge: a.hedge,
-            can_withdraw: a.may_withdraw,
-        },
+        account: account_of(a)?,
     })?;
     print(&format!("venue simulator on {}\n", server.address()));
     let stop = stop_flag()?;

@@ -29,6 +29,7 @@ use tickpath_shared::{
     counters::Counter,
     paths::{DataDir, replace_file},
     status::StatusReader,
+    types::decimal,
 };
 
 /// Ports the control process is offered, in order.
@@ -79,7 +80,7 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
     let config = config::load(&[data.config()], std::env::vars())?;
     let log = Arc::new(Mutex::new(Vec::new()));
     let is_done = AtomicBool::new(false);
-    let mut specs = vec![setup.venue_spec(program, &data, options)];
+    let mut specs = vec![setup.venue_spec(program, &data, options, &config.simulation)];
     specs.extend(standard_specs(program, options.hot.as_deref(), &data));
     let started = Instant::now();
     let (outcome, view) = std::thread::scope(|scope| {
@@ -202,7 +203,13 @@ impl Setup {
         Ok(Self { venue, keys, tls, notes })
     }
 
-    fn venue_spec(&self, program: &Path, data: &DataDir, options: &DemoOptions) -> ChildSpec {
+    fn venue_spec(
+        &self,
+        program: &Path,
+        data: &DataDir,
+        options: &DemoOptions,
+        account: &config::Simulation,
+    ) -> ChildSpec {
         let mut arguments: Vec<String> = ["venue", "--listen"].map(str::to_owned).into();
         arguments.push(self.venue.to_string());
         let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -212,6 +219,14 @@ impl Setup {
         add("--done-file", done_file(data).display().to_string());
         // A market that runs faster than time brings as many orders in less of it.
         let limits = Limits::at(options.speed.parse().unwrap_or(venue::Speed::Max));
+        for (name, value_e8) in [
+            ("--balance", account.balance),
+            ("--maker-fee", account.maker_fee),
+            ("--taker-fee", account.taker_fee),
+            ("--slippage", account.slippage),
+        ] {
+            add(name, decimal::to_text(value_e8, 8));
+        }
         add("--weight-1m", limits.weight_1m.to_string());
         add("--orders-10s", limits.orders_10s.to_string());
         add("--orders-1m", limits.orders_1m.to_string());

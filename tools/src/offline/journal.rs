@@ -9,8 +9,8 @@ use tickpath_shared::{
     paths::DataDir,
     record::{
         BookStateRecord, BreakerRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DayRecord,
-        DigestRecord, FillRecord, FrameMeta, GapRecord, IntentRecord, KillRecord, Kind, LinkRecord,
-        OpenOrderRecord, OrderRecord, OrderReportRecord, OrderStateRecord, OrderWrittenRecord,
+        DigestRecord, FillRecord, FrameMeta, GapRecord, HeldRecord, IntentRecord, KillRecord, Kind,
+        LinkRecord, OpenOrderRecord, OrderRecord, OrderReportRecord, OrderStateRecord, OrderWrittenRecord,
         ParameterRecord, PassRecord, PositionRecord, PressureRecord, ReconciledRecord, Record, RefusalRecord,
         SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord, TopOfBookRecord, TradingStateRecord,
     },
@@ -201,5 +201,6 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::Breaker => part::<BreakerRecord>(record),
         Kind::Day => part::<DayRecord>(record),
         Kind::Parameter => part::<ParameterRecord>(record),
+        Kind::Held => part::<HeldRecord>(record),
     }
 }

@@ -10,10 +10,12 @@ use tickpath_shared::{
     journal::{RecordBuf, open_session},
     paths::DataDir,
     record::{
-        BookChange, BookStateRecord, FillRecord, IntentRecord, KillRecord, Kind, OrderStateRecord,
-        PassRecord, PositionRecord, Record, RefusalRecord, StateReason, TradingStateRecord,
+        BookChange, BookStateRecord, FillRecord, HeldRecord, IntentRecord, KillRecord, Kind,
+        OrderStateRecord, PassRecord, PositionRecord, Record, RefusalRecord, StateReason, TradingStateRecord,
     },
-    types::{InstrumentDefinition, OrderState, Reason, Side, StrategyName, TradingState, decimal},
+    types::{
+        HeldChange, InstrumentDefinition, OrderState, Reason, Side, StrategyName, TradingState, decimal,
+    },
 };
 
 /// Which part of a session is told.
@@ -98,7 +100,7 @@ pub fn tell(data: &DataDir, plan: &WhyPlan) -> Result<Story> {
     Ok(teller.finish(wanted))
 }
 
-fn strategy_label(number: u16) -> String {
+pub(super) fn strategy_label(number: u16) -> String {
     StrategyName::from_repr(number)
         .map_or_else(|| format!("strategy {number}"), |name| name.label().to_owned())
 }
@@ -107,6 +109,7 @@ enum Event {
     Pass(PassRecord),
     Intent(IntentRecord),
     Refusal(RefusalRecord),
+    Held(HeldRecord),
     Order(OrderStateRecord),
     Fill(FillRecord),
     Start(PositionRecord),
@@ -121,6 +124,7 @@ impl Event {
             Kind::Pass => record.body().map(Self::Pass),
             Kind::Intent => record.body().map(Self::Intent),
             Kind::Refusal => record.body().map(Self::Refusal),
+            Kind::Held => record.body().map(Self::Held),
             Kind::OrderState => record.body().map(Self::Order),
             Kind::Fill => record.body().map(Self::Fill),
             Kind::StartPosition => record.body().map(Self::Start),
@@ -135,7 +139,7 @@ impl Event {
         match self {
             Self::Book(_) | Self::State(_) | Self::Kill(_) | Self::Start(_) => 0,
             Self::Pass(_) | Self::Intent(_) => 1,
-            Self::Refusal(_) | Self::Order(_) | Self::Fill(_) => 2,
+            Self::Held(_) | Self::Refusal(_) | Self::Order(_) | Self::Fill(_) => 2,
         }
     }
 }
@@ -186,6 +190,7 @@ impl Teller {
             Event::Pass(pass) => Some(pass.strategy),
             Event::Intent(intent) => Some(intent.strategy),
             Event::Refusal(refusal) => Some(refusal.strategy),
+            Event::Held(held) => Some(held.strategy),
             Event::Fill(fill) => self.owners.get(&fill.instrument).copied(),
             _ => None,
         }
@@ -234,6 +239,11 @@ impl Teller {
             Event::Pass(pass) => self.on_pass(time, pass),
             Event::Intent(intent) => self.on_intent(time, intent),
             Event::Refusal(refusal) => self.on_refusal(time, refusal),
+            Event::Held(held) => {
+                let change = HeldChange::from_repr(held.change).map_or("?", HeldChange::meaning);
+                let symbol = self.symbol(held.instrument);
+                self.line(time, &format!("approval    {symbol} intent {}: {change}", held.intent));
+            }
             Event::Order(order) => self.on_order(time, order),
             Event::Book(book) => {
                 let change = BookChange::from_repr(book.change).map_or("?", BookChange::meaning);

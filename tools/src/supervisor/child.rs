@@ -45,6 +45,8 @@ impl ChildSpec {
 pub(super) struct Child {
     spec: ChildSpec,
     process: Option<std::process::Child>,
+    /// It was killed and takes its time to go.
+    is_killed: bool,
     started: Instant,
     next_start: Instant,
     backoff_min: Duration,
@@ -58,6 +60,7 @@ impl Child {
         Self {
             spec,
             process: None,
+            is_killed: false,
             started: now,
             next_start: now,
             backoff_min,
@@ -95,6 +98,7 @@ impl Child {
         let process = command.spawn()?;
         let pid = process.id();
         self.process = Some(process);
+        self.is_killed = false;
         self.started = Instant::now();
         Ok(pid)
     }
@@ -115,7 +119,12 @@ impl Child {
     pub(super) fn kill(&mut self) {
         if let Some(process) = &mut self.process {
             let _ = process.kill();
+            self.is_killed = true;
         }
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.is_killed
     }
 
     /// Asks the process to end, waits, and ends it after `patience`; whether it ended by itself.

@@ -2,6 +2,7 @@
 
 use super::{FaultFile, Market, Speed, TlsFiles};
 use std::net::SocketAddr;
+use tickpath_hotpath::sim::FeeRates;
 
 /// Rate limits of the venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub struct VenueOptions {
 }
 
 /// What the account of a simulator is like at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountStart {
     /// Wallet balance, quote x 10^8.
     pub balance_e8: i128,
@@ -96,4 +97,21 @@ pub struct AccountStart {
     pub is_hedge: bool,
     /// Its keys may withdraw.
     pub can_withdraw: bool,
+    /// Commission.
+    pub fees: FeeRates,
+    /// Share of the displayed price x 10^8 by which what it takes is dearer.
+    pub slippage_e8: i64,
+}
+
+/// Nothing in the wallet, the commission of a new account: 0.02 % maker, 0.05 % taker.
+impl Default for AccountStart {
+    fn default() -> Self {
+        Self {
+            balance_e8: 0,
+            is_hedge: false,
+            can_withdraw: false,
+            fees: FeeRates { maker_e8: 20_000, taker_e8: 50_000 },
+            slippage_e8: 0,
+        }
+    }
 }

@@ -56,6 +56,32 @@ fn an_ioc_takes_what_is_displayed_once_and_expires() {
 }
 
 #[test]
+fn what_is_taken_is_dearer_by_the_slippage_but_within_the_limit() {
+    let book = |slippage_e8| {
+        let mut matcher = Matcher::new(10, 100).with_slippage(slippage_e8);
+        matcher.on_snapshot(&[level(10_000, 5)], &[level(10_010, 4), level(10_100, 6)], &mut Vec::new());
+        matcher
+    };
+    let taken = |slippage_e8, side, price| {
+        let mut out = Vec::new();
+        let submit = Submit { price, ..order(1, side, TimeInForce::Ioc, 0, 4) };
+        book(slippage_e8).submit(submit, &mut out);
+        executed(&out)
+    };
+    // 0.3 % of 10,010 are 30.03: three ticks; 0.0999 % are just short of one.
+    assert_eq!(taken(300_000, Side::Buy, None), [(10_040, 4)]);
+    assert_eq!(taken(99_900, Side::Buy, None), [(10_010, 4)]);
+    assert_eq!(taken(300_000, Side::Buy, Some(10_020)), [(10_020, 4)]);
+    assert_eq!(taken(300_000, Side::Sell, None), [(9_970, 4)]);
+    assert_eq!(taken(300_000, Side::Sell, Some(9_990)), [(9_990, 4)]);
+    assert_eq!(taken(0, Side::Sell, None), [(10_000, 4)]);
+    let (mut matcher, mut out) = (book(300_000), Vec::new());
+    matcher.submit(order(2, Side::Buy, TimeInForce::Gtc, 10_000, 3), &mut out);
+    matcher.on_trade(Side::Sell, level(9_990, 3), &mut out);
+    assert_eq!(executed(&out), [(10_000, 3)], "who rests gets the price");
+}
+
+#[test]
 fn a_resting_order_waits_behind_the_queue() {
     let (mut matcher, mut out) = (market(), Vec::new());
     matcher.submit(order(1, Side::Buy, TimeInForce::Gtc, 100, 3), &mut out);

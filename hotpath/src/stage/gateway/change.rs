@@ -32,6 +32,7 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let Some(slot) = self.orders.find_intent(change.intent) else {
+            self.withdraw_intent(now, cause, change.intent, port);
             let body = OutcomeBody::Done { intent: change.intent, state: OrderState::Absent };
             self.tell(change.instrument, body, port);
             return;

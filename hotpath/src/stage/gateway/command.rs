@@ -88,6 +88,8 @@ impl Gateway {
                 let CommandRecord { id, parameter, value_bits, .. } = *command;
                 return self.tell(0, OutcomeBody::Set { id, value_bits, strategy, parameter }, port);
             }
+            (Some(Verb::Approve), _) => self.approve(now, cause, command.value_bits, port),
+            (Some(Verb::Deny), _) => self.deny(now, cause, command.value_bits, port),
             // Who arms at a start releases nothing that a person stopped.
             (Some(Verb::Arm), Some(scope)) => self.arm(now, cause, scope, command.id != 0, port),
             (Some(verb), Some(scope)) => self.carry_out(now, cause, verb, scope, port),
@@ -112,11 +114,17 @@ impl Gateway {
                 self.cancel_all(now, cause, port);
             }
             Verb::CancelAll => self.cancel_of(now, cause, self.instruments_of(scope), port),
-            Verb::StopOpening => self.stops.set(scope),
-            Verb::Flatten => return self.close_scope(scope),
+            Verb::StopOpening => {
+                self.withdraw_held(now, cause, self.instruments_of(scope), port);
+                self.stops.set(scope);
+            }
+            Verb::Flatten => {
+                self.withdraw_held(now, cause, self.instruments_of(scope), port);
+                return self.close_scope(scope);
+            }
             Verb::ReleaseBreakers => self.release_breakers(now, port),
             // Seen to above, for the scopes that they have.
-            Verb::Arm | Verb::Set => return CommandOutcome::UnknownScope,
+            Verb::Arm | Verb::Set | Verb::Approve | Verb::Deny => return CommandOutcome::UnknownScope,
             // The session thread clears the word; the gateway sees it like everybody else.
             Verb::ClearKill => {}
         }
@@ -187,6 +195,7 @@ impl Gateway {
         instruments: u32,
         port: &mut impl GatewayPort,
     ) {
+        self.withdraw_held(now, cause, instruments, port);
         // Longer than it takes to be asked about, so that proof is not put off by asking again.
         let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
         let mut from = 0;

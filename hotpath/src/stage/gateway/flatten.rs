@@ -79,7 +79,11 @@ impl Gateway {
             context.standing.state = TradingState::Armed;
         }
         match risk::check(&context) {
-            Ok(()) => self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, now, port),
+            Ok(()) => {
+                // No tick led to it: it counts in no latency.
+                let intent = IntentRecord { read_ns: 0, ..intent };
+                self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, 0, port);
+            }
             Err(breach) => {
                 self.next_flatten_ns = now + REFUSED_PAUSE_NS;
                 self.refuse(now, Cause::NONE, &intent, breach, port);

@@ -1,6 +1,6 @@
 //! Orders: from intent to request, and what the venue says about them.
 
-use super::{Gateway, GatewayPort, Outgoing, connection};
+use super::{Gateway, GatewayPort, Outgoing, connection, held::needs_approval};
 use crate::{
     message::{Ask, EngineMessage, Notice, OutcomeBody, Renewal},
     order::{Order, OrderName, Report},
@@ -42,6 +42,10 @@ impl Gateway {
         let context = self.context(now, intent, side, message.book_venue_ms, None);
         if let Err(breach) = risk::check(&context) {
             self.refuse(now, cause, intent, breach, port);
+            return;
+        }
+        if self.limits.confirm && needs_approval(&context) {
+            self.hold(now, cause, intent, port);
             return;
         }
         port.on_risk_passed();
@@ -168,6 +172,7 @@ impl Gateway {
 
     /// Asks the venue to cancel every order that is not being canceled yet.
     pub(super) fn cancel_all(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        self.withdraw_held(now, cause, u32::MAX, port);
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
@@ -268,6 +273,9 @@ impl Gateway {
             }
             PrivateEvent::EarlyFill(fill) => self.on_early_fill(now, fill, port),
             PrivateEvent::Positions(shown) => self.on_positions(now, &shown),
+            PrivateEvent::Funding { instrument, venue_ms, received_e8 } => {
+                self.day.on_funding(instrument, venue_ms, received_e8.into());
+            }
             PrivateEvent::MarginCall => port.ask(Ask::Tell(Notice::MarginCall)),
             PrivateEvent::Leverage { instrument, leverage } => {
                 port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));

@@ -8,7 +8,7 @@ pub use fifo::Lots;
 use super::journal::choose_session;
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tickpath_hotpath::account::Positions;
 use tickpath_shared::{
     Nanos,
@@ -89,6 +89,8 @@ struct Books {
     accounts: BTreeMap<(u16, u32), Account>,
     marks_e8: BTreeMap<u32, i64>,
     funding_e8: i128,
+    /// Fundings that were counted.
+    fundings: BTreeSet<FundingName>,
     equity: Vec<EquityPoint>,
 }
 
@@ -136,7 +138,7 @@ enum Event {
     Fill(FillRecord),
     Start(PositionRecord),
     Mark(u32, i64),
-    Funding(i128),
+    Funding(FundingName, i128),
 }
 
 impl Event {
@@ -148,20 +150,27 @@ impl Event {
             Kind::TopOfBook => {
                 record.body::<TopOfBookRecord>().map(|t| Self::Mark(t.instrument, t.mark_price))
             }
-            Kind::PrivateFrame => funding(record.text_after::<FrameMeta>()).map(Self::Funding),
+            Kind::PrivateFrame => {
+                funding(record.text_after::<FrameMeta>()).map(|(name, e8)| Self::Funding(name, e8))
+            }
             _ => None,
         }
     }
 }
 
+/// Which funding: the venue's time of it, and the symbol as far as it is said.
+type FundingName = (u64, String);
+
 /// What an account event says was received or paid for funding, quote x 10^8.
-fn funding(frame: &[u8]) -> Option<i128> {
+fn funding(frame: &[u8]) -> Option<(FundingName, i128)> {
     // Nearly every frame is of another kind: no parser for those.
     frame.windows(13).any(|part| part == b"\"FUNDING_FEE\"").then_some(())?;
-    let event: serde_json::Value = serde_json::from_slice(frame).ok()?;
+    let root: serde_json::Value = serde_json::from_slice(frame).ok()?;
+    let event = root.get("data").unwrap_or(&root);
     let balances = event["a"]["B"].as_array()?;
     let change = |b: &serde_json::Value| decimal::parse(b["bc"].as_str()?.as_bytes(), 8).ok().map(i128::from);
-    Some(balances.iter().filter_map(change).sum())
+    let name = (event["T"].as_u64()?, event["a"]["S"].as_str().unwrap_or_default().to_owned());
+    Some((name, balances.iter().filter_map(change).sum()))
 }
 
 impl Books {
@@ -179,10 +188,12 @@ impl Books {
         match event {
             Event::Order(order) => _ = self.owners.insert(order.client_order_id, order.strategy),
             Event::Mark(instrument, price_e8) => _ = self.marks_e8.insert(*instrument, *price_e8),
-            Event::Funding(received_e8) => {
+            // The venue may tell it twice.
+            Event::Funding(name, received_e8) if self.fundings.insert(name.clone()) => {
                 self.funding_e8 += received_e8;
                 self.point(time);
             }
+            Event::Funding(..) => {}
             Event::Start(start) => {
                 let Some(definition) = self.definitions.get(&start.instrument).copied() else { return };
                 // A position belongs to the one strategy that trades the instrument.

@@ -2,11 +2,8 @@
 
 use super::{super::options::AccountStart, filters::Filters};
 use std::collections::{BTreeSet, HashMap};
-use tickpath_hotpath::sim::{Account, End, FeeRates, SimOrder};
+use tickpath_hotpath::sim::{Account, End, SimOrder};
 use tickpath_shared::types::{InstrumentDefinition, OrderType, SelfTrade};
-
-/// Commission of the simulator: 0.02 % maker, 0.05 % taker.
-const FEES: FeeRates = FeeRates { maker_e8: 20_000, taker_e8: 50_000 };
 
 /// What an order is besides what the matching knows.
 #[derive(Clone, Debug)]
@@ -73,7 +70,7 @@ pub(super) struct SimAccount {
 impl SimAccount {
     pub(super) fn new(definitions: &[InstrumentDefinition], start: AccountStart) -> Self {
         Self {
-            ledger: Account::new(definitions, FEES, start.balance_e8),
+            ledger: Account::new(definitions, start.fees, start.balance_e8),
             is_hedge: start.is_hedge,
             can_withdraw: start.can_withdraw,
             isolated: BTreeSet::new(),

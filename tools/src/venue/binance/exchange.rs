@@ -52,10 +52,10 @@ pub(super) struct Instrument {
 }
 
 impl Instrument {
-    fn new(definition: &InstrumentDefinition) -> Self {
+    fn new(definition: &InstrumentDefinition, slippage_e8: i64) -> Self {
         Self {
             filters: Filters::new(*definition),
-            matcher: Matcher::new(definition.tick, BOOK_LEVELS),
+            matcher: Matcher::new(definition.tick, BOOK_LEVELS).with_slippage(slippage_e8),
             update_id: None,
             early: Vec::new(),
             venue_ms: 0,
@@ -120,7 +120,7 @@ impl Exchange {
     pub fn new(keys: &[AccountKey], limits: Limits, account: AccountStart, now_ms: u64) -> Self {
         let definitions = definitions();
         Self {
-            instruments: definitions.iter().map(Instrument::new).collect(),
+            instruments: definitions.iter().map(|d| Instrument::new(d, account.slippage_e8)).collect(),
             account: SimAccount::new(&definitions, account),
             algos: AlgoBook::default(),
             keys: keys.to_vec(),

@@ -73,6 +73,15 @@ pub enum PrivateEvent {
     EarlyFill(EarlyFill),
     /// Positions changed; those that are not listed did not.
     Positions(ShownPositions),
+    /// Funding was exchanged.
+    Funding {
+        /// Instrument index, `None` when the venue does not say which.
+        instrument: Option<u32>,
+        /// Venue's time of it, unix milliseconds.
+        venue_ms: u64,
+        /// Received (negative: paid), quote x 10^8.
+        received_e8: i64,
+    },
     /// A conditional order changed.
     Algo(AlgoChange),
     /// Margin is short, or was: an alarm, nothing more.
@@ -352,7 +361,11 @@ fn early_fill(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<P
 }
 
 fn positions(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
-    let rows = event.get("a").and_then(|a| a.get("P"));
+    let account = event.get("a");
+    if let Some(account) = account.filter(|a| a.get_str("m") == Some("FUNDING_FEE")) {
+        return funding(event, account, definitions);
+    }
+    let rows = account.and_then(|a| a.get("P"));
     let mut shown = ShownPositions::default();
     for row in rows.and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter()) {
         if let Some(index) = instrument(row, definitions)? {
@@ -360,6 +373,26 @@ fn positions(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Pr
         }
     }
     Ok(if shown.len == 0 { PrivateEvent::Ignored } else { PrivateEvent::Positions(shown) })
+}
+
+fn funding(
+    event: Node<'_>,
+    account: Node<'_>,
+    definitions: &[InstrumentDefinition],
+) -> Result<PrivateEvent, PrivateError> {
+    let instrument = match account.get_str("S") {
+        Some(symbol) => match find_symbol(definitions, symbol.as_bytes()) {
+            Some(index) => Some(index as u32),
+            None => return Ok(PrivateEvent::Ignored),
+        },
+        None => None,
+    };
+    let mut received_e8 = 0_i64;
+    for row in account.get("B").and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter()) {
+        received_e8 = received_e8.checked_add(amount(row, "bc", 8)?).ok_or(PrivateError)?;
+    }
+    let venue_ms = event.get_u64("T").ok_or(PrivateError)?;
+    Ok(PrivateEvent::Funding { instrument, venue_ms, received_e8 })
 }
 
 fn algo_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
@@ -467,6 +500,24 @@ mod tests {
         }
         let throttled = r#"{"id":"px","status":503,"error":{"code":-1008,"msg":""}}"#;
         assert!(matches!(decode(throttled).unwrap(), PrivateEvent::Refused { .. }));
+    }
+
+    #[test]
+    fn funding_is_told_apart_from_other_changes_of_the_wallet() {
+        let frame = |symbol: &str, reason: &str| {
+            format!(
+                r#"{{"e":"ACCOUNT_UPDATE","T":1736000000001,"E":1736000000002,"a":{{"B":[{{"a":"USDT","wb":"99.5","cw":"99.5","bc":"-0.50000001"}}],"P":[],{symbol}"m":"{reason}"}}}}"#
+            )
+        };
+        let found = |instrument| PrivateEvent::Funding {
+            instrument,
+            venue_ms: 1_736_000_000_001,
+            received_e8: -50_000_001,
+        };
+        assert_eq!(decode(&frame("", "FUNDING_FEE")).unwrap(), found(None));
+        assert_eq!(decode(&frame(r#""S":"BTCUSDT","#, "FUNDING_FEE")).unwrap(), found(Some(0)));
+        assert_eq!(decode(&frame(r#""S":"XRPUSDT","#, "FUNDING_FEE")).unwrap(), PrivateEvent::Ignored);
+        assert_eq!(decode(&frame("", "DEPOSIT")).unwrap(), PrivateEvent::Ignored);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The gateway as a whole: a strategy gone wild, what people stop, positions that are closed, breakers over days and
 //! restarts.
 
+mod held;
+
 use super::*;
 use tickpath_shared::{
     command::{CommandOutcome, Scope},
     record::{
-        CommandRecord, OrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord, RefusalRecord,
-        TimeRecord,
+        CommandRecord, HeldRecord, OrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord,
+        RefusalRecord, TimeRecord,
     },
-    types::{BreakerAction, BreakerRelease, Grid, OrderState, Reason, Symbol, TimeInForce},
+    types::{BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Reason, Symbol, TimeInForce},
 };
 
 const MS: Nanos = 1_000_000;
@@ -29,6 +31,9 @@ struct Out {
     days: Vec<DayRecord>,
     states: Vec<TradingState>,
     breakers: u64,
+    /// Intents of orders that wait, and what became of them.
+    held: Vec<(u64, HeldChange)>,
+    last_held: Option<HeldRecord>,
 }
 
 impl Port for Out {
@@ -45,6 +50,11 @@ impl Port for Out {
                 self.states.push(TradingState::from_repr(state.to).unwrap());
             }
             Kind::Breaker => self.breakers += 1,
+            Kind::Held => {
+                let held: HeldRecord = body_of(parts[0]).unwrap();
+                self.held.push((held.intent, HeldChange::from_repr(held.change).unwrap()));
+                self.last_held = Some(held);
+            }
             _ => {}
         }
     }
@@ -531,4 +541,22 @@ fn what_models_tell_of_their_series_trips_breakers() {
         stand.wait(1_100);
         assert_eq!(stand.gateway.barrier, tripped);
     }
+}
+
+#[test]
+fn funding_counts_in_the_day_and_counts_once() {
+    let breaker = breaker(BreakerMetric::RealizedLoss, 5.0, BreakerAction::Stop, BreakerRelease::Manual);
+    let mut stand = Stand::armed(&config(vec![breaker]));
+    let mut pay = |ms: u64, symbol: &str| {
+        let frame = format!(
+            r#"{{"e":"ACCOUNT_UPDATE","T":{ms},"E":{ms},"a":{{"B":[{{"a":"USDT","wb":"1","cw":"1","bc":"-3"}}],"P":[],"S":"{symbol}","m":"FUNDING_FEE"}}}}"#
+        );
+        let frame = frame.as_bytes();
+        stand.tell(GatewayEvent::Private { connection: connection::EVENTS, frame });
+        stand.wait(2_000);
+        stand.is_let(0, 0, Side::Buy, false)
+    };
+    assert!(pay(1_000, "AAA") && pay(1_000, "AAA"), "the same one told twice");
+    assert!(pay(2_000, "CCC"), "of an instrument that is not ours");
+    assert!(!pay(1_000, "BBB"), "another instrument at the same time");
 }

@@ -1,0 +1,183 @@
+//! Orders that wait for a person.
+
+use super::*;
+use tickpath_shared::{
+    record::{ChangeRecord, HeldRecord},
+    types::HeldChange,
+};
+
+fn confirming(over: i64) -> Config {
+    let mut config = config(Vec::new());
+    (config.risk.confirm, config.risk.confirm_notional_over) = (true, over);
+    config
+}
+
+impl Stand {
+    fn answer(&mut self, verb: Verb, intent: u64) -> CommandOutcome {
+        let command = CommandRecord { value_bits: intent, ..CommandRecord::of(9, verb) };
+        self.account(Kind::Command, command.as_bytes());
+        CommandOutcome::from_repr(*self.out.answers.last().unwrap()).unwrap()
+    }
+
+    /// Wants an order that has to wait; the number of its intent.
+    fn hold(&mut self, instrument: u32) -> u64 {
+        assert_eq!(self.want(0, instrument, Side::Buy, false), None);
+        assert_eq!(self.out.held.last(), Some(&(self.number, HeldChange::Held)));
+        self.number
+    }
+
+    fn last(&self) -> (HeldChange, Option<Reason>) {
+        (self.out.held.last().unwrap().1, self.out.refused.last().copied())
+    }
+}
+
+#[test]
+fn an_order_waits_until_a_person_approves_it() {
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(0);
+    stand.wait(29_000);
+    assert!(stand.out.sent.is_empty(), "{:?}", stand.out.sent);
+    assert_eq!(stand.answer(Verb::Approve, intent + 1), CommandOutcome::NotHeld);
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::Done);
+    let (sent_ns, order) = *stand.out.sent.last().unwrap();
+    assert_eq!((sent_ns, order.intent, order.qty, order.price), (stand.now, intent, 1_000, 10_000));
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld, "it leaves once");
+    assert_eq!(stand.answer(Verb::Deny, intent), CommandOutcome::NotHeld);
+    assert_eq!(stand.out.sent.len(), 1);
+    stand.fill(&order, 10_000, 1_000);
+    assert!(stand.is_let(0, 0, Side::Sell, true), "what closes waits for nobody");
+}
+
+#[test]
+fn only_what_is_dearer_than_the_bound_waits() {
+    // An order of one at 100.
+    for (over, waits) in [(100 * 100_000_000 - 1, true), (100 * 100_000_000, false)] {
+        let mut stand = Stand::armed(&confirming(over));
+        assert_eq!(stand.want(0, 0, Side::Buy, false).is_none(), waits);
+        assert_eq!(stand.out.held.len(), usize::from(waits));
+    }
+}
+
+#[test]
+fn nobody_who_answers_is_a_no() {
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(0);
+    assert_eq!(stand.answer(Verb::Deny, intent), CommandOutcome::Done);
+    assert_eq!(stand.last(), (HeldChange::Denied, Some(Reason::NotApproved)));
+    let intent = stand.hold(0);
+    stand.wait(29_900);
+    assert_eq!(stand.out.held.last().unwrap().1, HeldChange::Held);
+    stand.wait(100);
+    assert_eq!(stand.last(), (HeldChange::Expired, Some(Reason::NotApproved)));
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
+    assert!(stand.out.sent.is_empty());
+}
+
+#[test]
+fn what_waits_goes_with_what_is_canceled() {
+    for verb in [Verb::Disarm, Verb::CancelAll, Verb::StopOpening, Verb::Flatten] {
+        let mut stand = Stand::armed(&confirming(0));
+        let intent = stand.hold(1);
+        stand.command(2, verb, Scope::Account);
+        stand.wait(300);
+        assert_eq!(stand.last(), (HeldChange::Withdrawn, Some(Reason::NotApproved)), "{verb}");
+        assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld, "{verb}");
+    }
+    let mut stand = Stand::armed(&confirming(0));
+    let [first, second] = [stand.hold(0), stand.hold(1)];
+    stand.command(2, Verb::CancelAll, Scope::Instrument(0));
+    assert_eq!(stand.answer(Verb::Approve, first), CommandOutcome::NotHeld);
+    assert_eq!(stand.answer(Verb::Approve, second), CommandOutcome::Done);
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(0);
+    stand.tell(GatewayEvent::Kill { is_set: true });
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
+    assert!(stand.out.sent.is_empty());
+}
+
+/// The engine asks for another price or for nothing: what the person saw is not what would leave.
+#[test]
+fn a_change_takes_back_what_waits() {
+    for qty in [0, 2_000] {
+        let mut stand = Stand::armed(&confirming(0));
+        let intent = stand.hold(0);
+        let change = ChangeRecord {
+            number: intent + 1,
+            intent,
+            price: 10_000,
+            qty,
+            book_ns: stand.now,
+            read_ns: stand.now,
+            instrument: 0,
+            strategy: 0,
+            is_book_valid: 1,
+            reserved: 0,
+        };
+        let refused = stand.out.refused.len();
+        stand.engine(EngineBody::Change(change));
+        assert_eq!(stand.out.held.last(), Some(&(intent, HeldChange::Withdrawn)));
+        assert_eq!(stand.out.refused.len(), refused, "the engine is told that there is no order");
+        assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
+    }
+}
+
+/// Limits that let it through when it was wanted are not those of the moment in which it leaves.
+#[test]
+fn approved_orders_meet_every_limit_again() {
+    let cases: [(fn(&mut Stand), Reason); 3] = [
+        (
+            |stand| stand.tell(GatewayEvent::Link { connection: connection::ORDERS, is_up: false }),
+            Reason::NoSession,
+        ),
+        (|stand| stand.engine(EngineBody::Mark { instrument: 0, price_e8: MARK / 2 }), Reason::PriceCollar),
+        (|stand| stand.now += 11 * SECOND, Reason::MarkStale),
+    ];
+    for (change, reason) in cases {
+        let mut stand = Stand::armed(&confirming(0));
+        let intent = stand.hold(0);
+        change(&mut stand);
+        // The pause of the last is one that stages notice themselves.
+        let held = stand.gateway.held.words().count() > 0;
+        let outcome = stand.answer(Verb::Approve, intent);
+        assert!(held && outcome == CommandOutcome::RefusedLimit, "{reason}: {outcome}");
+        let last = *stand.out.refused.last().unwrap();
+        assert!(last == reason || (reason == Reason::MarkStale && last == Reason::NoMark), "{last}");
+        assert!(stand.out.sent.is_empty());
+    }
+}
+
+#[test]
+fn as_many_wait_as_may() {
+    let mut config = confirming(0);
+    config.risk.identical_orders_max = 256;
+    let mut stand = Stand::armed(&config);
+    let waiting: Vec<u64> = (0..16).map(|_| stand.hold(0)).collect();
+    assert_eq!(stand.want(0, 0, Side::Buy, false), None);
+    assert_eq!(stand.out.refused.last(), Some(&Reason::HeldMax));
+    assert_eq!(stand.answer(Verb::Approve, waiting[7]), CommandOutcome::Done);
+    stand.hold(0);
+    stand.wait(40_000);
+    let expired = stand.out.held.iter().filter(|(_, change)| *change == HeldChange::Expired).count();
+    assert_eq!((expired, stand.out.sent.len()), (16, 1));
+}
+
+/// What a record says is what a person is shown.
+#[test]
+fn the_record_says_what_waits() {
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(1);
+    let record = stand.out.last_held.unwrap();
+    let expected = HeldRecord {
+        intent,
+        price: 10_000,
+        qty: 1_000,
+        until_ns: stand.now + 30 * SECOND,
+        instrument: 1,
+        strategy: 0,
+        change: HeldChange::Held as u16,
+        side: Side::Buy as u8,
+        time_in_force: TimeInForce::Ioc as u8,
+        reserved: [0; 6],
+    };
+    assert_eq!(record, expected);
+}
