@@ -133,7 +133,7 @@ impl Session {
             ),
             Notice::Breaker(record) => return self.on_breaker(&record),
             Notice::Held(record) => {
-                let (severity, text) = held_text(of(record.instrument), &record);
+                let (severity, text) = held_text(self.parts.session, of(record.instrument), &record);
                 return self.event(EventCode::Held, severity, &text);
             }
             Notice::PositionMismatch { instrument, ours, venue } => {
@@ -177,19 +177,19 @@ impl Session {
 }
 
 /// What a person is told about an order that waits for one.
-fn held_text(definition: &InstrumentDefinition, record: &HeldRecord) -> (Severity, String) {
+fn held_text(session: u64, definition: &InstrumentDefinition, record: &HeldRecord) -> (Severity, String) {
     let change = HeldChange::from_repr(record.change);
     let order = format!(
-        "{} {} {} at {} (intent {})",
+        "{session}.{}: {} {} {} at {}",
+        record.intent,
         definition.symbol.as_str(),
         Side::from_repr(record.side).map_or("?", Side::label),
         decimal::to_text(record.qty, definition.qty_scale),
-        decimal::to_text(record.price, definition.price_scale),
-        record.intent
+        decimal::to_text(record.price, definition.price_scale)
     );
     match change {
         Some(HeldChange::Held) => {
-            let text = format!("{order} waits for a person: `tickpath approve {}`", record.intent);
+            let text = format!("{order}; waits for a person: `tickpath approve {session}.{}`", record.intent);
             (Severity::Warning, text)
         }
         _ => (Severity::Info, format!("{order}: {}", change.map_or("?", HeldChange::label))),

@@ -201,25 +201,30 @@ fn orders_wait_for_a_person() {
     let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&["--seed", "56"]).unwrap();
     desk.start().unwrap();
-    let waiting = || -> Vec<u64> {
+    let waiting = || -> Vec<String> {
         let Ok((0, text)) = desk.run_here(&["held", "--json"]) else { return Vec::new() };
         let orders: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        orders.iter().map(|order| order["intent"].as_u64().unwrap()).collect()
+        orders.iter().map(|order| order["order"].as_str().unwrap().to_owned()).collect()
     };
     wait_for("both legs", || waiting().len() == 2).unwrap();
     assert_eq!(desk.counter(Counter::OrdersSent), 0);
-    let (first, second) = (waiting()[0].to_string(), waiting()[1].to_string());
-    assert!(run(&desk, &["held"]).contains(&format!("intent {first}: pairs ")));
-    run(&desk, &["approve", &first]);
+    let [first, second] = &waiting()[..] else { panic!("two wait") };
+    assert!(run(&desk, &["held"]).contains(&format!("{first}: pairs ")));
+    let intent = first.split('.').next_back().unwrap();
+    for (wrong, why) in [(intent.to_owned(), "is no order"), (format!("17.{intent}"), "session 17 is over")] {
+        let (code, text) = desk.run_here(&["approve", &wrong]).unwrap();
+        assert!(code == 1 && text.contains(why), "{code} {text}");
+    }
+    run(&desk, &["approve", first]);
     desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
-    run(&desk, &["deny", &second]);
-    for answer in [["approve", &first], ["deny", &second]] {
+    run(&desk, &["deny", second]);
+    for answer in [["approve", first], ["deny", second]] {
         let (code, text) = desk.run_here(&answer).unwrap();
         assert!(code == 1 && text.contains("No order of that intent"), "{code} {text}");
     }
     assert_eq!(openings(&desk, Reason::NotApproved), (1, 1));
     let story = run(&desk, &["why"]);
-    assert!(story.contains(&format!("intent {first}: A person approved it")), "{story}");
+    assert!(story.contains(&format!("intent {intent}: A person approved it")), "{story}");
     assert_eq!(desk.stop().unwrap(), 0);
     let report = replay::replay(&desk.data, &ReplayPlan::default()).unwrap();
     assert!(report.is_identical(), "{:?} {:?}", report.first_difference, report.first_state_difference);

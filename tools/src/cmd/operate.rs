@@ -84,8 +84,8 @@ pub(super) struct SetArguments {
 pub(super) struct HeldOrderArguments {
     #[command(flatten)]
     dir: DirArguments,
-    /// Number of the intent, as `tickpath held` shows it
-    intent: u64,
+    /// The order as `tickpath held` shows it: session and number of the intent, with a point between
+    order: String,
 }
 
 /// Arguments of `held`.
@@ -223,11 +223,18 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
 
 /// Answers for an order that waits: it leaves if the limits still let it, or never.
 pub(super) fn answer_held(arguments: &HeldOrderArguments, verb: Verb) -> Result<ExitCode> {
-    let HeldOrderArguments { dir, intent } = arguments;
+    let HeldOrderArguments { dir, order } = arguments;
+    let parts = order.split_once('.').and_then(|(s, i)| Some((s.parse::<u64>().ok()?, i.parse().ok()?)));
+    let (session, intent) =
+        parts.with_context(|| format!("{order:?} is no order as in 1795345595.17: see `tickpath held`"))?;
     let data = dir.open()?;
-    let order = Order { verb, scope: Scope::Account, detail: Detail::Intent(*intent) };
-    Operator::open(&data)?.send(&data, order)?;
-    print(&format!("{verb}: intent {intent}\n"));
+    let running = Operator::open(&data)?;
+    let current = running.status.identity().session;
+    if session != current {
+        bail!("{order}: session {session} is over, and what waited in it; {current} runs");
+    }
+    running.send(&data, Order { verb, scope: Scope::Account, detail: Detail::Intent(intent) })?;
+    print(&format!("{verb}: {order}\n"));
     Ok(ExitCode::SUCCESS)
 }
 

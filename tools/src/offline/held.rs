@@ -15,8 +15,8 @@ use tickpath_shared::{
 /// An order that waits.
 #[derive(Clone, Debug, Serialize)]
 pub struct Waiting {
-    /// Number of the intent, by which it is approved or denied.
-    pub intent: u64,
+    /// By what it is approved or denied: session and number of the intent, since another session counts anew.
+    pub order: String,
     /// Name of the strategy.
     pub strategy: String,
     /// Symbol of the instrument.
@@ -33,8 +33,8 @@ pub struct Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { intent, strategy, symbol, side, qty, price, left_ms } = self;
-        write!(f, "intent {intent}: {strategy} {side} {qty} {symbol} at {price}, {} s left", left_ms / 1000)
+        let Self { order, strategy, symbol, side, qty, price, left_ms } = self;
+        write!(f, "{order}: {strategy} {side} {qty} {symbol} at {price}, {} s left", left_ms / 1000)
     }
 }
 
@@ -71,7 +71,7 @@ pub fn waiting(data: &DataDir, session: u64, now: Nanos) -> Result<Vec<Waiting>>
     let show = |order: HeldRecord| {
         let definition = definitions.get(&order.instrument)?;
         Some(Waiting {
-            intent: order.intent,
+            order: format!("{session}.{}", order.intent),
             strategy: strategy_label(order.strategy),
             symbol: definition.symbol.as_str().to_owned(),
             side: Side::from_repr(order.side).map_or("?", Side::label),
