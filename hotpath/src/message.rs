@@ -23,6 +23,11 @@ pub enum EngineBody {
         /// Price x 10^8.
         price_e8: i64,
     },
+    /// The book of an instrument is not complete any more.
+    BookLost {
+        /// Instrument index.
+        instrument: u32,
+    },
     /// A strategy trades an instrument; told once.
     Owner {
         /// Instrument index.
@@ -94,6 +99,11 @@ pub enum OutcomeBody {
         strategy: u16,
         /// [`tickpath_shared::types::Parameter`], or a number of a strategy of one's own.
         parameter: u16,
+    },
+    /// An order waits for a person; it may be taken back until then.
+    Held {
+        /// Number of the intent.
+        intent: u64,
     },
     /// An intent or a change was refused.
     Refused {

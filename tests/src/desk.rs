@@ -68,7 +68,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// When the process does not end within ten seconds.
+    /// When the process does not end within forty seconds.
     pub fn terminate(&mut self) -> Result<i32> {
         signal(self.pid(), rustix::process::Signal::TERM);
         self.wait(Duration::from_secs(40))

@@ -71,6 +71,29 @@ mod tests {
     }
 
     #[test]
+    fn as_many_as_are_remembered_may_come_in_any_order() {
+        let mut seen = SeenTrades::new(1);
+        (1..=1024).rev().for_each(|id| assert!(seen.insert(0, id), "{id}"));
+        assert!((1..=1024).all(|id| seen.contains(0, id)) && !seen.contains(0, 1025));
+        assert!(seen.insert(0, 1025));
+        assert!(!seen.insert(0, 1024), "forgotten, and counts as seen");
+    }
+
+    #[test]
+    fn what_was_seen_is_in_the_digest() {
+        let words = |ids: &[u64]| {
+            let mut seen = SeenTrades::new(2);
+            ids.iter().for_each(|id| assert!(seen.insert(1, *id)));
+            Vec::from_iter(seen.words())
+        };
+        assert_eq!(words(&[]), [0; 6]);
+        let [few, others] = [words(&[1, 2]), words(&[1, 3])];
+        assert_eq!([&few[3..], &others[3..]], [[0, 2, 384], [0, 2, 256]]);
+        let many = Vec::from_iter(1..=1025);
+        assert_eq!(words(&many)[3..5], [1, 1]);
+    }
+
+    #[test]
     fn forgotten_trades_still_count_as_seen() {
         let mut seen = SeenTrades::new(1);
         (1..=3000).for_each(|id| assert!(seen.insert(0, id)));

@@ -32,19 +32,31 @@ pub struct Day {
     losses: u32,
     /// What the open position of an instrument has realised so far.
     trades_e8: Vec<i128>,
-    /// Venue's time of the last funding of an instrument; the last is for what names none.
-    funded_ms: Vec<u64>,
+    /// The last fundings told, so that one told twice counts once.
+    fundings: [Funding; FUNDINGS],
+    fundings_told: usize,
+    /// Funding of a day that has not begun here yet.
+    early_e8: i128,
+}
+
+/// Fundings remembered: those of one moment come within seconds.
+const FUNDINGS: usize = 32;
+
+/// Funding of an instrument as the venue told it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funding {
+    /// Instrument index, `None` when the venue does not say which.
+    pub instrument: Option<u32>,
+    /// Venue's time of it, unix milliseconds.
+    pub venue_ms: u64,
+    /// Received (negative: paid), quote x 10^8.
+    pub received_e8: i64,
 }
 
 impl Day {
     /// Before the first look; days begin so many minutes after midnight UTC.
     pub fn new(instruments: usize, start_minutes: u64) -> Self {
-        Self {
-            start_ms: start_minutes * 60_000,
-            trades_e8: vec![0; instruments],
-            funded_ms: vec![0; instruments + 1],
-            ..Self::default()
-        }
+        Self { start_ms: start_minutes * 60_000, trades_e8: vec![0; instruments], ..Self::default() }
     }
 
     /// A fill of an instrument realised this, after its fee, and left the position so.
@@ -58,22 +70,30 @@ impl Day {
         }
     }
 
-    /// Funding was received, or paid where it is negative. Told twice it counts once.
-    pub fn on_funding(&mut self, instrument: Option<u32>, venue_ms: u64, received_e8: i128) {
-        let at = instrument.map_or(self.trades_e8.len(), |instrument| instrument as usize);
-        let Some(last_ms) = self.funded_ms.get_mut(at) else { return };
-        if venue_ms > *last_ms {
-            *last_ms = venue_ms;
-            self.realized_e8 += received_e8;
+    /// Funding was exchanged. Told twice it counts once, and in its own day, which may begin a moment later here.
+    pub fn on_funding(&mut self, funding: Funding) {
+        if self.fundings.contains(&funding) {
+            return;
         }
+        self.fundings[self.fundings_told % FUNDINGS] = funding;
+        self.fundings_told += 1;
+        let is_early = self.number.is_some_and(|known| self.number_at(funding.venue_ms) > known);
+        let sum = if is_early { &mut self.early_e8 } else { &mut self.realized_e8 };
+        *sum += i128::from(funding.received_e8);
+    }
+
+    /// Days since 1970 at a moment.
+    fn number_at(&self, venue_ms: u64) -> u64 {
+        venue_ms.saturating_sub(self.start_ms) / DAY_MS
     }
 
     /// A look at `venue_ms` with so much open profit; true when a day began with it.
     pub fn look(&mut self, venue_ms: u64, open_e8: i128) -> bool {
-        let number = venue_ms.saturating_sub(self.start_ms) / DAY_MS;
+        let number = self.number_at(venue_ms);
         let is_new = self.number.is_some_and(|known| number > known);
         if is_new {
-            (self.realized_e8, self.peak_e8, self.open_e8) = (0, 0, None);
+            let early_e8 = std::mem::take(&mut self.early_e8);
+            (self.realized_e8, self.peak_e8, self.open_e8) = (early_e8, 0, None);
             self.losses = 0;
         }
         // The venue's clock may be set back; a day does not come again.
@@ -130,10 +150,10 @@ impl Day {
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let open = self.open_e8.map_or(u64::MAX, |e8| e8 as u64);
         let own = [self.number.unwrap_or(0), self.realized_e8 as u64, open, self.peak_e8 as u64];
-        let funded = self.funded_ms.iter().copied().filter(|ms| *ms != 0);
+        let fundings = self.fundings.iter().flat_map(|f| [f.venue_ms, f.received_e8 as u64]);
         own.into_iter()
-            .chain([self.losses.into()])
+            .chain([self.losses.into(), self.fundings_told as u64, self.early_e8 as u64])
             .chain(self.trades_e8.iter().map(|e8| *e8 as u64))
-            .chain(funded)
+            .chain(fundings)
     }
 }

@@ -4,7 +4,7 @@
 mod day;
 mod health;
 
-pub use day::{Day, DayResult};
+pub use day::{Day, DayResult, Funding};
 pub use health::Health;
 
 use serde::{Deserialize, Serialize};

@@ -154,3 +154,25 @@ fn health_is_of_the_last_while() {
     health.step();
     assert_eq!(health.regime(), [None, None]);
 }
+
+#[test]
+fn funding_counts_once_in_its_own_day() {
+    const DAY_MS: u64 = 86_400_000;
+    let funding = |instrument, venue_ms| Funding { instrument, venue_ms, received_e8: -300 };
+    let mut day = Day::new(2, 0);
+    assert!(!day.look(10 * DAY_MS + 5, 0));
+    for _ in 0..2 {
+        day.on_funding(funding(None, 10 * DAY_MS + 7));
+        day.on_funding(funding(Some(1), 10 * DAY_MS + 7));
+        // An older one may be told later.
+        day.on_funding(funding(None, 10 * DAY_MS + 6));
+    }
+    assert_eq!(day.result(0).realized_e8, -900);
+    // Told before the first look at its day.
+    day.on_funding(funding(None, 11 * DAY_MS));
+    assert_eq!(day.result(0).realized_e8, -900);
+    let before = Vec::from_iter(day.words());
+    assert!(day.look(11 * DAY_MS + 1, 0));
+    assert_eq!(day.result(0).realized_e8, -300);
+    assert_ne!(before, Vec::from_iter(day.words()));
+}

@@ -292,7 +292,10 @@ impl Hot<'_> {
             Ok(()) | Err(SessionEnd::NewRules(_)) => {
                 session.event(EventCode::Stopped, Severity::Info, STOPPED_IN_ORDER);
                 status.set_stopped();
-                remove_synced(&self.data.unclean_marker())?;
+                // Without what a restart needs the next process begins as after a crash.
+                if session.has_kept_everything() {
+                    remove_synced(&self.data.unclean_marker())?;
+                }
                 match outcome {
                     Err(SessionEnd::NewRules(why)) => Err(HotError::NewRules(why)),
                     _ => Ok(()),

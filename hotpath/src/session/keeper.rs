@@ -1,10 +1,10 @@
 //! Small files that a restart needs, stored by a thread of their own: a slow disk stands in nobody's way.
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -15,69 +15,93 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// The thread, until [`Self::finish`].
 pub(super) struct Keeper {
-    files: Option<Sender<(PathBuf, Vec<u8>)>>,
-    troubles: Receiver<String>,
+    shelf: Arc<Shelf>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where contents wait for the thread, one a file.
+#[derive(Default)]
+struct Shelf {
+    work: Mutex<Work>,
+    has_more: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    wanted: BTreeMap<PathBuf, Vec<u8>>,
+    /// What could not be stored at the last attempt, by file, and whether that was told.
+    troubles: BTreeMap<PathBuf, (String, bool)>,
+    is_over: bool,
+}
+
+impl Shelf {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Keeper {
     pub(super) fn start() -> Self {
-        let (files, wanted) = unbounded();
-        let (tell, troubles) = unbounded();
-        let thread = std::thread::spawn(move || keep(&wanted, &tell));
-        Self { files: Some(files), troubles, thread: Some(thread) }
+        let shelf = Arc::new(Shelf::default());
+        let theirs = Arc::clone(&shelf);
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || keep(&theirs));
+        // Without a thread everything is stored at the end.
+        Self { shelf, thread: thread.ok() }
     }
 
     /// Has a file replaced soon; of several contents of one file the last counts.
     pub(super) fn store(&self, path: &Path, content: &impl Serialize) {
         let bytes = serde_json::to_vec(content).unwrap_or_else(|e| unreachable!("plain data: {e}"));
-        if let Some(files) = &self.files {
-            // The thread only ends after this end of the channel.
-            let _ = files.send((path.to_owned(), bytes));
-        }
+        self.shelf.work().wanted.insert(path.to_owned(), bytes);
+        self.shelf.has_more.notify_one();
     }
 
     /// What could not be stored, once for every beginning of a trouble.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.troubles.try_recv().ok()
+        let mut work = self.shelf.work();
+        let (text, is_told) = work.troubles.values_mut().find(|(_, is_told)| !is_told)?;
+        *is_told = true;
+        Some(text.clone())
     }
 
-    /// Stores what has not been yet.
-    pub(super) fn finish(&mut self) {
-        self.files = None;
+    /// Stores what has not been yet; what could not be.
+    pub(super) fn finish(&mut self) -> Vec<String> {
+        self.shelf.work().is_over = true;
+        self.shelf.has_more.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        let wanted = std::mem::take(&mut self.shelf.work().wanted);
+        wanted.iter().filter_map(|(path, bytes)| store(path, bytes).err()).collect()
     }
 }
 
-fn keep(wanted: &Receiver<(PathBuf, Vec<u8>)>, tell: &Sender<String>) {
-    let mut pending: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-    let mut troubled = Vec::new();
+fn store(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    replace_file(path, bytes).map_err(|e| format!("{} is not stored: {e}", path.display()))
+}
+
+fn keep(shelf: &Shelf) {
     loop {
-        let first = if pending.is_empty() {
-            wanted.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            wanted.recv_timeout(RETRY)
-        };
-        let is_end = first == Err(RecvTimeoutError::Disconnected);
-        pending.extend(first.ok());
-        pending.extend(wanted.try_iter());
-        pending.retain(|path, bytes| match replace_file(path, bytes) {
-            Ok(()) => {
-                troubled.retain(|other| other != path);
-                false
-            }
-            Err(e) => {
-                if !troubled.contains(path) {
-                    troubled.push(path.clone());
-                    let _ = tell.send(format!("{} is not stored: {e}", path.display()));
-                }
-                true
-            }
-        });
-        if is_end {
+        let mut work = shelf.work();
+        while work.wanted.is_empty() && !work.is_over {
+            work = shelf.has_more.wait(work).unwrap_or_else(PoisonError::into_inner);
+        }
+        if work.is_over {
             return;
+        }
+        let Some((path, bytes)) = work.wanted.pop_first() else { continue };
+        drop(work);
+        let outcome = store(&path, &bytes);
+        let mut work = shelf.work();
+        match outcome {
+            Ok(()) => _ = work.troubles.remove(&path),
+            Err(text) => {
+                work.troubles.entry(path.clone()).or_insert((text, false));
+                // A later content takes its place.
+                work.wanted.entry(path).or_insert(bytes);
+                let pause = shelf.has_more.wait_timeout_while(work, RETRY, |work| !work.is_over);
+                drop(pause);
+            }
         }
     }
 }
@@ -93,7 +117,7 @@ mod tests {
         let path = dir.path().join("file.json");
         let mut keeper = Keeper::start();
         (0..100).for_each(|i| keeper.store(&path, &i));
-        keeper.finish();
+        assert_eq!(keeper.finish(), Vec::<String>::new());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "99");
         assert_eq!(keeper.trouble(), None);
     }
@@ -121,5 +145,14 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         until(&|| std::fs::read_to_string(folder.join("file.json")).is_ok_and(|text| text == "2"));
         assert_eq!(keeper.trouble(), None, "told once");
+    }
+
+    #[test]
+    fn what_is_not_stored_at_the_end_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::start();
+        keeper.store(&dir.path().join("folder").join("file.json"), &1);
+        let left = keeper.finish();
+        assert!(left.len() == 1 && left[0].contains("file.json is not stored: "), "{left:?}");
     }
 }

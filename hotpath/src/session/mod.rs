@@ -130,6 +130,7 @@ pub struct Session {
     is_stopping: bool,
     /// The last look at the venue's clock found nobody there.
     is_unreachable: bool,
+    has_kept_everything: bool,
     /// Nothing was open when it stopped.
     has_ended_quietly: bool,
     /// Rules in force, by instrument.
@@ -198,6 +199,7 @@ impl Session {
             answers: 0,
             is_stopping: false,
             is_unreachable: false,
+            has_kept_everything: true,
             has_ended_quietly: false,
             rules: Vec::new(),
             fatal: None,
@@ -222,7 +224,7 @@ impl Session {
                 std::thread::sleep(PAUSE);
             }
             if let Some(reason) = self.fatal.take() {
-                self.keeper.finish();
+                self.keep_rest();
                 return Err(reason);
             }
             if stop_deadline.is_none() && (is_stop() || self.is_stopping) {
@@ -232,10 +234,23 @@ impl Session {
             let is_quiet = stop_deadline.is_some() && self.is_quiet(now);
             self.has_ended_quietly = is_quiet;
             if is_quiet || stop_deadline.is_some_and(|deadline| now > deadline) {
-                self.keeper.finish();
+                self.keep_rest();
                 return self.ending.take().map_or(Ok(()), Err);
             }
         }
+    }
+
+    /// Stores what a restart needs and is not on the disk yet.
+    fn keep_rest(&mut self) {
+        for trouble in self.keeper.finish() {
+            self.has_kept_everything = false;
+            self.event(EventCode::Warning, Severity::Error, &trouble);
+        }
+    }
+
+    /// Whatever a restart needs is on the disk.
+    pub fn has_kept_everything(&self) -> bool {
+        self.has_kept_everything
     }
 
     fn now(&self) -> Nanos {

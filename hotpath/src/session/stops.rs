@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{io::ErrorKind, path::PathBuf};
 use tickpath_shared::{
     command::{Scope, Verb},
-    paths::DataDir,
+    paths::{DataDir, replace_file},
     record::{CommandRecord, EventCode, Kind, Severity},
 };
 use zerocopy::IntoBytes;
@@ -49,6 +49,11 @@ impl StopFile {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(format!("{}: {e}", self.path.display())),
         }
+    }
+
+    /// Before the answer: what is said to be stopped is so after a crash, too.
+    fn store(&self) -> std::io::Result<()> {
+        replace_file(&self.path, &serde_json::to_vec(&self.stopped).map_err(std::io::Error::other)?)
     }
 }
 
@@ -137,6 +142,9 @@ impl Session {
     }
 
     fn store_stops(&mut self) {
-        self.keeper.store(&self.stops.path, &self.stops.stopped);
+        if let Err(e) = self.stops.store() {
+            let text = format!("what is stopped is not stored: {e}");
+            self.event(EventCode::Warning, Severity::Error, &text);
+        }
     }
 }

@@ -479,6 +479,9 @@ impl<S: Strategy> Engine<S> {
         };
         port.record(Kind::BookState, Class::Audit, now, Cause::NONE, &[record.as_bytes()]);
         port.on_top(index as u32, instrument.top, instrument.book.is_valid(), now);
+        if change != BookChange::Valid {
+            self.send(EngineBody::BookLost { instrument: index as u32 }, 0, port);
+        }
     }
 
     fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {

@@ -306,6 +306,8 @@ impl Gateway {
             &EngineBody::Regime { volatility_bits, change_bits } => {
                 self.health.on_regime(f64::from_bits(volatility_bits), f64::from_bits(change_bits));
             }
+            // Nothing that was decided on it may leave any more.
+            &EngineBody::BookLost { instrument } => self.withdraw_held(now, cause, 1 << instrument, port),
             &EngineBody::Owner { instrument, strategy } => self.on_owner(instrument, strategy),
             &EngineBody::Answer { id, outcome } => {
                 port.ask(Ask::Answer { id, verb: Verb::Set as u16, outcome });
@@ -434,6 +436,9 @@ impl Gateway {
         reason: StateReason,
         port: &mut impl GatewayPort,
     ) {
+        if to != TradingState::Armed {
+            self.withdraw_held(now, cause, u32::MAX, port);
+        }
         let from = std::mem::replace(&mut self.state, to);
         let record =
             TradingStateRecord { from: from as u8, to: to as u8, reason: reason as u16, reserved: 0 };

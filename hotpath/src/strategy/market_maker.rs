@@ -218,7 +218,8 @@ impl MarketMaker {
                     (self.quotes[at].price, self.quotes[at].change) = (price, 0);
                 }
             }
-            OutcomeBody::Set { .. } => {}
+            // A quote that waits is moved and taken away like any other.
+            OutcomeBody::Set { .. } | OutcomeBody::Held { .. } => {}
             OutcomeBody::Refused { intent: number, .. } => {
                 if let Some(at) = find(&mut self.quotes, &|q| q.intent == number) {
                     self.quotes[at] = Quote { quiet_until: now + refusal_pause_ns, ..Quote::default() };

@@ -79,6 +79,7 @@ impl SignalFollow {
         self.judge(desk);
         let Some(wanted) = self.wanted else { return };
         let missing = self.taker.missing(desk, wanted);
+        self.taker.review(desk, missing);
         if missing != 0 && desk.fresh_top_or_pass(self.taker.instrument()).is_some() {
             self.taker.take(desk, missing, self.rules.aggression_ticks, [0; 2]);
         }

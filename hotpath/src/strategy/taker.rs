@@ -9,6 +9,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
+    config::CONFIRM_WITHIN_MS_MAX,
     types::{InstrumentDefinition, OrderState, Side, TimeInForce},
 };
 
@@ -19,6 +20,8 @@ const HELD_PAUSE_NS: Nanos = 250_000_000;
 const MISS_PAUSE_NS: Nanos = 100_000_000;
 /// Time after which an order of which nothing was heard is forgotten; the gateway answers long before.
 const FORGET_NS: Nanos = 60_000_000_000;
+// Also when it waits for a person and is looked after at the venue then.
+const _: () = assert!(CONFIRM_WITHIN_MS_MAX * 1_000_000 + 10_000_000_000 < FORGET_NS);
 
 /// What an outcome was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,10 @@ pub(super) struct Taker {
     position: i64,
     /// Intent not yet at its end.
     in_flight: Option<u64>,
+    /// Signed quantity of the last order.
+    sent: i64,
+    /// It waits for a person.
+    is_held: bool,
     /// Session time before which no further order is wanted.
     quiet_until: Nanos,
 }
@@ -48,7 +55,16 @@ pub(super) struct Taker {
 impl Taker {
     pub(super) fn new(definition: &InstrumentDefinition, order_ns: Nanos) -> Self {
         let (instrument, tick) = (definition.instrument, definition.tick);
-        Self { instrument, tick, order_ns, position: 0, in_flight: None, quiet_until: 0 }
+        Self {
+            instrument,
+            tick,
+            order_ns,
+            position: 0,
+            in_flight: None,
+            sent: 0,
+            is_held: false,
+            quiet_until: 0,
+        }
     }
 
     pub(super) fn instrument(&self) -> u32 {
@@ -94,6 +110,16 @@ impl Taker {
         self.position != 0 && missing.signum() != self.position.signum()
     }
 
+    /// Takes back an order that waits for a person when it is no part of what is `missing` any more: nobody may approve
+    /// what nobody wants, and a way out waits for no entry.
+    pub(super) fn review(&mut self, desk: &mut Desk<'_, impl EnginePort>, missing: i64) {
+        let Some(intent) = self.in_flight.filter(|_| self.is_held) else { return };
+        if missing.signum() != self.sent.signum() || missing.abs() < self.sent.abs() {
+            desk.cancel(self.instrument, intent);
+            self.is_held = false;
+        }
+    }
+
     /// Sends an order for what is `missing`, up to `ticks` beyond the opposite best, unless one is under way. `exits`
     /// are the stop and the target of what is entered, 0 for none.
     pub(super) fn take(
@@ -104,6 +130,7 @@ impl Taker {
         exits: [i64; 2],
     ) {
         let now = desk.now();
+        self.review(desk, missing);
         if missing == 0 || now < self.quiet_until || self.is_waiting(now) {
             return;
         }
@@ -127,6 +154,7 @@ impl Taker {
         let [stop, target] = if is_reduce_only { [0; 2] } else { exits };
         let order = Order { instrument, side, price, qty, time_in_force, is_reduce_only, stop, target };
         self.in_flight = Some(desk.place(&order));
+        (self.sent, self.is_held) = (side.sign() * qty, false);
         self.quiet_until = now + self.order_ns;
     }
 
@@ -141,6 +169,10 @@ impl Taker {
             OutcomeBody::Position { qty } => {
                 self.position = qty;
                 News::Position
+            }
+            OutcomeBody::Held { intent } => {
+                self.is_held = self.in_flight == Some(intent);
+                News::Other
             }
             OutcomeBody::Refused { intent, .. }
             | OutcomeBody::Done { intent, state: OrderState::Rejected }
@@ -160,7 +192,8 @@ impl Taker {
     }
 
     /// The state as words, for digests.
-    pub(super) fn words(&self) -> [u64; 3] {
-        [self.position as u64, self.in_flight.unwrap_or(0), self.quiet_until]
+    pub(super) fn words(&self) -> [u64; 5] {
+        let [position, sent] = [self.position, self.sent].map(|qty| qty as u64);
+        [position, self.in_flight.unwrap_or(0), self.quiet_until, sent, self.is_held.into()]
     }
 }

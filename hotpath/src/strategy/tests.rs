@@ -310,6 +310,44 @@ fn a_signal_from_outside_is_held_for_its_time() {
     assert!(stand.passes().contains(&Reason::SignalOld));
 }
 
+/// An entry that waits for a person is taken back when it is not wanted any more, and stands in no exit's way.
+#[test]
+fn what_waits_and_is_not_wanted_is_taken_back() {
+    let signal_follow = config::SignalFollow {
+        is_enabled: true,
+        symbol: "AAA".into(),
+        qty: "0.100".into(),
+        ..config::SignalFollow::default()
+    };
+    let mut stand = Stand::<SignalFollow>::new(Config { signal_follow, ..Config::default() });
+    let set = |stand: &mut Stand<SignalFollow>, value: f64| {
+        let (parameter, strategy) = (Parameter::SignalFollowSignal as u16, StrategyName::SignalFollow as u16);
+        stand.tell(0, OutcomeBody::Set { id: 1, value_bits: value.to_bits(), strategy, parameter });
+        stand.book(0, 100_000);
+    };
+    stand.book(0, 100_000);
+    set(&mut stand, 0.5);
+    let bought = stand.intents()[0];
+    stand.fill(&bought, 50);
+    set(&mut stand, 1.0);
+    let more = stand.intents()[0];
+    assert_eq!((more.qty, more.is_reduce_only), (50, 0));
+    stand.tell(0, OutcomeBody::Held { intent: more.number });
+    stand.wait(5_000);
+    stand.book(0, 100_000);
+    assert!(stand.intents().is_empty() && stand.out.changes.is_empty(), "it is still wanted");
+    set(&mut stand, 0.0);
+    stand.book(0, 100_000);
+    let back = std::mem::take(&mut stand.out.changes);
+    assert_eq!((back.len(), back[0].intent, back[0].qty), (1, more.number, 0), "once");
+    let gone = tickpath_shared::types::OrderState::Absent;
+    stand.tell(0, OutcomeBody::Done { intent: more.number, state: gone });
+    stand.wait(200);
+    stand.book(0, 100_000);
+    let out = stand.intents()[0];
+    assert_eq!((out.side, out.qty, out.is_reduce_only), (Side::Sell as u8, 50, 1));
+}
+
 #[test]
 fn two_strategies_do_not_share_an_instrument() {
     let mut config = pairs_config();

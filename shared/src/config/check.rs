@@ -1,6 +1,6 @@
 //! What cannot work is refused before anything starts, with the key, the value and the bound.
 
-use super::{Config, ConfigError, Mode, StageName};
+use super::{CONFIRM_WITHIN_MS_MAX, Config, ConfigError, Mode, StageName};
 use crate::types::{InstanceId, StrategyName, Symbol, decimal};
 
 impl Config {
@@ -109,7 +109,7 @@ impl Config {
         in_range("risk.reduce_share_percent", risk.reduce_share_percent as u64, 0, 90)?;
         in_range("risk.message_rate_max", risk.message_rate_max as u64, 1, 1_000_000)?;
         in_range("risk.confirm_notional_over", risk.confirm_notional_over as u64, 0, i64::MAX as u64)?;
-        in_range("risk.confirm_within_ms", risk.confirm_within_ms, 1_000, 3_600_000)?;
+        in_range("risk.confirm_within_ms", risk.confirm_within_ms, 1_000, CONFIRM_WITHIN_MS_MAX)?;
         in_range("risk.identical_orders_max", risk.identical_orders_max as u64, 1, 256)?;
         in_range("risk.day_start_minutes", risk.day_start_minutes, 0, 1_439)?;
         in_range("breaker", self.breaker.len() as u64, 0, 32)?;

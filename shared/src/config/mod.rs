@@ -383,7 +383,7 @@ pub struct Risk {
     /// Largest notional of an order that needs no person, quote currency.
     #[serde(with = "decimal::e8")]
     pub confirm_notional_over: i64,
-    /// How long an order waits for a person, milliseconds.
+    /// How long an order waits for a person, milliseconds, 1000 to 45000.
     pub confirm_within_ms: u64,
     /// When the day of the breakers begins, minutes after midnight UTC, 0..=1439.
     pub day_start_minutes: u64,
@@ -432,6 +432,10 @@ impl Default for Risk {
         }
     }
 }
+
+/// Longest time for which an order may wait for a person, milliseconds: strategies forget an order of which nothing was
+/// heard for a minute.
+pub const CONFIRM_WITHIN_MS_MAX: u64 = 45_000;
 
 /// A limit over time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

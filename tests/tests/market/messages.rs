@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tickpath_hotpath::{
+    breaker::Funding,
     order::OrderName,
     venue::{
         Answer, Call, Credentials, MarketDecoder, PrivateDecoder, PrivateEvent, Rest, Secret, Transport,
@@ -180,7 +181,7 @@ fn check_event(event: PrivateEvent, root: &Value) -> bool {
                 assert_eq!(qty, of.map(|row| row.units("pa")).sum::<i64>());
             }
         }
-        PrivateEvent::Funding { venue_ms, received_e8, .. } => {
+        PrivateEvent::Funding(Funding { venue_ms, received_e8, .. }) => {
             let change = |row: &Value| decimal::parse(Fields(row).text("bc").as_bytes(), 8).unwrap();
             let rows = root["a"]["B"].as_array().unwrap();
             assert_eq!(received_e8, rows.iter().map(change).sum::<i64>());

@@ -195,33 +195,47 @@ fn parameters_change_while_the_strategy_runs() {
 #[test]
 fn orders_wait_for_a_person() {
     let dir = tempfile::tempdir().unwrap();
-    let mut environment = Desk::busy();
-    environment.push(("TICKPATH__RISK__CONFIRM", "true"));
-    environment.push(("TICKPATH__PAIRS__LEG_TIMEOUT_MS", "20000"));
+    let environment = [
+        ("TICKPATH__PAIRS__IS_ENABLED", "false"),
+        ("TICKPATH__SIGNAL_FOLLOW__IS_ENABLED", "true"),
+        ("TICKPATH__RISK__CONFIRM", "true"),
+    ];
     let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&["--seed", "56"]).unwrap();
     desk.start().unwrap();
+    wait_for("the account", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
     let waiting = || -> Vec<String> {
         let Ok((0, text)) = desk.run_here(&["held", "--json"]) else { return Vec::new() };
         let orders: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
         orders.iter().map(|order| order["order"].as_str().unwrap().to_owned()).collect()
     };
-    wait_for("both legs", || waiting().len() == 2).unwrap();
+    // Signals from outside; the first of them waits.
+    let signal = |value: &str| {
+        run(&desk, &["set", "signal_follow.signal", value]);
+        wait_for("an order that waits", || waiting().len() == 1).unwrap();
+        waiting().remove(0)
+    };
+    let first = signal("1");
     assert_eq!(desk.counter(Counter::OrdersSent), 0);
-    let [first, second] = &waiting()[..] else { panic!("two wait") };
-    assert!(run(&desk, &["held"]).contains(&format!("{first}: pairs ")));
+    assert!(run(&desk, &["held"]).contains(&format!("{first}: signal_follow buy ")));
     let intent = first.split('.').next_back().unwrap();
     for (wrong, why) in [(intent.to_owned(), "is no order"), (format!("17.{intent}"), "session 17 is over")] {
         let (code, text) = desk.run_here(&["approve", &wrong]).unwrap();
         assert!(code == 1 && text.contains(why), "{code} {text}");
     }
-    run(&desk, &["approve", first]);
-    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
-    run(&desk, &["deny", second]);
-    for answer in [["approve", first], ["deny", second]] {
-        let (code, text) = desk.run_here(&answer).unwrap();
-        assert!(code == 1 && text.contains("No order of that intent"), "{code} {text}");
-    }
+    run(&desk, &["approve", &first]);
+    desk.wait_for_counter(Counter::Fills, 1).unwrap();
+    let (code, text) = desk.run_here(&["approve", &first]).unwrap();
+    assert!(code == 1 && text.contains("No order of that intent"), "{code} {text}");
+    // What closes waits for nobody; the other side does, and is taken back when the signal ends.
+    let second = signal("-1");
+    assert_eq!(desk.status().unwrap().instrument(0, InstrumentWord::Position), 0);
+    run(&desk, &["set", "signal_follow.signal", "0"]);
+    wait_for("it to be taken back", || waiting().is_empty()).unwrap();
+    let (code, text) = desk.run_here(&["deny", &second]).unwrap();
+    assert!(code == 1 && text.contains("No order of that intent"), "{code} {text}");
+    let third = signal("1");
+    run(&desk, &["deny", &third]);
     assert_eq!(openings(&desk, Reason::NotApproved), (1, 1));
     let story = run(&desk, &["why"]);
     assert!(story.contains(&format!("intent {intent}: A person approved it")), "{story}");

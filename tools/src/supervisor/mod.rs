@@ -164,9 +164,9 @@ impl<'a> Supervisor<'a> {
 
     /// Engine and gateway must make turns; a hung process is killed after the venue was cleared.
     fn check_progress(&mut self) {
-        let is_gone = self.children.iter().any(|child| child.name() == "hot" && child.is_killed());
+        let is_going = self.children.iter().any(|child| child.name() == "hot" && child.is_killed());
         if self.is_latched
-            || is_gone
+            || is_going
             || self.hot_since.elapsed() < Duration::from_millis(self.config.supervisor.stall_ms)
         {
             return;

@@ -2,6 +2,7 @@
 
 use super::{
     Gateway, GatewayPort,
+    held::needs_approval,
     orders::{CODE_CANCEL_UNKNOWN, Stamps},
 };
 use crate::{
@@ -66,7 +67,11 @@ impl Gateway {
         }
         let intent = as_intent(order, change);
         let replaces = Some((slot, order.client_order_id));
-        risk::check(&self.context(now, &intent, order.side, message.book_venue_ms, replaces))
+        let context = self.context(now, &intent, order.side, message.book_venue_ms, replaces);
+        risk::check(&context)?;
+        // A person approved what it was: what it would become goes the way of a new order.
+        let is_held = context.limits.confirm && needs_approval(&context);
+        if is_held { Err(Breach { reason: Reason::NotApproved, value: 0, bound: 0 }) } else { Ok(()) }
     }
 
     fn amend(

@@ -80,7 +80,8 @@ impl Gateway {
         }
         match risk::check(&context) {
             Ok(()) => {
-                // No tick led to it: it counts in no latency.
+                port.on_risk_passed();
+                // No tick led to it.
                 let intent = IntentRecord { read_ns: 0, ..intent };
                 self.place(now, Cause::NONE, &intent, side, TimeInForce::Ioc, 0, port);
             }

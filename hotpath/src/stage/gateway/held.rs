@@ -2,7 +2,7 @@
 
 use super::{Gateway, GatewayPort};
 use crate::{
-    message::{Ask, Notice},
+    message::{Ask, Notice, OutcomeBody},
     risk::{self, Breach, Context},
 };
 use serde::{Deserialize, Serialize};
@@ -70,10 +70,12 @@ impl Gateway {
         };
         self.held.0.push(held);
         tell(now, cause, &held, HeldChange::Held, port);
+        self.tell(intent.instrument, OutcomeBody::Held { intent: intent.number }, port);
     }
 
-    /// A person approves the order of an intent: every limit is looked at anew before it leaves. What it was decided on
-    /// is old by then; the person answers for its price, and the mark price bounds it.
+    /// A person approves the order of an intent: every limit is looked at anew before it leaves. The book that it was
+    /// decided on has changed by then, but it was never lost, or the order would wait no more; the person answers for
+    /// the price, and the mark price bounds it.
     pub(super) fn approve(
         &mut self,
         now: Nanos,
@@ -81,7 +83,7 @@ impl Gateway {
         intent: u64,
         port: &mut impl GatewayPort,
     ) -> CommandOutcome {
-        let Some(held) = self.held.take(|held| held.intent.number == intent) else {
+        let Some(held) = self.held.take(|held| held.intent.number == intent && held.until_ns > now) else {
             return CommandOutcome::NotHeld;
         };
         let (Some(side), Some(time_in_force)) =
@@ -95,7 +97,8 @@ impl Gateway {
             self.refuse(now, cause, &fresh, breach, port);
             return CommandOutcome::RefusedLimit;
         }
-        // No tick led to it: it counts in no latency.
+        port.on_risk_passed();
+        // No tick led to it.
         let fresh = IntentRecord { read_ns: 0, ..fresh };
         self.place(now, cause, &fresh, side, time_in_force, 0, port);
         CommandOutcome::Done

@@ -273,9 +273,7 @@ impl Gateway {
             }
             PrivateEvent::EarlyFill(fill) => self.on_early_fill(now, fill, port),
             PrivateEvent::Positions(shown) => self.on_positions(now, &shown),
-            PrivateEvent::Funding { instrument, venue_ms, received_e8 } => {
-                self.day.on_funding(instrument, venue_ms, received_e8.into());
-            }
+            PrivateEvent::Funding(funding) => self.day.on_funding(funding),
             PrivateEvent::MarginCall => port.ask(Ask::Tell(Notice::MarginCall)),
             PrivateEvent::Leverage { instrument, leverage } => {
                 port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));

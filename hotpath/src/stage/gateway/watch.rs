@@ -43,6 +43,9 @@ impl Gateway {
     }
 
     fn act(&mut self, now: Nanos, action: Option<BreakerAction>, port: &mut impl GatewayPort) {
+        if action >= Some(BreakerAction::Stop) {
+            self.withdraw_held(now, Cause::NONE, u32::MAX, port);
+        }
         if action >= Some(BreakerAction::Cancel) {
             self.cancel_all(now, Cause::NONE, port);
         }

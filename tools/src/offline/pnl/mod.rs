@@ -158,8 +158,8 @@ impl Event {
     }
 }
 
-/// Which funding: the venue's time of it, and the symbol as far as it is said.
-type FundingName = (u64, String);
+/// Which funding: the venue's time of it, the symbol as far as it is said, and the amount.
+type FundingName = (u64, String, i128);
 
 /// What an account event says was received or paid for funding, quote x 10^8.
 fn funding(frame: &[u8]) -> Option<(FundingName, i128)> {
@@ -169,8 +169,9 @@ fn funding(frame: &[u8]) -> Option<(FundingName, i128)> {
     let event = root.get("data").unwrap_or(&root);
     let balances = event["a"]["B"].as_array()?;
     let change = |b: &serde_json::Value| decimal::parse(b["bc"].as_str()?.as_bytes(), 8).ok().map(i128::from);
-    let name = (event["T"].as_u64()?, event["a"]["S"].as_str().unwrap_or_default().to_owned());
-    Some((name, balances.iter().filter_map(change).sum()))
+    let received_e8 = balances.iter().filter_map(change).sum();
+    let symbol = event["a"]["S"].as_str().unwrap_or_default().to_owned();
+    Some(((event["T"].as_u64()?, symbol, received_e8), received_e8))
 }
 
 impl Books {

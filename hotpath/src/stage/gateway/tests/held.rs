@@ -26,6 +26,23 @@ impl Stand {
         self.number
     }
 
+    /// The engine wants another quantity of the order of an intent.
+    fn change(&mut self, intent: u64, qty: i64) {
+        let change = ChangeRecord {
+            number: self.number + 1,
+            intent,
+            price: 10_000,
+            qty,
+            book_ns: self.now,
+            read_ns: self.now,
+            instrument: 0,
+            strategy: 0,
+            is_book_valid: 1,
+            reserved: 0,
+        };
+        self.engine(EngineBody::Change(change));
+    }
+
     fn last(&self) -> (HeldChange, Option<Reason>) {
         (self.out.held.last().unwrap().1, self.out.refused.last().copied())
     }
@@ -101,20 +118,8 @@ fn a_change_takes_back_what_waits() {
     for qty in [0, 2_000] {
         let mut stand = Stand::armed(&confirming(0));
         let intent = stand.hold(0);
-        let change = ChangeRecord {
-            number: intent + 1,
-            intent,
-            price: 10_000,
-            qty,
-            book_ns: stand.now,
-            read_ns: stand.now,
-            instrument: 0,
-            strategy: 0,
-            is_book_valid: 1,
-            reserved: 0,
-        };
         let refused = stand.out.refused.len();
-        stand.engine(EngineBody::Change(change));
+        stand.change(intent, qty);
         assert_eq!(stand.out.held.last(), Some(&(intent, HeldChange::Withdrawn)));
         assert_eq!(stand.out.refused.len(), refused, "the engine is told that there is no order");
         assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
@@ -124,26 +129,87 @@ fn a_change_takes_back_what_waits() {
 /// Limits that let it through when it was wanted are not those of the moment in which it leaves.
 #[test]
 fn approved_orders_meet_every_limit_again() {
-    let cases: [(fn(&mut Stand), Reason); 3] = [
+    let grow_old = |stand: &mut Stand| {
+        for _ in 0..22 {
+            stand.now += SECOND / 2;
+            stand.tell(GatewayEvent::Timer);
+        }
+    };
+    let cases: [(fn(&mut Stand), Reason); 2] = [
         (
             |stand| stand.tell(GatewayEvent::Link { connection: connection::ORDERS, is_up: false }),
             Reason::NoSession,
         ),
         (|stand| stand.engine(EngineBody::Mark { instrument: 0, price_e8: MARK / 2 }), Reason::PriceCollar),
-        (|stand| stand.now += 11 * SECOND, Reason::MarkStale),
     ];
     for (change, reason) in cases {
         let mut stand = Stand::armed(&confirming(0));
         let intent = stand.hold(0);
         change(&mut stand);
-        // The pause of the last is one that stages notice themselves.
-        let held = stand.gateway.held.words().count() > 0;
-        let outcome = stand.answer(Verb::Approve, intent);
-        assert!(held && outcome == CommandOutcome::RefusedLimit, "{reason}: {outcome}");
-        let last = *stand.out.refused.last().unwrap();
-        assert!(last == reason || (reason == Reason::MarkStale && last == Reason::NoMark), "{last}");
-        assert!(stand.out.sent.is_empty());
+        assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::RefusedLimit, "{reason}");
+        assert_eq!((stand.out.refused.last(), stand.out.sent.len()), (Some(&reason), 0));
     }
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(0);
+    grow_old(&mut stand);
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::RefusedLimit);
+    assert_eq!((stand.out.refused.last(), stand.out.sent.len()), (Some(&Reason::MarkStale), 0));
+}
+
+#[test]
+fn nothing_waits_on_while_nothing_may_be_opened() {
+    let breaker = breaker(BreakerMetric::Volatility, 2.0, BreakerAction::Stop, BreakerRelease::Manual);
+    let config = Config { breaker: vec![breaker], ..confirming(0) };
+    let ends: [fn(&mut Stand); 3] = [
+        |stand| stand.engine(EngineBody::BookLost { instrument: 0 }),
+        |stand| {
+            let volatile = EngineBody::Regime { volatility_bits: 3_f64.to_bits(), change_bits: 0 };
+            stand.engine(volatile);
+            stand.wait(1_100);
+        },
+        |stand| {
+            let port = &mut stand.out;
+            stand.gateway.set_state(
+                stand.now,
+                Cause::NONE,
+                TradingState::CancelOnly,
+                StateReason::ForeignActivity,
+                port,
+            );
+        },
+    ];
+    for end in ends {
+        let mut stand = Stand::armed(&config);
+        let intent = stand.hold(0);
+        stand.engine(EngineBody::BookLost { instrument: 1 });
+        assert_eq!(stand.out.held.last(), Some(&(intent, HeldChange::Held)), "another book");
+        end(&mut stand);
+        assert_eq!(stand.out.held.last(), Some(&(intent, HeldChange::Withdrawn)));
+        assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
+    }
+}
+
+/// Whoever approved a small order did not approve a large one in its place.
+#[test]
+fn what_is_dearer_after_a_change_is_not_changed() {
+    for (qty, is_changed) in [(1_400, true), (1_600, false)] {
+        let mut stand = Stand::armed(&confirming(150 * 100_000_000));
+        let order = stand.want(0, 0, Side::Buy, false).unwrap();
+        stand.end(&order, OrderState::Working, 0);
+        stand.change(order.intent, qty);
+        let refused = stand.out.refused.last().copied();
+        assert_eq!(refused, (!is_changed).then_some(Reason::NotApproved), "{qty}");
+    }
+}
+
+#[test]
+fn a_moment_too_late_is_too_late() {
+    let mut stand = Stand::armed(&confirming(0));
+    let intent = stand.hold(0);
+    stand.wait(29_900);
+    stand.now += SECOND / 10;
+    // Commands come before the timer.
+    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::NotHeld);
 }
 
 #[test]

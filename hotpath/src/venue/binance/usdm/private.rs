@@ -10,7 +10,7 @@ use tickpath_shared::{
 };
 
 use super::{SHUTDOWN, decode::find_symbol};
-use crate::order::Report;
+use crate::{breaker::Funding, order::Report};
 
 type Node<'t> = Value<'t, 't>;
 
@@ -74,14 +74,7 @@ pub enum PrivateEvent {
     /// Positions changed; those that are not listed did not.
     Positions(ShownPositions),
     /// Funding was exchanged.
-    Funding {
-        /// Instrument index, `None` when the venue does not say which.
-        instrument: Option<u32>,
-        /// Venue's time of it, unix milliseconds.
-        venue_ms: u64,
-        /// Received (negative: paid), quote x 10^8.
-        received_e8: i64,
-    },
+    Funding(Funding),
     /// A conditional order changed.
     Algo(AlgoChange),
     /// Margin is short, or was: an alarm, nothing more.
@@ -380,7 +373,10 @@ fn funding(
     account: Node<'_>,
     definitions: &[InstrumentDefinition],
 ) -> Result<PrivateEvent, PrivateError> {
-    let instrument = match account.get_str("S") {
+    // Of isolated margin the position is listed, of cross margin the symbol may be said.
+    let listed = account.get("P").and_then(|rows| rows.as_array()).and_then(|rows| rows.iter().next());
+    let listed = listed.as_ref().and_then(|row| row.get_str("s"));
+    let instrument = match account.get_str("S").or(listed) {
         Some(symbol) => match find_symbol(definitions, symbol.as_bytes()) {
             Some(index) => Some(index as u32),
             None => return Ok(PrivateEvent::Ignored),
@@ -392,7 +388,7 @@ fn funding(
         received_e8 = received_e8.checked_add(amount(row, "bc", 8)?).ok_or(PrivateError)?;
     }
     let venue_ms = event.get_u64("T").ok_or(PrivateError)?;
-    Ok(PrivateEvent::Funding { instrument, venue_ms, received_e8 })
+    Ok(PrivateEvent::Funding(Funding { instrument, venue_ms, received_e8 }))
 }
 
 fn algo_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
@@ -509,10 +505,9 @@ mod tests {
                 r#"{{"e":"ACCOUNT_UPDATE","T":1736000000001,"E":1736000000002,"a":{{"B":[{{"a":"USDT","wb":"99.5","cw":"99.5","bc":"-0.50000001"}}],"P":[],{symbol}"m":"{reason}"}}}}"#
             )
         };
-        let found = |instrument| PrivateEvent::Funding {
-            instrument,
-            venue_ms: 1_736_000_000_001,
-            received_e8: -50_000_001,
+        let found = |instrument| {
+            let (venue_ms, received_e8) = (1_736_000_000_001, -50_000_001);
+            PrivateEvent::Funding(Funding { instrument, venue_ms, received_e8 })
         };
         assert_eq!(decode(&frame("", "FUNDING_FEE")).unwrap(), found(None));
         assert_eq!(decode(&frame(r#""S":"BTCUSDT","#, "FUNDING_FEE")).unwrap(), found(Some(0)));
