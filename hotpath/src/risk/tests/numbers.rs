@@ -1,0 +1,117 @@
+//! The numbers of refusals, and what rates and bands say at their edges.
+
+use super::*;
+
+#[test]
+fn a_refusal_says_what_was_compared_with_what() {
+    let cases: [(fn(&mut Bench), Reason, i64, i64); 11] = [
+        // An order of 1.000 at 100.00.
+        (
+            |b| b.limits.position_notional_max = 9_999_999_999,
+            Reason::PositionMax,
+            10_000_000_000,
+            9_999_999_999,
+        ),
+        // At the mark, which is dearer than the limit price: 100.1 x 1.0000010001, rounded up.
+        (
+            |b| {
+                (b.mark.price_e8, b.intent.qty) = (10_000_010_001, 1_001);
+                b.limits.position_notional_max = 10_010_010_011;
+            },
+            Reason::PositionMax,
+            10_010_010_012,
+            10_010_010_011,
+        ),
+        (|b| b.limits.gross_notional_max = 9_999_999_999, Reason::GrossMax, 10_000_000_000, 9_999_999_999),
+        (|b| b.limits.order_notional_max = 9_999_999_999, Reason::NotionalMax, 10_000_000_000, 9_999_999_999),
+        (|b| b.intent.price = 10_110, Reason::PriceCollar, 110, 100),
+        // 1.07 of 100.03 are 106.97 basis points.
+        (|b| (b.intent.price, b.mark.price_e8) = (10_110, 10_003_000_000), Reason::PriceCollar, 107, 100),
+        (
+            |b| (b.intent.price, b.definitions[0].price_up_e4) = (10_010, 10_000),
+            Reason::VenueBand,
+            10_010,
+            10_000,
+        ),
+        // Lots of ten thousandths.
+        (|b| (b.definitions[0].lot, b.limits.order_lots_max) = (10, 99), Reason::QtyMax, 100, 99),
+        (|b| b.limits.order_lots_max = 999, Reason::QtyMax, 1_000, 999),
+        (|b| b.book_venue_age_ns = 3_001_000_000, Reason::BookStale, 3_001, 3_000),
+        (|b| b.limits.open_orders_max = 0, Reason::OrdersMax, 0, 0),
+    ];
+    for (change, reason, value, bound) in cases {
+        let mut bench = Bench::new();
+        change(&mut bench);
+        assert_eq!(bench.breach(), Some(Breach { reason, value, bound }));
+    }
+    assert_eq!([narrow(i128::MAX), narrow(i128::MIN), narrow(-7)], [i64::MAX, i64::MIN, -7]);
+}
+
+#[test]
+fn a_band_holds_on_both_sides() {
+    // Both edges at the mark: nothing dearer is bought, nothing cheaper sold.
+    let banded = |side: Side, price: i64| {
+        move |b: &mut Bench| {
+            (b.definitions[0].price_up_e4, b.definitions[0].price_down_e4) = (10_000, 10_000);
+            (b.intent.side, b.intent.price) = (side as u8, price);
+        }
+    };
+    expect(None, banded(Side::Buy, 10_000));
+    expect(Some(Reason::VenueBand), banded(Side::Buy, 10_010));
+    expect(None, banded(Side::Sell, 10_000));
+    expect(Some(Reason::VenueBand), banded(Side::Sell, 9_990));
+    expect(None, |b| (b.definitions[0].lot, b.limits.order_lots_max) = (10, 100));
+}
+
+#[test]
+fn refusals_for_a_rate_say_how_many_may_leave() {
+    let limits = config::Risk {
+        order_rate_max: 10,
+        reduce_share_percent: 20,
+        message_rate_max: 12,
+        ..config::Risk::default()
+    };
+    let mut rates = Rates::new(&limits);
+    let breach = |rates: &Rates, is_reducing| rates.check(SECOND, &limits, is_reducing).err();
+    let refused = |reason, bound| Some(Breach { reason, value: bound + 1, bound });
+    (0..8).for_each(|_| rates.on_order(SECOND));
+    assert_eq!([breach(&rates, false), breach(&rates, true)], [refused(Reason::OrderRate, 8), None]);
+    (0..2).for_each(|_| rates.on_order(SECOND));
+    assert_eq!(breach(&rates, true), refused(Reason::OrderRate, 10));
+    let mut rates = Rates::new(&limits);
+    (0..12).for_each(|_| rates.on_cancel(SECOND));
+    assert_eq!([breach(&rates, false), breach(&rates, true)], [refused(Reason::MessageRate, 12), None]);
+}
+
+#[test]
+fn a_window_is_full_when_as_many_were_counted_within_it() {
+    for events_max in [1, 2, 3, 7] {
+        let (mut window, mut times) = (RateWindow::new(events_max), Vec::new());
+        let (mut now, mut seed) = (1_000, 9_u64);
+        for _ in 0..2_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            now += seed >> 59;
+            for spare in 0..events_max {
+                let recent = times.iter().filter(|time| now - **time < 50).count();
+                assert_eq!(window.is_full(now, 50, spare), recent + spare >= events_max, "{now}");
+            }
+            if seed & 1 == 0 {
+                window.record(now);
+                times.push(now);
+            }
+        }
+        window.clear();
+        assert!(!window.is_full(now, 50, 0), "forgotten");
+    }
+}
+
+#[test]
+fn rates_are_in_the_digest() {
+    let limits = config::Risk { order_rate_max: 2, message_rate_max: 2, ..config::Risk::default() };
+    let mut rates = Rates::new(&limits);
+    let never = Nanos::MAX;
+    assert_eq!(Vec::from_iter(rates.words()), [never, never, 0, never, never, 0]);
+    rates.on_order(7);
+    rates.on_cancel(8);
+    assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0]);
+}
