@@ -201,6 +201,11 @@ pub enum Notice {
     Breaker(BreakerRecord),
     /// An order waits for a person, or does so no more.
     Held(HeldRecord),
+    /// Commission is paid in an asset that is not the quote currency.
+    OtherFee {
+        /// Its name, zero padded.
+        asset: [u8; 8],
+    },
     /// The venue's position was not the one by fills, and was taken over.
     PositionMismatch {
         /// Instrument index.

@@ -245,7 +245,7 @@ impl Row<'_> {
         let symbol = self.symbol(fill.instrument);
         let price_e8 = self.price_e8(fill.instrument, fill.price);
         let qty_e8 = self.qty_e8(fill.instrument, fill.qty);
-        let asset = String::from_utf8_lossy(&fill.fee_asset).trim_end_matches('\0').to_owned();
+        let asset = fill.fee_asset();
         let Some(side) = Side::from_repr(fill.side) else { return Ok(()) };
         let is_new = self.transaction.execute(
             "INSERT OR IGNORE INTO fills VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
@@ -278,7 +278,8 @@ impl Row<'_> {
             sign: side.sign(),
             price_e8,
             qty_e8,
-            fee_e8: fill.fee_e8,
+            // What was paid in another asset stands with the fill alone.
+            fee_e8: fill.quote_fee_e8(&symbol).unwrap_or(0),
             venue_ms: fill.venue_ms as i64,
         };
         apply(self.transaction, &execution)

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -44,9 +45,16 @@ impl Keeper {
     pub(super) fn start() -> Self {
         let shelf = Arc::new(Shelf::default());
         let theirs = Arc::clone(&shelf);
-        let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || keep(&theirs));
-        // Without a thread everything is stored at the end.
-        Self { shelf, thread: thread.ok() }
+        let thread = match std::thread::Builder::new().name("keeper".into()).spawn(move || keep(&theirs)) {
+            Ok(thread) => Some(thread),
+            Err(e) => {
+                let text =
+                    format!("no thread for the files of a restart, which are stored at the end only: {e}");
+                shelf.work().troubles.insert(PathBuf::new(), (text, false));
+                None
+            }
+        };
+        Self { shelf, thread }
     }
 
     /// Has a file replaced soon; of several contents of one file the last counts.
@@ -76,11 +84,18 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
 fn store(path: &Path, bytes: &[u8]) -> Result<(), String> {
     replace_file(path, bytes).map_err(|e| format!("{} is not stored: {e}", path.display()))
 }
 
 fn keep(shelf: &Shelf) {
+    let mut last = PathBuf::new();
     loop {
         let mut work = shelf.work();
         while work.wanted.is_empty() && !work.is_over {
@@ -89,8 +104,14 @@ fn keep(shelf: &Shelf) {
         if work.is_over {
             return;
         }
-        let Some((path, bytes)) = work.wanted.pop_first() else { continue };
+        // In turns: a file that cannot be stored stands in no other's way.
+        let after = work.wanted.range::<PathBuf, _>((Excluded(&last), Unbounded)).next();
+        let Some(path) = after.or(work.wanted.first_key_value()).map(|(path, _)| path.clone()) else {
+            continue;
+        };
+        let Some(bytes) = work.wanted.remove(&path) else { continue };
         drop(work);
+        last.clone_from(&path);
         let outcome = store(&path, &bytes);
         let mut work = shelf.work();
         match outcome {
@@ -145,6 +166,20 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         until(&|| std::fs::read_to_string(folder.join("file.json")).is_ok_and(|text| text == "2"));
         assert_eq!(keeper.trouble(), None, "told once");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_stored_stands_in_no_others_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let keeper = Keeper::start();
+        keeper.store(&dir.path().join("absent").join("a.json"), &1);
+        let good = dir.path().join("b.json");
+        keeper.store(&good, &2);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !good.exists() {
+            assert!(Instant::now() < deadline, "it takes too long");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]

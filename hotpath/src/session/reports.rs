@@ -136,6 +136,14 @@ impl Session {
                 let (severity, text) = held_text(self.parts.session, of(record.instrument), &record);
                 return self.event(EventCode::Held, severity, &text);
             }
+            Notice::OtherFee { asset } => {
+                let asset = String::from_utf8_lossy(&asset);
+                let text = format!(
+                    "commission is paid in {}: results and loss breakers leave it out",
+                    asset.trim_end_matches('\0')
+                );
+                (Severity::Warning, text)
+            }
             Notice::PositionMismatch { instrument, ours, venue } => {
                 let definition = of(instrument);
                 let show = |qty| decimal::to_text(qty, definition.qty_scale);

@@ -186,6 +186,8 @@ pub struct Gateway {
     shown: shown::Shown,
     foreign: shown::Foreign,
     early_fills: Vec<FillRecord>,
+    /// Somebody was told that commission is paid in another asset.
+    has_told_fee: bool,
     encoder: OrderEncoder,
     #[serde(skip)]
     decoder: PrivateDecoder,
@@ -252,6 +254,7 @@ impl Gateway {
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
+            has_told_fee: false,
             encoder: OrderEncoder::new(config.venue.recv_window_ms, definitions),
             decoder: PrivateDecoder::new(config.venue.frame_bytes_max),
             told: 0,

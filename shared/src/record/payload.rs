@@ -519,6 +519,21 @@ payloads! {
 const _: () = assert!(size_of::<InstrumentDefinition>().is_multiple_of(8));
 const _: () = assert!(size_of::<Symbol>().is_multiple_of(8));
 
+impl FillRecord {
+    /// Name of the asset in which commission was paid.
+    pub fn fee_asset(&self) -> String {
+        String::from_utf8_lossy(&self.fee_asset).trim_end_matches('\0').to_owned()
+    }
+
+    /// Commission in the quote currency x 10^8; `None` when it was paid in another asset, whose price nobody here knows.
+    /// The symbol ends with its quote currency.
+    pub fn quote_fee_e8(&self, symbol: &str) -> Option<i64> {
+        let asset = self.fee_asset.split(|byte| *byte == 0).next().unwrap_or_default();
+        let is_quote = symbol.as_bytes().ends_with(asset);
+        (is_quote || self.fee_e8 == 0).then_some(self.fee_e8)
+    }
+}
+
 impl CommandRecord {
     /// A command about everything, with no value.
     pub const fn of(id: u64, verb: Verb) -> Self {

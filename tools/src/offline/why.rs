@@ -356,7 +356,8 @@ impl Teller {
         let instruments = self.definitions.len();
         let positions = self.positions.get_or_insert_with(|| Positions::new(instruments));
         let before = positions.get(fill.instrument).realized_e8;
-        positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        let fee_e8 = fill.quote_fee_e8(definition.symbol.as_str()).unwrap_or(0);
+        positions.fill(&definition, side, fill.price, fill.qty, fee_e8);
         positions.get(fill.instrument).realized_e8 - before
     }
 
@@ -378,16 +379,20 @@ impl Teller {
 
     fn on_fill(&mut self, time: Nanos, fill: &FillRecord, realized_e8: i128) {
         let owner = self.owners.get(&fill.instrument).copied();
+        let symbol = self.symbol(fill.instrument);
+        let fee_e8 = fill.quote_fee_e8(&symbol);
         if let Some(owner) = owner {
             self.story_of(owner).fills += 1;
-            *self.fees_e8.entry(owner).or_default() += i128::from(fill.fee_e8);
+            *self.fees_e8.entry(owner).or_default() += i128::from(fee_e8.unwrap_or(0));
             *self.realized_e8.entry(owner).or_default() += realized_e8;
         }
         let text = format!(
-            "fill        {} {}, fee {}, realised {}",
-            self.symbol(fill.instrument),
+            "fill        {symbol} {}, fee {}, realised {}",
             self.terms(fill.instrument, fill.side, fill.price, fill.qty),
-            money(fill.fee_e8.into()),
+            fee_e8.map_or_else(
+                || format!("{} {}", decimal::to_text(fill.fee_e8, 8), fill.fee_asset()),
+                |fee_e8| money(fee_e8.into())
+            ),
             money(realized_e8)
         );
         self.line(time, &text);

@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn a_refusal_says_what_was_compared_with_what() {
-    let cases: [(fn(&mut Bench), Reason, i64, i64); 11] = [
+    type Case = (fn(&mut Bench), Reason, i64, i64);
+    let cases: [Case; 11] = [
         // An order of 1.000 at 100.00.
         (
             |b| b.limits.position_notional_max = 9_999_999_999,

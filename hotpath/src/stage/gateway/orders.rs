@@ -456,9 +456,15 @@ impl Gateway {
         let definition = self.definitions[fill.instrument as usize];
         let Some(side) = Side::from_repr(fill.side) else { return };
         let before = *self.positions.get(fill.instrument);
-        self.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        let fee_e8 = fill.quote_fee_e8(definition.symbol.as_str()).unwrap_or_else(|| {
+            if !std::mem::replace(&mut self.has_told_fee, true) {
+                port.ask(Ask::Tell(Notice::OtherFee { asset: fill.fee_asset }));
+            }
+            0
+        });
+        self.positions.fill(&definition, side, fill.price, fill.qty, fee_e8);
         let after = self.positions.get(fill.instrument);
-        let realized = after.realized_e8 - before.realized_e8 - i128::from(fill.fee_e8);
+        let realized = after.realized_e8 - before.realized_e8 - i128::from(fee_e8);
         self.day.on_fill(fill.instrument, realized, before.qty, after.qty);
         let mark = self.marks[fill.instrument as usize].price_e8;
         self.health.on_fill(side.sign(), definition.price_to_e8(fill.price), mark);

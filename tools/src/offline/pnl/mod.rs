@@ -64,6 +64,8 @@ pub struct PnlReport {
     pub rows: Vec<Row>,
     /// Funding received, quote currency.
     pub funding: String,
+    /// Commission that was paid in other assets, which no result contains, by asset.
+    pub other_fees: BTreeMap<String, String>,
     /// Realised and open, after fees and funding.
     pub result: String,
     /// After every fill and funding.
@@ -89,6 +91,8 @@ struct Books {
     accounts: BTreeMap<(u16, u32), Account>,
     marks_e8: BTreeMap<u32, i64>,
     funding_e8: i128,
+    /// Commission in assets that are not the quote currency x 10^8.
+    other_fees: BTreeMap<String, i128>,
     /// Fundings that were counted.
     fundings: BTreeSet<FundingName>,
     equity: Vec<EquityPoint>,
@@ -222,8 +226,12 @@ impl Books {
         let account = self.account(strategy, fill.instrument);
         account.fills += 1;
         account.volume_e8 += definition.notional_e8(fill.price, fill.qty);
-        account.positions.fill(&definition, side, fill.price, fill.qty, fill.fee_e8);
+        let fee_e8 = fill.quote_fee_e8(definition.symbol.as_str());
+        account.positions.fill(&definition, side, fill.price, fill.qty, fee_e8.unwrap_or(0));
         account.lots.fill(&definition, side, fill.price, fill.qty);
+        if fee_e8.is_none() {
+            *self.other_fees.entry(fill.fee_asset()).or_default() += i128::from(fill.fee_e8);
+        }
     }
 
     /// What an account has gained and not realised.
@@ -275,6 +283,7 @@ impl Books {
             session,
             rows: rows.collect(),
             funding: amount(self.funding_e8),
+            other_fees: self.other_fees.iter().map(|(asset, e8)| (asset.clone(), amount(*e8))).collect(),
             result: amount(self.equity_e8()),
             equity: self.equity.clone(),
         }
@@ -327,5 +336,9 @@ pub fn table(report: &PnlReport) -> String {
             r.result
         );
     }
-    text + &format!("funding {}, result {}\n", report.funding, report.result)
+    text += &format!("funding {}, result {}\n", report.funding, report.result);
+    for (asset, paid) in &report.other_fees {
+        text += &format!("not contained: commission of {paid} {asset}\n");
+    }
+    text
 }

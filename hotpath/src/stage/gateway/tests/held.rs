@@ -135,7 +135,8 @@ fn approved_orders_meet_every_limit_again() {
             stand.tell(GatewayEvent::Timer);
         }
     };
-    let cases: [(fn(&mut Stand), Reason); 2] = [
+    type Case = (fn(&mut Stand), Reason);
+    let cases: [Case; 2] = [
         (
             |stand| stand.tell(GatewayEvent::Link { connection: connection::ORDERS, is_up: false }),
             Reason::NoSession,

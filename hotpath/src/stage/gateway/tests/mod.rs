@@ -4,6 +4,7 @@
 mod held;
 
 use super::*;
+use crate::message::Notice;
 use tickpath_shared::{
     command::{CommandOutcome, Scope},
     record::{
@@ -31,6 +32,8 @@ struct Out {
     days: Vec<DayRecord>,
     states: Vec<TradingState>,
     breakers: u64,
+    /// Assets of commission that people were told of.
+    other_fees: Vec<[u8; 8]>,
     /// Intents of orders that wait, and what became of them.
     held: Vec<(u64, HeldChange)>,
     last_held: Option<HeldRecord>,
@@ -71,6 +74,7 @@ impl GatewayPort for Out {
         match ask {
             Ask::Answer { outcome, .. } => self.answers.push(outcome),
             Ask::Day(day) => self.days.push(day),
+            Ask::Tell(Notice::OtherFee { asset }) => self.other_fees.push(asset),
             _ => {}
         }
     }
@@ -211,6 +215,10 @@ impl Stand {
 
     /// An order fills whole at a price in cents, or in part and ends.
     fn fill(&mut self, order: &OrderRecord, price: i64, qty: i64) {
+        self.fill_for(order, price, qty, 0, *b"AAA\0\0\0\0\0");
+    }
+
+    fn fill_for(&mut self, order: &OrderRecord, price: i64, qty: i64, fee_e8: i64, fee_asset: [u8; 8]) {
         self.trades += 1;
         let fill = FillRecord {
             client_order_id: order.client_order_id,
@@ -219,8 +227,8 @@ impl Stand {
             venue_ms: EPOCH_MS,
             price,
             qty,
-            fee_e8: 0,
-            fee_asset: [0; 8],
+            fee_e8,
+            fee_asset,
             instrument: order.instrument,
             side: order.side,
             is_maker: 0,
@@ -559,4 +567,20 @@ fn funding_counts_in_the_day_and_counts_once() {
     assert!(pay(1_000, "AAA") && pay(1_000, "AAA"), "the same one told twice");
     assert!(pay(2_000, "CCC"), "of an instrument that is not ours");
     assert!(!pay(1_000, "BBB"), "another instrument at the same time");
+}
+
+#[test]
+fn commission_in_another_asset_is_in_no_result_and_told_once() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let realized = |stand: &Stand| i128::from(stand.out.days.last().unwrap().realized_e8);
+    for (fee_asset, expected) in
+        [(*b"AAA\0\0\0\0\0", -700), (*b"BNB\0\0\0\0\0", -700), (*b"BNB\0\0\0\0\0", -700)]
+    {
+        let bought = stand.want(0, 0, Side::Buy, false).unwrap();
+        stand.fill_for(&bought, 10_000, 1_000, 700, fee_asset);
+        stand.wait(2_000);
+        assert_eq!(realized(&stand), expected);
+    }
+    assert_eq!(stand.out.other_fees, [*b"BNB\0\0\0\0\0"]);
+    assert_eq!(stand.gateway.positions().get(0).fees_e8, 700);
 }
