@@ -176,3 +176,63 @@ fn funding_counts_once_in_its_own_day() {
     assert_eq!(day.result(0).realized_e8, -300);
     assert_ne!(before, Vec::from_iter(day.words()));
 }
+
+#[test]
+fn figures_of_orders_need_enough_of_them_and_go_with_them() {
+    let mut health = Health::default();
+    (0..31).for_each(|us| health.on_order(us * 1_000));
+    (0..7).for_each(|_| health.on_fill(1, 101 * ONE, 100 * 100_000_000));
+    assert_eq!((health.latency_p99_us(), health.slippage_bps()), (None, None));
+    health.on_order(31_000);
+    health.on_fill(1, 101 * ONE, 100 * 100_000_000);
+    // Without a mark there is no distance.
+    health.on_fill(1, 500 * ONE, 0);
+    assert_eq!((health.latency_p99_us(), health.slippage_bps()), (Some(31.0), Some(100.0)));
+    (0..59).for_each(|_| health.step());
+    assert_eq!((health.latency_p99_us(), health.slippage_bps()), (Some(31.0), Some(100.0)));
+    health.step();
+    assert_eq!(
+        (health.latency_p99_us(), health.slippage_bps()),
+        (Some(0.0), Some(0.0)),
+        "a minute of nothing"
+    );
+    // The mean is of the last 32.
+    (0..32).for_each(|_| health.on_fill(1, 101 * ONE, 100 * 100_000_000));
+    (0..16).for_each(|_| health.on_fill(-1, 101 * ONE, 100 * 100_000_000));
+    assert_eq!(health.slippage_bps(), Some(0.0), "as many better as worse");
+    (0..3).for_each(|_| (health.on_reject(), health.on_unknown()).1);
+    health.forget();
+    assert_eq!((health.rejects(), health.unknowns(), health.slippage_bps()), (0, 0, Some(0.0)));
+}
+
+#[test]
+fn what_breakers_and_health_remember_is_in_the_digest() {
+    let mut breakers = breaker(BreakerAction::Stop, BreakerRelease::Manual, 3);
+    let mut words = vec![Vec::from_iter(breakers.words())];
+    for _ in 0..3 {
+        take(&mut breakers, &[101.0]);
+        words.push(Vec::from_iter(breakers.words()));
+    }
+    assert_eq!(words, [[0], [2], [4], [1]]);
+    let changes: [fn(&mut Health); 7] = [
+        Health::on_reject,
+        Health::on_unknown,
+        Health::step,
+        |health| health.on_order(1),
+        |health| health.on_fill(1, 101 * ONE, 100 * 100_000_000),
+        |health| health.on_regime(1.0, f64::NAN),
+        |health| health.on_regime(f64::NAN, 1.0),
+    ];
+    let words_after = |change: fn(&mut Health)| {
+        let mut health = Health::default();
+        change(&mut health);
+        Vec::from_iter(health.words())
+    };
+    let mut seen = vec![words_after(|_| {})];
+    for change in changes {
+        let words = words_after(change);
+        assert!(!seen.contains(&words));
+        seen.push(words);
+    }
+    assert!(seen.iter().all(|words| words.len() == 2 * 61 + (4 + 32) + (4 + 256) + 2));
+}

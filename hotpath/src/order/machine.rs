@@ -399,6 +399,113 @@ mod tests {
         assert_eq!((o.state, o.filled), (OrderState::Filled, 20));
     }
 
+    #[test]
+    fn an_adopted_order_is_where_the_venue_shows_it() {
+        let fresh = order(10).adopted(7, 0);
+        assert_eq!((fresh.state, fresh.remaining(), fresh.venue_order_id), (OrderState::Working, 10, 7));
+        let partial = order(10).adopted(7, 4);
+        assert_eq!((partial.state, partial.remaining()), (OrderState::PartiallyFilled, 6));
+        let mut o = partial;
+        o.on_report(report(OrderState::Canceled, 4));
+        assert_eq!(o.state, OrderState::Canceled, "no fill is missing");
+    }
+
+    #[test]
+    fn an_order_crosses_at_its_price_and_at_the_one_asked_for() {
+        let mut bid = order(10);
+        assert_eq!([99, 100, 101].map(|price| bid.crossing(price)), [Some(100), Some(100), None]);
+        bid.on_amend_sent(105, 10, 5);
+        assert_eq!([100, 101, 105, 106].map(|p| bid.crossing(p)), [Some(100), Some(105), Some(105), None]);
+        let mut ask = Order { side: Side::Sell, ..order(10) };
+        assert_eq!([99, 100, 101].map(|price| ask.crossing(price)), [None, Some(100), Some(100)]);
+        ask.on_amend_sent(95, 10, 5);
+        assert_eq!([94, 95, 99].map(|price| ask.crossing(price)), [None, Some(95), Some(95)]);
+    }
+
+    #[test]
+    fn amendments_are_numbered_modulo_a_hundred() {
+        let mut o = order(10);
+        for number in 1..=205_u64 {
+            o.on_amend_sent(101, 10, number);
+            let expected = (number % 100) as u8;
+            assert_eq!((o.amendment(), o.sent_ns), (expected, number));
+            assert!(o.is_amendment(expected) && !o.is_amendment(expected + 1));
+        }
+        o.on_amend_refused();
+        assert!(!o.is_amendment(5) && !o.is_amending());
+    }
+
+    #[test]
+    fn what_the_venue_says_later_than_our_last_request_is_what_it_is() {
+        let said = Report { price: 90, qty: 8, ..report(OrderState::Working, 0) };
+        let sent = || Order { sent_ns: 1_000, placed_ns: 400, ..order(10) };
+        let mut o = sent();
+        o.on_amend_asked(&said, 1_000, 0);
+        assert_eq!((o.price, o.qty), (100, 10), "it may have crossed our request");
+        o.on_amend_asked(&said, 1_001, 0);
+        assert_eq!((o.price, o.qty, o.remaining()), (90, 8, 8));
+        let mut o = Order { placed_ns: 2_000, ..sent() };
+        o.on_amend_asked(&said, 1_500, 0);
+        assert_eq!(o.price, 100, "asked before it was placed");
+        let mut o = sent();
+        o.on_amend_asked(&Report { qty: 0, ..said }, 2_000, 0);
+        assert_eq!(o.price, 100, "it did not say");
+        // To the nanosecond.
+        let mut o = order(10);
+        o.on_amend_sent(101, 20, 1_000);
+        o.on_amend_asked(&Report { price: 100, qty: 10, ..said }, 1_500, 500);
+        assert!(o.is_amending());
+        o.on_amend_asked(&Report { price: 101, qty: 20, ..said }, 9_000, 500);
+        assert!(o.is_amending(), "it did arrive: a report says so");
+    }
+
+    #[test]
+    fn only_orders_of_others_are_what_any_report_says() {
+        let said = Report { price: 90, qty: 8, ..report(OrderState::Working, 0) };
+        let mut ours = order(10);
+        ours.on_report(said);
+        assert_eq!((ours.price, ours.qty), (100, 10));
+        let mut theirs = Order { intent: 0, ..order(10) };
+        theirs.on_report(said);
+        assert_eq!((theirs.price, theirs.qty, theirs.remaining()), (90, 8, 8));
+        theirs.on_report(Report { price: 0, qty: 0, ..said });
+        assert_eq!((theirs.price, theirs.qty), (90, 8));
+        theirs.on_amend_sent(95, 9, 7);
+        theirs.on_report(Report { price: 80, qty: 7, ..said });
+        assert_eq!((theirs.price, theirs.qty), (90, 8), "while we are changing it");
+    }
+
+    #[test]
+    fn reports_say_no_less_than_before() {
+        let mut o = order(10);
+        o.on_report(report(OrderState::Working, 0));
+        o.on_report(Report { venue_order_id: 0, ..report(OrderState::Sent, 0) });
+        assert_eq!((o.state, o.venue_order_id), (OrderState::Working, 5));
+        o.on_report(report(OrderState::Canceled, 3));
+        o.on_report(report(OrderState::Working, 0));
+        assert!(o.is_unknown(), "three are missing, whatever comes late");
+        o.on_fill(3);
+        assert_eq!(o.state, OrderState::Canceled);
+        let mut o = order(10);
+        o.on_proof(4);
+        o.on_proof(2);
+        o.on_report(report(OrderState::Working, 4));
+        assert_eq!((o.filled, o.state), (4, OrderState::PartiallyFilled));
+    }
+
+    #[test]
+    fn everything_that_changes_is_in_the_digest() {
+        let o = order(10);
+        let id = u64::from(b'i').wrapping_mul(31) ^ u64::from(b'd');
+        assert_eq!(o.words(), [id, 0, 0, OrderState::Sent as u64, 0, 0]);
+        let mut changed = Order { is_canceling: true, sent_ns: 9, ..o };
+        changed.on_amend_sent(101, 11, 9);
+        changed.on_report(report(OrderState::Canceled, 3));
+        changed.on_fill(2);
+        let flags = changed.state as u64 | 1 << 8 | 1 << 9 | 1 << 10;
+        assert_eq!(changed.words(), [id, 2, 5, flags, 9, 3]);
+    }
+
     proptest! {
         #[test]
         fn roads_in_any_order_agree(order_of in Just([0, 1, 2, 3]).prop_shuffle()) {

@@ -258,6 +258,70 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_found_from_anywhere() {
+        let mut table = OrderTable::default();
+        (0..ORDERS_MAX as u64).for_each(|number| assert!(table.insert(order(number))));
+        for slot in (0..ORDERS_MAX).filter(|slot| ![70, 200].contains(slot)) {
+            table.remove(slot);
+        }
+        let found = [0, 64, 70, 71, 127, 128, 200, 201, 255].map(|from| table.occupied(from));
+        let (first, second) = (Some(70), Some(200));
+        assert_eq!(found, [first, first, first, second, second, second, second, None, None]);
+    }
+
+    #[test]
+    fn orders_are_found_by_id_number_and_intent() {
+        let mut table = OrderTable::default();
+        // Longer than what is kept: only its number tells it from others.
+        let long = ClientOrderId::from_venue(&[b'x'; 60]);
+        let by_number =
+            |instrument, number| Order::sent(long, instrument, Side::Buy, 10, 5, 0, 0).adopted(number, 0);
+        for order in [order(3), by_number(0, 17), by_number(1, 17)] {
+            assert!(table.insert(order));
+        }
+        let ours = OrderName::ours(order(3).client_order_id);
+        assert!(ours.number().is_none() && ours.is_usable());
+        assert_eq!(table.find_named(&ours, None), Some(0));
+        let name = |venue_order_id| OrderName { client_order_id: long, venue_order_id };
+        assert!(name(17).number() == Some(17) && name(17).is_usable() && !name(0).is_usable());
+        let found = [None, Some(0), Some(1), Some(2)].map(|of| table.find_named(&name(17), of));
+        assert_eq!(found, [Some(1), Some(1), Some(2), None]);
+        assert_eq!([table.find_named(&name(0), None), table.find_named(&name(18), None)], [None, None]);
+        // Trade lists name no id.
+        let listed = OrderName { client_order_id: ClientOrderId::from_venue(b""), venue_order_id: 17 };
+        assert_eq!(table.find_named(&listed, Some(1)), Some(2));
+        assert_eq!([3, 4, 0].map(|intent| table.find_intent(intent)), [Some(0), None, None]);
+    }
+
+    #[test]
+    fn what_is_unknown_or_on_another_side_is_told_apart() {
+        let mut table = OrderTable::default();
+        let mut lost = order(1);
+        lost.on_lost();
+        let other = |instrument, side, price| {
+            Order::sent(ClientOrderId::from_venue(b"other"), instrument, side, price, 5, 9, 0)
+        };
+        let (ask, elsewhere) = (other(0, Side::Sell, 12), other(1, Side::Buy, 10));
+        [lost, ask, elsewhere].into_iter().for_each(|order| assert!(table.insert(order)));
+        let wanted = |side, price, qty, is_reduce_only| Wanted {
+            instrument: 0,
+            side,
+            price,
+            qty,
+            is_reduce_only,
+            replaces: None,
+        };
+        let survey =
+            |remaining, identical, crossing| Survey { open: 3, unknown: 1, remaining, identical, crossing };
+        assert_eq!(table.survey(&wanted(Side::Buy, 10, 5, false)), survey(5, 1, None));
+        assert_eq!(table.survey(&wanted(Side::Buy, 12, 5, false)), survey(5, 0, Some(12)));
+        assert_eq!(table.survey(&wanted(Side::Buy, 10, 6, false)), survey(5, 0, None));
+        assert_eq!(table.survey(&wanted(Side::Buy, 12, 5, true)), survey(5, 0, None), "a way out");
+        assert_eq!([0, 1, 2].map(|instrument| table.open_of(instrument)), [2, 1, 0]);
+        assert_eq!(table.words().count(), 3 * 6);
+    }
+
+    #[test]
     fn a_table_read_back_is_the_same() {
         let mut table = OrderTable::default();
         (0..100).for_each(|number| assert!(table.insert(order(number))));
