@@ -242,7 +242,7 @@ pub(super) fn held(arguments: &HeldArguments) -> Result<ExitCode> {
     let data = arguments.dir.open()?;
     let session = Operator::open(&data)?;
     let now = host_ns_now().saturating_sub(session.status.identity().start_host_ns);
-    let waiting = held::waiting(&data, session.status.identity().session, now)?;
+    let waiting = held::waiting(&data, &session.status, now)?;
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string(&waiting)?));
         return Ok(ExitCode::SUCCESS);

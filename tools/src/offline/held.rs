@@ -4,12 +4,15 @@ use super::why::strategy_label;
 use anyhow::Result;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
+use tickpath_hotpath::pipeline::lane;
 use tickpath_shared::{
     Nanos,
-    journal::{RecordBuf, open_session},
+    config::CONFIRM_WITHIN_MS_MAX,
+    journal::{LaneReader, RecordBuf, lane_path, open_session},
     paths::DataDir,
-    record::{HeldRecord, Kind},
-    types::{HeldChange, InstrumentDefinition, Side, decimal},
+    record::{HeldRecord, Kind, Record},
+    status::StatusReader,
+    types::{HeldChange, Side, decimal},
 };
 
 /// An order that waits.
@@ -43,33 +46,16 @@ impl fmt::Display for Waiting {
 /// # Errors
 ///
 /// A record that is not sound, or a session that cannot be opened.
-pub fn waiting(data: &DataDir, session: u64, now: Nanos) -> Result<Vec<Waiting>> {
-    let mut definitions = BTreeMap::new();
-    let mut held = BTreeMap::new();
-    let mut buf = RecordBuf::default();
-    for mut stream in open_session(data, session)?.into_iter().filter(|lane| lane.name() == "gateway") {
-        while stream.next_into(&mut buf)?.is_some() {
-            let record = buf.record();
-            match record.kind() {
-                Some(Kind::Definition) => {
-                    if let Some(definition) = record.body::<InstrumentDefinition>() {
-                        definitions.insert(definition.instrument, definition);
-                    }
-                }
-                Some(Kind::Held) => {
-                    if let Some(order) = record.body::<HeldRecord>() {
-                        let waits = order.change == HeldChange::Held as u16;
-                        held.remove(&order.intent);
-                        held.extend(waits.then_some((order.intent, order)));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
+pub fn waiting(data: &DataDir, status: &StatusReader, now: Nanos) -> Result<Vec<Waiting>> {
+    let session = status.identity().session;
+    let held = match recent(data, session, now) {
+        Some(held) => held,
+        None => since_the_start(data, session)?,
+    };
+    let definitions = status.definitions();
     let is_open = |order: &HeldRecord| order.until_ns > now;
     let show = |order: HeldRecord| {
-        let definition = definitions.get(&order.instrument)?;
+        let definition = definitions.get(order.instrument as usize)?;
         Some(Waiting {
             order: format!("{session}.{}", order.intent),
             strategy: strategy_label(order.strategy),
@@ -81,4 +67,43 @@ pub fn waiting(data: &DataDir, session: u64, now: Nanos) -> Result<Vec<Waiting>>
         })
     };
     Ok(held.into_values().filter(is_open).filter_map(show).collect())
+}
+
+/// Orders by their intents, as far as they were not answered.
+type Held = BTreeMap<u64, HeldRecord>;
+
+fn take(held: &mut Held, record: &Record<'_>) {
+    if let Some(order) = record.body::<HeldRecord>().filter(|_| record.kind() == Some(Kind::Held)) {
+        held.remove(&order.intent);
+        held.extend((order.change == HeldChange::Held as u16).then_some((order.intent, order)));
+    }
+}
+
+/// What shared memory still has of the lane, if that reaches back as far as an order may wait.
+fn recent(data: &DataDir, session: u64, now: Nanos) -> Option<Held> {
+    let current = data.current_session().ok()?.filter(|current| current.session == session)?;
+    let name = lane::NAMES[usize::from(lane::GATEWAY)];
+    let mut reader = LaneReader::open(&lane_path(&current.shared_dir, lane::GATEWAY, name)).ok()?;
+    reader.seek_oldest();
+    let (mut held, mut buf, mut reaches) = (Held::new(), RecordBuf::default(), false);
+    // Whoever is overtaken by the writer, or was too late from the start, reads everything.
+    while reader.next_into(&mut buf).ok()?.is_some() {
+        let header = buf.record().header;
+        reaches |= header.sequence == 1 || header.time + CONFIRM_WITHIN_MS_MAX * 1_000_000 <= now;
+        if !reaches {
+            return None;
+        }
+        take(&mut held, &buf.record());
+    }
+    Some(held)
+}
+
+fn since_the_start(data: &DataDir, session: u64) -> Result<Held> {
+    let (mut held, mut buf) = (Held::new(), RecordBuf::default());
+    for mut stream in open_session(data, session)?.into_iter().filter(|lane| lane.lane() == lane::GATEWAY) {
+        while stream.next_into(&mut buf)?.is_some() {
+            take(&mut held, &buf.record());
+        }
+    }
+    Ok(held)
 }
