@@ -282,6 +282,7 @@ mod tests {
         let ours = OrderName::ours(order(3).client_order_id);
         assert!(ours.number().is_none() && ours.is_usable());
         assert_eq!(table.find_named(&ours, None), Some(0));
+        assert_eq!(table.find(&order(4).client_order_id), None);
         let name = |venue_order_id| OrderName { client_order_id: long, venue_order_id };
         assert!(name(17).number() == Some(17) && name(17).is_usable() && !name(0).is_usable());
         let found = [None, Some(0), Some(1), Some(2)].map(|of| table.find_named(&name(17), of));
