@@ -40,6 +40,7 @@ fn gross_exposure_is_that_of_the_worst_case_to_the_last_unit() {
         bench.limits.position_notional_max = i64::MAX;
         bench.limits.order_notional_max = i64::MAX;
         (bench.intent.strategy, bench.intent.side) = (below(2) as u16, 1 + below(2) as u8);
+        bench.intent.instrument = below(2) as u32;
         bench.intent.qty = 100 + below(2_000) as i64;
         for at in 0..2 {
             bench.marked_e8[at] = (below(3) as i64 - 1) * below(300_000_000_000) as i64;
