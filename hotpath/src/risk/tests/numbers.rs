@@ -116,3 +116,15 @@ fn rates_are_in_the_digest() {
     rates.on_cancel(8);
     assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0]);
 }
+
+#[test]
+fn a_stop_on_the_wrong_side_matters_to_whoever_asked() {
+    let stopped = |ratio: i64| {
+        move |b: &mut Bench| {
+            (b.intent.stop, b.intent.target) = (10_010, 10_100);
+            b.limits.reward_ratio_min = ratio;
+        }
+    };
+    expect(None, stopped(0));
+    expect(Some(Reason::TradeRisk), stopped(100_000_000));
+}
