@@ -38,9 +38,8 @@ pub fn start(data: DataDir, pairs: &Pairs, stop: Arc<AtomicBool>) -> Option<Join
 }
 
 fn refit(data: &DataDir, samples: usize) -> Result<(f64, f64), RefitError> {
-    let journal = |why: String| RefitError::Journal(why);
-    let current = data.current_session().map_err(|e| journal(e.to_string()))?;
-    let current = current.ok_or_else(|| journal("no session has begun".into()))?;
+    let current = data.current_session().map_err(|e| RefitError::Journal(e.to_string()))?;
+    let current = current.ok_or_else(|| RefitError::Journal("no session has begun".into()))?;
     let fit = garch::fit(&session::innovations(data, current.session, samples)?)?;
     session::apply(data, &fit)?;
     Ok((fit.alpha, fit.beta))

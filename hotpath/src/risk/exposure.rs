@@ -5,7 +5,7 @@ use crate::order::ORDERS_MAX;
 use tickpath_shared::types::Reason;
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
-pub(super) fn is_reducing(context: &Context<'_>) -> bool {
+pub(crate) fn is_reducing(context: &Context<'_>) -> bool {
     let intent = context.intent;
     if intent.is_reduce_only != 1 {
         return false;
@@ -46,7 +46,7 @@ fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
     if mark <= one_e8 { (at_limit, 1, 1) } else { (at_limit, mark, one_e8.max(1)) }
 }
 
-/// Notional of the order itself at its limit price.
-pub(super) fn order_e8(context: &Context<'_>) -> i128 {
+/// Notional of the order itself at its limit price, quote x 10^8.
+pub(crate) fn order_e8(context: &Context<'_>) -> i128 {
     context.definition.notional_e8(context.intent.price, context.intent.qty)
 }

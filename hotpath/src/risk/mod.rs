@@ -13,6 +13,7 @@ mod trade;
 mod twice;
 
 pub use account::Account;
+pub(crate) use exposure::{is_reducing, order_e8};
 pub use rate::{RateWindow, Rates};
 
 use crate::{account::Positions, order::Survey};
@@ -101,7 +102,7 @@ pub struct Standing {
 ///
 /// The first [`Breach`].
 pub fn check(context: &Context<'_>) -> Result<(), Breach> {
-    let is_reducing = exposure::is_reducing(context);
+    let is_reducing = is_reducing(context);
     session::check(context, is_reducing)?;
     book::check(context)?;
     price::check(context)?;
@@ -113,16 +114,6 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     }
     twice::check(context, is_reducing)?;
     context.rates.check(context.now, context.limits, is_reducing)
-}
-
-/// The order can only bring the position towards zero, whatever else fills.
-pub fn is_reducing(context: &Context<'_>) -> bool {
-    exposure::is_reducing(context)
-}
-
-/// Notional of the order at its limit price, quote x 10^8.
-pub fn order_e8(context: &Context<'_>) -> i128 {
-    exposure::order_e8(context)
 }
 
 /// Refuses with numbers unless `holds`.

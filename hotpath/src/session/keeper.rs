@@ -72,7 +72,7 @@ impl Keeper {
         Some(text.clone())
     }
 
-    /// Stores what has not been yet; what could not be.
+    /// Ends the thread and stores what is not on the disk yet; returns what could not be stored, a text a file.
     pub(super) fn finish(&mut self) -> Vec<String> {
         self.shelf.work().is_over = true;
         self.shelf.has_more.notify_one();

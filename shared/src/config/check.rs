@@ -1,6 +1,6 @@
 //! What cannot work is refused before anything starts, with the key, the value and the bound.
 
-use super::{CONFIRM_WITHIN_MS_MAX, Config, ConfigError, Mode, StageName};
+use super::{CONFIRM_WITHIN_MS_MAX, Config, ConfigError, Mode, SHARE_E8_MAX, StageName};
 use crate::types::{InstanceId, StrategyName, Symbol, decimal};
 
 impl Config {
@@ -28,13 +28,13 @@ impl Config {
     fn check_simulation(&self) -> Result<(), ConfigError> {
         let s = &self.simulation;
         for (key, share, least) in [
-            ("simulation.maker_fee", s.maker_fee, -0.1),
-            ("simulation.taker_fee", s.taker_fee, -0.1),
-            ("simulation.slippage", s.slippage, 0.0),
+            ("simulation.maker_fee", s.maker_fee, -SHARE_E8_MAX),
+            ("simulation.taker_fee", s.taker_fee, -SHARE_E8_MAX),
+            ("simulation.slippage", s.slippage, 0),
         ] {
-            let value = share as f64 / 1e8;
-            ensure((least..=0.1).contains(&value), || {
-                format!("{key}: {value} is not within {least} to 0.1")
+            let text = |share| decimal::to_text(share, 8);
+            ensure((least..=SHARE_E8_MAX).contains(&share), || {
+                format!("{key}: {} is not within {} to {}", text(share), text(least), text(SHARE_E8_MAX))
             })?;
         }
         ensure(s.balance >= 0, || {

@@ -59,6 +59,9 @@ pub struct Config {
     pub simulation: Simulation,
 }
 
+/// Largest commission or slippage x 10^8: a tenth, whatever is more is a slip of the pen.
+pub const SHARE_E8_MAX: i64 = 10_000_000;
+
 /// An account of the simulator: what it holds and what trading costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

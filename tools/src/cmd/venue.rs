@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
 use tickpath_hotpath::sim::FeeRates;
-use tickpath_shared::types::decimal;
+use tickpath_shared::{config::SHARE_E8_MAX, types::decimal};
 
 /// Damage to the market data on its way to the clients.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -123,17 +123,15 @@ fn decimal_e8(name: &str, text: &str, [least, most]: [i64; 2]) -> Result<i64> {
 }
 
 fn account_of(a: &VenueArguments) -> Result<AccountStart> {
-    // A tenth: whatever is more is a slip of the pen.
-    const SHARE_MAX: i64 = 10_000_000;
     Ok(AccountStart {
         balance_e8: decimal_e8("--balance", &a.balance, [0, i64::MAX])?.into(),
         is_hedge: a.hedge,
         can_withdraw: a.may_withdraw,
         fees: FeeRates {
-            maker_e8: decimal_e8("--maker-fee", &a.maker_fee, [-SHARE_MAX, SHARE_MAX])?,
-            taker_e8: decimal_e8("--taker-fee", &a.taker_fee, [-SHARE_MAX, SHARE_MAX])?,
+            maker_e8: decimal_e8("--maker-fee", &a.maker_fee, [-SHARE_E8_MAX, SHARE_E8_MAX])?,
+            taker_e8: decimal_e8("--taker-fee", &a.taker_fee, [-SHARE_E8_MAX, SHARE_E8_MAX])?,
         },
-        slippage_e8: decimal_e8("--slippage", &a.slippage, [0, SHARE_MAX])?,
+        slippage_e8: decimal_e8("--slippage", &a.slippage, [0, SHARE_E8_MAX])?,
     })
 }
 

@@ -96,6 +96,26 @@ fn venue() -> config::Venue {
     }
 }
 
+/// Wide, but all of them checked: nothing of a measured order's way is left out.
+fn risk() -> config::Risk {
+    config::Risk {
+        // Of any age, the frames are recorded; the comparison is made all the same.
+        book_venue_age_ms_max: i64::MAX as u64,
+        collar_bps: 5000,
+        mark_age_ms_max: 3_600_000,
+        order_notional_max: i64::MAX,
+        position_notional_max: i64::MAX,
+        gross_notional_max: i64::MAX,
+        message_rate_max: 1_000,
+        identical_orders_max: 256,
+        order_lots_max: i64::MAX,
+        order_rate_max: 1_000,
+        order_rate_window_ms: 1,
+        open_orders_max: 256,
+        ..config::Risk::default()
+    }
+}
+
 fn config(strategy: Strategy) -> Config {
     let instrument = |symbol: &str| config::Instrument {
         symbol: symbol.into(),
@@ -123,23 +143,7 @@ fn config(strategy: Strategy) -> Config {
             wait: Wait::Spin,
             realtime_priority: None,
         }],
-        // Wide, but all of them checked: nothing of a measured order's way is left out.
-        risk: config::Risk {
-            // Of any age, the frames are recorded; the comparison is made all the same.
-            book_venue_age_ms_max: i64::MAX as u64,
-            collar_bps: 5000,
-            mark_age_ms_max: 3_600_000,
-            order_notional_max: i64::MAX,
-            position_notional_max: i64::MAX,
-            gross_notional_max: i64::MAX,
-            message_rate_max: 1_000,
-            identical_orders_max: 256,
-            order_lots_max: i64::MAX,
-            order_rate_max: 1_000,
-            order_rate_window_ms: 1,
-            open_orders_max: 256,
-            ..config::Risk::default()
-        },
+        risk: risk(),
         journal: config::Journal {
             feed_mib: 256,
             engine_mib: 128,

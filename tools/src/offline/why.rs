@@ -239,11 +239,7 @@ impl Teller {
             Event::Pass(pass) => self.on_pass(time, pass),
             Event::Intent(intent) => self.on_intent(time, intent),
             Event::Refusal(refusal) => self.on_refusal(time, refusal),
-            Event::Held(held) => {
-                let change = HeldChange::from_repr(held.change).map_or("?", HeldChange::meaning);
-                let symbol = self.symbol(held.instrument);
-                self.line(time, &format!("approval    {symbol} intent {}: {change}", held.intent));
-            }
+            Event::Held(held) => self.on_held(time, held),
             Event::Order(order) => self.on_order(time, order),
             Event::Book(book) => {
                 let change = BookChange::from_repr(book.change).map_or("?", BookChange::meaning);
@@ -329,6 +325,12 @@ impl Teller {
             refusal.bound
         );
         self.line(time, &text);
+    }
+
+    fn on_held(&mut self, time: Nanos, held: &HeldRecord) {
+        let change = HeldChange::from_repr(held.change).map_or("?", HeldChange::meaning);
+        let symbol = self.symbol(held.instrument);
+        self.line(time, &format!("approval    {symbol} intent {}: {change}", held.intent));
     }
 
     fn on_order(&mut self, time: Nanos, order: &OrderStateRecord) {

@@ -70,8 +70,10 @@ impl Gateway {
         let context = self.context(now, &intent, order.side, message.book_venue_ms, replaces);
         risk::check(&context)?;
         // A person approved what it was: what it would become goes the way of a new order.
-        let is_held = context.limits.confirm && needs_approval(&context);
-        if is_held { Err(Breach { reason: Reason::NotApproved, value: 0, bound: 0 }) } else { Ok(()) }
+        if needs_approval(&context) {
+            return Err(Breach { reason: Reason::NotApproved, value: 0, bound: 0 });
+        }
+        Ok(())
     }
 
     fn amend(

@@ -44,9 +44,10 @@ impl HeldOrders {
 }
 
 /// An order that the limits let through, and that a person has to approve all the same.
+#[inline]
 pub(super) fn needs_approval(context: &Context<'_>) -> bool {
     let bound = i128::from(context.limits.confirm_notional_over);
-    risk::order_e8(context) > bound && !risk::is_reducing(context)
+    context.limits.confirm && risk::order_e8(context) > bound && !risk::is_reducing(context)
 }
 
 impl Gateway {

@@ -44,7 +44,7 @@ impl Gateway {
             self.refuse(now, cause, intent, breach, port);
             return;
         }
-        if self.limits.confirm && needs_approval(&context) {
+        if needs_approval(&context) {
             self.hold(now, cause, intent, port);
             return;
         }
