@@ -26,11 +26,13 @@ const ACCOUNT_PATIENCE_NS: Nanos = 10_000_000_000;
 const BACKOFF_MIN_NS: Nanos = 250_000_000;
 const BACKOFF_MAX_NS: Nanos = 30_000_000_000;
 /// Longest pause after a connection that was made: the venue can be reached, and books wait meanwhile.
-const LOST_BACKOFF_MAX_NS: Nanos = 5_000_000_000;
+const LOST_BACKOFF_MAX_NS: Nanos = 3_000_000_000;
 /// Pauses of lost connections get as long as all others once this many were begun in five minutes, a third of what the
 /// venue lets an address begin.
 const LOST_FEW: usize = 100;
 const LOST_WINDOW_NS: Nanos = 300_000_000_000;
+/// Spreads neighbouring times over all bits: an odd number near 2^64 over the golden ratio.
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A connection that lasted so long starts with the shortest pause again.
 const STEADY_NS: Nanos = 60_000_000_000;
 
@@ -225,7 +227,8 @@ impl LinkBook {
         }
     }
 
-    /// Doubles the pause, with a jitter of a quarter from the clock's low bits.
+    /// Doubles the pause. Half of it is left to chance, from the clock's low bits, so that a network with a rhythm
+    /// does not meet every attempt at the same beat.
     fn back_off(&mut self, id: LinkId, now: Nanos) -> Nanos {
         let oldest = std::mem::replace(&mut self.pauses[self.pauses_made % LOST_FEW], now);
         let are_few = self.pauses_made < LOST_FEW || now.saturating_sub(oldest) > LOST_WINDOW_NS;
@@ -236,7 +239,7 @@ impl LinkBook {
         link.is_out = false;
         link.is_up &= link.slot.is_some();
         link.backoff_ns = (link.backoff_ns * 2).clamp(BACKOFF_MIN_NS, longest);
-        let jitter = (now / 1000) % (link.backoff_ns / 4);
+        let jitter = (now.wrapping_mul(SCATTER) >> 20) % (link.backoff_ns / 2);
         link.not_before = now + link.backoff_ns - jitter;
         link.backoff_ns
     }
@@ -509,6 +512,26 @@ mod tests {
             let most = (0..made.len()).map(in_window).max().unwrap_or(0);
             assert!((1..300).contains(&most), "{lines} lines: {most} connections in five minutes");
             assert!((SECOND..=LOST_BACKOFF_MAX_NS + SECOND).contains(&longest), "{longest} ns");
+        }
+    }
+
+    /// A network that cuts everything on the beat of the pauses themselves: connections are up in between.
+    #[test]
+    fn a_rhythm_of_cuts_is_not_met_on_every_beat() {
+        for beat in [LOST_BACKOFF_MAX_NS, LOST_BACKOFF_MAX_NS + SECOND / 20] {
+            let mut book = LinkBook::new(1, 100_000 * SECOND);
+            let (mut up, mut looks) = (0, 0);
+            for now in (1..60 * 100).map(|look| look * SECOND / 100 + look % 97 * 12_345) {
+                for id in book.due(now, true, true) {
+                    book.on_made(id, now);
+                }
+                (up, looks) = (up + u64::from(book.get(BOOK).is_up), looks + 1);
+                if now % beat < SECOND / 100 && book.get(BOOK).is_up {
+                    book.get(BOOK).slot = None;
+                    book.back_off(BOOK, now);
+                }
+            }
+            assert!(up * 5 >= looks, "up in {up} of {looks} looks");
         }
     }
 

@@ -29,6 +29,8 @@ const BODY_MAX: u64 = 1 << 20;
 const EXCHANGE_INFO_MAX: u64 = 16 << 20;
 /// Rows of a page of trades or orders.
 const PAGE: usize = 1000;
+/// How often a question is asked whose answer was the venue's own failure.
+const ATTEMPTS: usize = 3;
 /// Venue's code for an order it does not know.
 const CODE_NO_SUCH_ORDER: i64 = -2013;
 /// Venue's code for a time stamp outside of the request's window.
@@ -91,15 +93,19 @@ struct Endpoint {
     weight: u64,
     urgency: Urgency,
     body_max: u64,
+    /// Requests at most: more than one where a second request changes nothing that the first one did not.
+    attempts: usize,
 }
 
 const fn get(path: &'static str, weight: u64) -> Endpoint {
-    Endpoint { method: Method::Get, path, weight, urgency: Urgency::Ordinary, body_max: BODY_MAX }
+    let (method, urgency) = (Method::Get, Urgency::Ordinary);
+    Endpoint { method, path, weight, urgency, body_max: BODY_MAX, attempts: ATTEMPTS }
 }
 
 /// An endpoint that takes risk away.
 const fn risk(method: Method, path: &'static str, weight: u64) -> Endpoint {
-    Endpoint { method, path, weight, urgency: Urgency::Risk, body_max: BODY_MAX }
+    let attempts = if matches!(method, Method::Get) { ATTEMPTS } else { 1 };
+    Endpoint { method, path, weight, urgency: Urgency::Risk, body_max: BODY_MAX, attempts }
 }
 
 impl Rest {
@@ -113,7 +119,19 @@ impl Rest {
         &self.budget
     }
 
+    /// Asks, and asks again at once where the venue's own machinery failed: a reading of many pages would otherwise
+    /// start all over for each page that was lost.
     fn call(&self, endpoint: &Endpoint, query: &str) -> Result<Vec<u8>, RestError> {
+        for _ in 1..endpoint.attempts {
+            let answer = self.call_once(endpoint, query);
+            if !matches!(answer, Err(RestError::Refused { status: 500 | 502 | 504, .. })) {
+                return answer;
+            }
+        }
+        self.call_once(endpoint, query)
+    }
+
+    fn call_once(&self, endpoint: &Endpoint, query: &str) -> Result<Vec<u8>, RestError> {
         let path = endpoint.path;
         let now_ms = self.transport.now_ms();
         self.budget
@@ -205,7 +223,8 @@ impl Rest {
     ///
     /// [`RestError`].
     pub fn listen_key(&self) -> Result<String, RestError> {
-        const KEY: Endpoint = risk(Method::Post, "/fapi/v1/listenKey", 1);
+        // The key is the same until it expires, however often it is asked for.
+        const KEY: Endpoint = Endpoint { attempts: ATTEMPTS, ..risk(Method::Post, "/fapi/v1/listenKey", 1) };
         let answer = parse(KEY.path, &self.call(&KEY, "")?)?;
         answer["listenKey"].as_str().map(str::to_owned).ok_or_else(|| malformed(KEY.path, "listenKey"))
     }
@@ -467,6 +486,53 @@ pub fn is_live_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Fails so many times with a status, then answers.
+    struct Failing {
+        status: u16,
+        failures: usize,
+        asked: AtomicUsize,
+    }
+
+    impl Transport for Failing {
+        fn now_ms(&self) -> u64 {
+            1
+        }
+
+        fn call(&self, _: &Call<'_>) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+            let is_failure = self.asked.fetch_add(1, Ordering::Relaxed) < self.failures;
+            let status = if is_failure { self.status } else { 200 };
+            let body = br#"{"serverTime":7,"listenKey":"k"}"#.to_vec();
+            Ok(Answer { status, body, ..Answer::default() })
+        }
+    }
+
+    fn failing(status: u16, failures: usize) -> (Rest, Arc<Failing>) {
+        let transport = Arc::new(Failing { status, failures, asked: AtomicUsize::new(0) });
+        let secret = crate::venue::Secret::hmac("secret").unwrap();
+        let credentials = Credentials { api_key: "key".into(), secret, kind: KeyKind::Hmac };
+        (Rest::new(Arc::clone(&transport) as Arc<dyn Transport>, Arc::new(credentials), 2000), transport)
+    }
+
+    #[test]
+    fn questions_are_asked_again_where_the_venues_machinery_failed() {
+        let mut seen = Vec::new();
+        for (status, failures) in [(502, 2), (500, 3), (504, 1), (503, 1), (429, 1), (400, 1)] {
+            let (rest, transport) = failing(status, failures);
+            seen.push((rest.server_time().is_ok(), transport.asked.load(Ordering::Relaxed)));
+        }
+        let expected = [(true, 3), (false, 3), (true, 2), (false, 1), (false, 1), (false, 1)];
+        assert_eq!(seen, expected, "overload, limits and refusals are not answered with more requests");
+    }
+
+    #[test]
+    fn what_changes_something_is_never_repeated_by_itself() {
+        let (rest, transport) = failing(502, 1);
+        assert!(rest.cancel_all("X", 1).is_err() && transport.asked.load(Ordering::Relaxed) == 1);
+        let (rest, transport) = failing(502, 1);
+        assert_eq!((rest.listen_key().unwrap().as_str(), transport.asked.load(Ordering::Relaxed)), ("k", 2));
+    }
 
     #[test]
     fn live_hosts_are_known() {
