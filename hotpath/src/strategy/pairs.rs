@@ -26,6 +26,9 @@ use tickpath_shared::{
 /// Innovations whose weighted variance is the usual one.
 const USUAL_SAMPLES: usize = 1_000;
 
+/// Samples that may be missing in a row while the filter's noise is learned: what a pause brings is not noise, and the
+/// filter would trust too little for good.
+const MISSED_MAX: u64 = 10;
 /// Outliers in a row after which it is the noise that has changed: it is learned anew.
 const OUTLIERS_MAX: u32 = 8;
 
@@ -128,10 +131,16 @@ impl Pairs {
         let instruments = self.legs.instruments();
         // An old price says nothing about the other one's young price.
         let [Some(base), Some(hedge)] = instruments.map(|i| desk.fresh_top_or_pass(i)) else { return };
-        self.next_sample_ms = (desk.venue_ms() / self.rules.sample_ms + 1) * self.rules.sample_ms;
+        let (due_ms, every_ms) = (self.next_sample_ms, self.rules.sample_ms);
+        self.next_sample_ms = (desk.venue_ms() / every_ms + 1) * every_ms;
         // Units only shift both logarithms by a constant, which the intercept takes up.
         let [y, x] = [base, hedge].map(|top| libm::log(top.mid_halves() as f64));
-        let Some(filter) = &mut self.filter else { return self.warm_up(desk, x, y) };
+        let Some(filter) = &mut self.filter else {
+            if desk.venue_ms() > due_ms + MISSED_MAX * every_ms {
+                self.warm_up = WarmUp::default();
+            }
+            return self.warm_up(desk, x, y);
+        };
         let Some(innovation) = filter.observe(x, y) else { return };
         let beta = filter.beta();
         let volatility = self.learn(innovation.error, innovation.z, innovation.is_outlier);

@@ -45,6 +45,21 @@ fn warm() -> Stand<Pairs> {
     stand
 }
 
+/// A pause while the noise is learned: what it brings is not taken for noise.
+#[test]
+fn noise_is_not_learned_over_a_pause() {
+    let mut stand = Stand::new(pairs_config());
+    for i in 0..110 {
+        let is_before = i < 10;
+        (0..if i == 10 { 100 } else { 1 }).for_each(|_| stand.wait(100));
+        stand.book(0, if is_before { 90_000 } else { 100_000 } + i % 3 * 10);
+        stand.book(1, 50_000);
+    }
+    assert!(stand.intents().is_empty());
+    jump(&mut stand, 6);
+    assert_eq!(stand.intents().len(), 2, "{:?}", stand.passes());
+}
+
 /// The base jumps by so many ticks.
 fn jump(stand: &mut Stand<Pairs>, ticks: i64) {
     stand.wait(100);
