@@ -1,19 +1,28 @@
 //! Orders that wait for a person, as the journal of a running session tells.
 
-use super::why::strategy_label;
-use anyhow::Result;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
-use tickpath_hotpath::pipeline::lane;
+use thiserror::Error;
 use tickpath_shared::{
     Nanos,
     config::CONFIRM_WITHIN_MS_MAX,
-    journal::{LaneReader, RecordBuf, lane_path, open_session},
+    journal::{LaneReader, RecordBuf, SessionError, StreamError, lane, lane_path, open_session},
     paths::DataDir,
     record::{HeldRecord, Kind, Record},
     status::StatusReader,
-    types::{HeldChange, Side, decimal},
+    types::{HeldChange, Side, StrategyName, decimal},
 };
+
+/// Why it is not known what waits.
+#[derive(Debug, Error)]
+pub enum HeldError {
+    /// The session cannot be opened.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A record is not sound.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
 
 /// An order that waits.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +55,7 @@ impl fmt::Display for Waiting {
 /// # Errors
 ///
 /// A record that is not sound, or a session that cannot be opened.
-pub fn waiting(data: &DataDir, status: &StatusReader, now: Nanos) -> Result<Vec<Waiting>> {
+pub fn waiting(data: &DataDir, status: &StatusReader, now: Nanos) -> Result<Vec<Waiting>, HeldError> {
     let session = status.identity().session;
     let held = match recent(data, session, now) {
         Some(held) => held,
@@ -58,7 +67,7 @@ pub fn waiting(data: &DataDir, status: &StatusReader, now: Nanos) -> Result<Vec<
         let definition = definitions.get(order.instrument as usize)?;
         Some(Waiting {
             order: format!("{session}.{}", order.intent),
-            strategy: strategy_label(order.strategy),
+            strategy: StrategyName::label_of(order.strategy),
             symbol: definition.symbol.as_str().to_owned(),
             side: Side::from_repr(order.side).map_or("?", Side::label),
             qty: decimal::to_text(order.qty, definition.qty_scale),
@@ -98,7 +107,7 @@ fn recent(data: &DataDir, session: u64, now: Nanos) -> Option<Held> {
     Some(held)
 }
 
-fn since_the_start(data: &DataDir, session: u64) -> Result<Held> {
+fn since_the_start(data: &DataDir, session: u64) -> Result<Held, HeldError> {
     let (mut held, mut buf) = (Held::new(), RecordBuf::default());
     for mut stream in open_session(data, session)?.into_iter().filter(|lane| lane.lane() == lane::GATEWAY) {
         while stream.next_into(&mut buf)?.is_some() {

@@ -1,9 +1,12 @@
-//! The control process: archives the journal, folds it into the store, serves HTTP. It may crash, hang or be
-//! upgraded while the hot process trades on; it never writes anything the hot path waits for.
+//! The control process: archives the journal, folds it into the store, serves HTTP and hands on what operators want. It
+//! may crash, hang or be upgraded while the hot process trades on; it never writes anything the hot path waits for.
 
 pub mod api;
 pub mod archive;
+pub mod audit;
+pub mod auth;
 pub mod fit;
+pub mod held;
 mod log;
 mod refit;
 pub mod store;
@@ -56,7 +59,8 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archive));
     let store =
         store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop_store))?;
-    let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges());
+    let audit = audit::AuditLog::open(&data.audit(config.instance.mode.label()))?;
+    let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges(), audit);
     let stop_refits = flag();
     let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
     let gate = api::Gate::start(&config.control, shared, stop_gate)?;

@@ -29,26 +29,13 @@ use std::{
     },
     thread::JoinHandle,
 };
+pub use tickpath_shared::journal::lane;
 use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::{StageName, Thread},
     record::Severity,
 };
-
-/// Lane numbers. A lane belongs to a stage, fused or not.
-pub mod lane {
-    /// The session thread's lane.
-    pub const SESSION: u16 = 0;
-    /// The feed's lane.
-    pub const FEED: u16 = 1;
-    /// The engine's lane.
-    pub const ENGINE: u16 = 2;
-    /// The gateway's lane.
-    pub const GATEWAY: u16 = 3;
-    /// Names by number.
-    pub const NAMES: [&str; 4] = ["session", "feed", "engine", "gateway"];
-}
 
 /// Slots of the ring of engine messages.
 pub const MESSAGES: usize = 4096;

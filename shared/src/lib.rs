@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a venue, a strategy or HTTP.
 
+pub mod causes;
 pub mod clock;
 pub mod command;
 pub mod config;

@@ -1,10 +1,11 @@
 //! What a person, or a program on behalf of one, does to a running session: commands with their answers.
 
 use crate::{
-    command::{CommandOutcome, CommandSender, Order, SendError, Verb},
+    command::{CommandOutcome, CommandSender, Order, Scope, SendError, Verb, set_kill_switch},
     memory::MemoryError,
     paths::DataDir,
     status::StatusReader,
+    types::{Parameter, StrategyName},
 };
 use std::{
     path::Path,
@@ -95,5 +96,106 @@ impl Operator {
             std::thread::sleep(Duration::from_millis(2));
         }
         Err(OperatorError::NoAnswer(order.verb, start.elapsed().as_millis()))
+    }
+}
+
+/// Sets the kill switch and waits until the gateway of whatever runs has seen it; `None` when nothing runs.
+///
+/// # Errors
+///
+/// The latch could not be stored; the word is set if a process runs.
+pub fn kill(data: &DataDir, why: &str) -> std::io::Result<Option<bool>> {
+    set_kill_switch(data, why)?;
+    let Ok(session) = Operator::open(data) else { return Ok(None) };
+    // A process that started in between has a word of its own.
+    session.sender.kill();
+    Ok(Some(wait(|| session.status.kill_seen().is_some())))
+}
+
+/// Releases the kill latch, of the process that runs or of the directory.
+///
+/// # Errors
+///
+/// [`OperatorError`].
+pub fn clear_kill(data: &DataDir) -> Result<(), OperatorError> {
+    match Operator::open(data) {
+        Ok(session) => {
+            session.send(data, Verb::ClearKill)?;
+            wait(|| session.status.kill_seen().is_none());
+            Ok(())
+        }
+        Err(_) => Ok(data.clear_kill_latch()?),
+    }
+}
+
+/// Waits as long as a command may take; false when it did not come true.
+fn wait(is_true: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + VALID;
+    while !is_true() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// What a command is about: a strategy by name or number, an instrument by its symbol, the account without either.
+///
+/// # Errors
+///
+/// A text naming what is not known.
+pub fn scope(status: &StatusReader, strategy: Option<&str>, symbol: Option<&str>) -> Result<Scope, String> {
+    match (strategy, symbol) {
+        (Some(_), Some(_)) => Err("a strategy or a symbol, not both".to_owned()),
+        (Some(name), None) => Ok(Scope::Strategy(StrategyName::number_of(name)?)),
+        (None, Some(symbol)) => {
+            let found = status.definitions().into_iter().find(|d| d.symbol.as_str() == symbol);
+            let found = found.ok_or_else(|| format!("symbol: {symbol:?} is not traded here"))?;
+            Ok(Scope::Instrument(found.instrument as u16))
+        }
+        (None, None) => Ok(Scope::Account),
+    }
+}
+
+/// Strategy and number of a parameter that is called by its name in the configuration, or by its number.
+///
+/// # Errors
+///
+/// A text naming what is not known, or that the strategy is missing.
+pub fn parameter(name: &str, strategy: Option<&str>) -> Result<(u16, u16), String> {
+    let known = Parameter::from_label(name);
+    let owner = match (strategy, known.and_then(Parameter::strategy)) {
+        (Some(strategy), _) => StrategyName::number_of(strategy)?,
+        (None, Some(owner)) => owner as u16,
+        (None, None) => return Err(format!("{name:?}: say of which strategy")),
+    };
+    let number = known.map_or_else(
+        || {
+            name.parse().map_err(|_| {
+                let labels: Vec<_> = Parameter::ALL.iter().map(|p| p.label()).collect();
+                format!("{name:?} is no number and none of {}", labels.join(", "))
+            })
+        },
+        |parameter| Ok(parameter as u16),
+    )?;
+    Ok((owner, number))
+}
+
+/// Number of the intent of an order that waits in this session, named as lists of such orders name it.
+///
+/// # Errors
+///
+/// A text: no such name, or one of another session, whose numbers mean other orders.
+pub fn held_order(name: &str, current: u64) -> Result<u64, String> {
+    let parts = name.split_once('.').and_then(|(s, i)| Some((s.parse::<u64>().ok()?, i.parse().ok()?)));
+    match parts {
+        None => {
+            Err(format!("{name:?} is no order as in 1795345595.17: session and intent with a point between"))
+        }
+        Some((session, _)) if session != current => {
+            Err(format!("{name}: session {session} is over, and what waited in it; {current} runs"))
+        }
+        Some((_, intent)) => Ok(intent),
     }
 }

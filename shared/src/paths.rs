@@ -56,6 +56,11 @@ impl DataDir {
         self.root.join(format!("{mode}.db"))
     }
 
+    /// Who changed what over HTTP, by trading mode.
+    pub fn audit(&self, mode: &str) -> PathBuf {
+        self.root.join(format!("{mode}-audit.db"))
+    }
+
     /// Exists while the kill switch is latched.
     pub fn kill_latch(&self) -> PathBuf {
         self.root.join("kill")

@@ -31,6 +31,27 @@ pub fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> std::i
     Ok(parts(&raw(address, (head + body).as_bytes())?))
 }
 
+/// A request with a JSON body and further headers; returns status and body of the answer.
+///
+/// # Errors
+///
+/// Those of the socket.
+pub fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<(u16, String)> {
+    let further: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n{further}\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    Ok(parts(&raw(address, (head + body).as_bytes())?))
+}
+
 /// `GET`; returns status and body.
 ///
 /// # Errors

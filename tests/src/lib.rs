@@ -1,6 +1,7 @@
 //! What whole-system tests share: recorded data, run directories, processes.
 
 pub mod alloc;
+pub mod browser;
 pub mod desk;
 pub mod http;
 pub mod python;

@@ -2,10 +2,14 @@
 //! tiny_http cannot be trusted to judge, and hands one clean request with `Connection: close` to tiny_http on
 //! a Unix socket in a private directory.
 
-use super::{Shared, routes};
+use super::{
+    Shared, history,
+    routes::{self, PEER_HEADER},
+};
+use crate::auth::TokenFile;
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
@@ -17,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use tickpath_shared::config;
+use tickpath_shared::{config, paths::DataDir};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -28,6 +32,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Connections of one peer address at once.
 const PEER_MAX: usize = 16;
 const WORKERS: usize = 24;
+const JSON: &[u8] = b"application/json";
 
 /// Why the interface could not be opened.
 #[derive(Debug, Error)]
@@ -36,8 +41,8 @@ pub enum GateError {
     #[error("control.bind: {0:?} is no address with port")]
     Address(String),
     /// Reachable from other hosts without protection.
-    #[error("control.bind: {0} is not a loopback address; this build serves loopback only")]
-    NotLoopback(SocketAddr),
+    #[error("control.bind: {0} is not a loopback address: {1}")]
+    Unprotected(SocketAddr, &'static str),
     /// The port is taken, or the socket directory unusable.
     #[error("control.bind: {address}: {source}")]
     Bind {
@@ -53,7 +58,7 @@ pub struct Gate {
     address: SocketAddr,
     socket: PathBuf,
     stop: Arc<AtomicBool>,
-    acceptor: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Gate {
@@ -68,15 +73,15 @@ impl Gate {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, GateError> {
         let address: SocketAddr = config.bind.parse().map_err(|_| GateError::Address(config.bind.clone()))?;
-        if !address.ip().is_loopback() {
-            return Err(GateError::NotLoopback(address));
+        if let Some(missing) = unprotected(config, address, &shared.data) {
+            return Err(GateError::Unprotected(address, missing));
         }
         let bind = |source| GateError::Bind { address: config.bind.clone(), source };
         let listener = TcpListener::bind(address).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let socket = shared.data.run().join("http.sock");
-        start_backend(&socket, shared).map_err(bind)?;
+        start_backend(&socket, Arc::clone(&shared)).map_err(bind)?;
         let policy = Arc::new(Policy::new(config, address));
         let (sender, receiver) = sync_channel(CONNECTIONS_MAX);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -92,7 +97,8 @@ impl Gate {
         }
         let flag = Arc::clone(&stop);
         let acceptor = std::thread::spawn(move || accept(&listener, &sender, &open, &flag));
-        Ok(Self { address, socket, stop, acceptor: Some(acceptor) })
+        let threads = vec![acceptor, history::start(shared, Arc::clone(&stop))];
+        Ok(Self { address, socket, stop, threads })
     }
 
     /// Where clients connect to.
@@ -104,11 +110,28 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
         let _ = std::fs::remove_file(&self.socket);
     }
+}
+
+/// What keeps an interface from being one that other hosts reach.
+fn unprotected(config: &config::Control, address: SocketAddr, data: &DataDir) -> Option<&'static str> {
+    if config.behind_proxy && config.open_reads {
+        return Some(
+            "control.open_reads lets whoever the proxy lets through read everything; set it to false",
+        );
+    }
+    if address.ip().is_loopback() && !config.behind_proxy {
+        return None;
+    }
+    if !config.behind_proxy {
+        return Some("put a proxy that ends TLS in front of it and set control.behind_proxy");
+    }
+    let is_locked = TokenFile::new(data).list().is_ok_and(|tokens| !tokens.is_empty());
+    (!is_locked).then_some("make a token first: `tickpath token create`")
 }
 
 /// tiny_http on a Unix socket that only this user can reach.
@@ -134,7 +157,7 @@ fn start_backend(socket: &Path, shared: Arc<Shared>) -> io::Result<()> {
 #[derive(Default)]
 struct Open {
     all: AtomicUsize,
-    peers: Mutex<std::collections::HashMap<std::net::IpAddr, usize>>,
+    peers: Mutex<std::collections::HashMap<IpAddr, usize>>,
 }
 
 impl Open {
@@ -184,13 +207,22 @@ fn accept(
 /// Hosts that requests may name.
 struct Policy {
     hosts: Vec<String>,
+    is_behind_proxy: bool,
 }
 
 impl Policy {
     fn new(config: &config::Control, address: SocketAddr) -> Self {
         let names = config.hosts.iter().cloned().chain([address.ip().to_string()]);
         let hosts = names.flat_map(|name| [format!("{name}:{}", address.port()), name]).collect();
-        Self { hosts }
+        Self { hosts, is_behind_proxy: config.behind_proxy }
+    }
+
+    /// Whose request it is: the proxy's last word about it, where there is a proxy.
+    fn client(&self, peer: IpAddr, forwarded: &[&[u8]]) -> IpAddr {
+        let said = forwarded.last().filter(|_| self.is_behind_proxy);
+        let last =
+            said.and_then(|value| std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim().parse().ok());
+        last.unwrap_or(peer)
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -215,16 +247,16 @@ impl Worker {
         loop {
             let next = self.receiver.lock().ok().and_then(|receiver| receiver.recv().ok());
             let Some((mut stream, peer)) = next else { return };
-            if let Err(refusal) = self.serve(&mut stream) {
+            if let Err(refusal) = self.serve(&mut stream, peer.ip()) {
                 refuse(&mut stream, refusal);
             }
             self.open.leave(peer);
         }
     }
 
-    fn serve(&self, stream: &mut TcpStream) -> Result<(), Reason> {
+    fn serve(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<(), Reason> {
         let _ = stream.set_nonblocking(false);
-        let clean = read_request(stream, &self.policy)?;
+        let clean = read_request(stream, &self.policy, peer)?;
         let mut backend = UnixStream::connect(&self.socket).map_err(|_| Reason::UNAVAILABLE)?;
         backend.set_read_timeout(Some(Duration::from_secs(30))).map_err(|_| Reason::UNAVAILABLE)?;
         backend.write_all(&clean).map_err(|_| Reason::UNAVAILABLE)?;
@@ -251,6 +283,7 @@ impl Reason {
     const LENGTH: Self = Self { status: 400, text: "at most one decimal Content-Length" };
     const TOO_LARGE: Self = Self { status: 413, text: "body of more than 64 KiB" };
     const HEAD: Self = Self { status: 431, text: "head of more than 16 KiB" };
+    const CONTENT: Self = Self { status: 415, text: "a body is application/json" };
     const TIMEOUT: Self = Self { status: 408, text: "request not complete within 5 s" };
     const METHOD: Self = Self { status: 405, text: "method not served" };
     const UNAVAILABLE: Self = Self { status: 503, text: "busy" };
@@ -268,7 +301,7 @@ fn refuse(stream: &mut TcpStream, refusal: Reason) {
 }
 
 /// Reads one whole request and returns it in the form that goes to tiny_http.
-fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Reason> {
+fn read_request(stream: &mut TcpStream, policy: &Policy, peer: IpAddr) -> Result<Vec<u8>, Reason> {
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let mut bytes = Vec::with_capacity(2048);
     let head_end = loop {
@@ -283,7 +316,7 @@ fn read_request(stream: &mut TcpStream, policy: &Policy) -> Result<Vec<u8>, Reas
     if head_end > HEAD_BYTES_MAX {
         return Err(Reason::HEAD);
     }
-    let head = check_head(&bytes[..head_end], policy)?;
+    let head = check_head(&bytes[..head_end], policy, peer)?;
     while bytes.len() < head_end + head.body_bytes {
         read_some(stream, &mut bytes, deadline)?;
     }
@@ -318,7 +351,7 @@ struct Head {
 }
 
 /// Judges a head and writes it anew with the few headers that routes look at.
-fn check_head(bytes: &[u8], policy: &Policy) -> Result<Head, Reason> {
+fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -352,8 +385,24 @@ fn check_head(bytes: &[u8], policy: &Policy) -> Result<Head, Reason> {
         return Err(Reason::ORIGIN);
     }
     let path = request.path.filter(|p| p.starts_with('/')).ok_or(Reason::MALFORMED)?;
+    let is_json =
+        |value: &&[u8]| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii() == JSON);
+    // Forms of foreign pages cannot say this of themselves.
+    if body_bytes > 0 && !values("content-type").first().is_some_and(is_json) {
+        return Err(Reason::CONTENT);
+    }
+    let authorization = match values("authorization").as_slice() {
+        [] => String::new(),
+        // What is not plain text is no token, and stands in no header.
+        [value] if value.iter().all(|b| (b' '..=b'~').contains(b)) => {
+            format!("Authorization: {}\r\n", String::from_utf8_lossy(value))
+        }
+        _ => return Err(Reason::MALFORMED),
+    };
+    let peer = policy.client(peer, &values("x-forwarded-for"));
     let clean = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}{PEER_HEADER}: {peer}\r\n\
+         Content-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
     );
     Ok(Head { clean, body_bytes })
 }
@@ -376,15 +425,20 @@ mod tests {
     fn judge(text: &str) -> Result<String, u16> {
         let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let policy = Policy::new(&config::Control::default(), address);
-        check_head(text.as_bytes(), &policy).map(|h| h.clean).map_err(|r| r.status)
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        check_head(text.as_bytes(), &policy, peer).map(|h| h.clean).map_err(|r| r.status)
     }
 
     #[test]
     fn a_plain_request_is_rewritten() {
-        let clean = judge("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-Evil: a\r\n\r\n").unwrap();
+        let forged = "X-Evil: a\r\nX-Tickpath-Peer: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8\r\n";
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n{forged}Authorization: Bearer t\r\n\r\n"
+        );
         assert_eq!(
-            clean,
-            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            judge(&request).unwrap(),
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer t\r\n\
+             X-Tickpath-Peer: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
         assert!(judge("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok());
     }
@@ -409,6 +463,50 @@ mod tests {
         assert_eq!(judge("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"), Err(505));
         assert_eq!(judge("TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(405));
         assert_eq!(judge("GET http://x/ HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(400));
+    }
+
+    #[test]
+    fn a_body_is_json_and_a_token_is_plain_text() {
+        let post = |headers: &str| {
+            judge(&format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n{headers}\r\n"))
+        };
+        assert_eq!(post(""), Err(415));
+        assert_eq!(post("Content-Type: application/x-www-form-urlencoded\r\n"), Err(415));
+        assert_eq!(post("Content-Type: text/plain\r\n"), Err(415));
+        assert!(post("Content-Type: application/json; charset=utf-8\r\n").is_ok());
+        let get = |headers: &str| judge(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
+        assert_eq!(get("Authorization: Bearer \u{e9}\r\n"), Err(400));
+        assert_eq!(get("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), Err(400));
+    }
+
+    #[test]
+    fn behind_a_proxy_its_last_word_is_the_clients_address() {
+        let policy = |behind_proxy| {
+            let config = config::Control { behind_proxy, ..config::Control::default() };
+            Policy::new(&config, "127.0.0.1:8080".parse().unwrap())
+        };
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let said: [&[u8]; 1] = [b"6.6.6.6, 7.7.7.7"];
+        assert_eq!(policy(true).client(peer, &said), IpAddr::from([7, 7, 7, 7]));
+        assert_eq!(policy(true).client(peer, &[b"nonsense"]), peer);
+        assert_eq!(policy(false).client(peer, &said), peer, "anybody may say anything");
+    }
+
+    #[test]
+    fn interfaces_that_others_reach_need_a_proxy_and_a_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let missing = |bind: &str, behind_proxy, open_reads| {
+            let config = config::Control { behind_proxy, open_reads, ..config::Control::default() };
+            unprotected(&config, bind.parse().unwrap(), &data)
+        };
+        assert_eq!(missing("127.0.0.1:1", false, true), None);
+        assert!(missing("0.0.0.0:1", false, false).unwrap().contains("proxy"));
+        assert!(missing("127.0.0.1:1", true, true).unwrap().contains("open_reads"));
+        assert!(missing("0.0.0.0:1", true, false).unwrap().contains("token"));
+        let new = crate::auth::NewToken { name: "a", role: crate::auth::Role::Viewer, expires_unix_s: None };
+        TokenFile::new(&data).create(&new, 1).unwrap();
+        assert_eq!(missing("0.0.0.0:1", true, false), None);
     }
 
     #[test]

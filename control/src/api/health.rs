@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use tickpath_shared::{
     clock::host_ns_now,
+    config::Mode,
     counters::Counter,
     status::{InstrumentWord, Progress, StatusReader},
     types::{InstrumentDefinition, decimal},
@@ -54,10 +55,59 @@ fn reasons(shared: &Shared) -> Vec<String> {
     reasons
 }
 
+/// Now, as RFC 3339 text in UTC.
+fn timestamp() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+pub(super) fn live(_: &Shared) -> Answer {
+    Answer::json(200, &json!({"status": "alive", "timestamp": timestamp()}))
+}
+
 pub(super) fn ready(shared: &Shared) -> Answer {
     let reasons = reasons(shared);
     let status = if reasons.is_empty() { 200 } else { 503 };
-    Answer::json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
+    let word = if reasons.is_empty() { "ready" } else { "not_ready" };
+    let answer =
+        json!({"status": word, "timestamp": timestamp(), "ready": reasons.is_empty(), "reasons": reasons});
+    Answer::json(status, &answer)
+}
+
+/// What a probe or a person wants to see at one glance.
+fn glance(shared: &Shared) -> (u16, Value) {
+    let reasons = reasons(shared);
+    let status = shared.status().filter(|status| !status.is_stopped());
+    let mode = shared.config.instance.mode;
+    let answer = json!({
+        "status": if reasons.is_empty() { "healthy" } else { "unhealthy" },
+        "timestamp": timestamp(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime": status.as_ref().map(|s| session_now(s) as f64 / 1e9),
+        "database_connected": !shared.store.is_failing.load(Ordering::Relaxed),
+        "exchange_connected": status.as_ref().is_some_and(|s| s.links() & 3 == 3),
+        "simulation_running": mode == Mode::Simulation && status.is_some(),
+        "trading_mode": mode.label(),
+    });
+    (if reasons.is_empty() { 200 } else { 503 }, answer)
+}
+
+pub(super) fn summary(shared: &Shared) -> Answer {
+    let (status, answer) = glance(shared);
+    Answer::json(status, &answer)
+}
+
+pub(super) fn detailed(shared: &Shared) -> Answer {
+    let (status, mut answer) = glance(shared);
+    answer["reasons"] = json!(reasons(shared));
+    answer["last_turn_ms_ago"] = shared.status().map_or(Value::Null, |s| turns(&s));
+    answer["archive_lag_bytes"] = shared.archive.lag_bytes.load(Ordering::Relaxed).into();
+    answer["archive_failing"] = shared.archive.is_failing.load(Ordering::Relaxed).into();
+    Answer::json(status, &answer)
+}
+
+/// Milliseconds since every part's last turn.
+fn turns(status: &StatusReader) -> Value {
+    ages(status).into_iter().map(|(part, age)| (part.label().to_owned(), json!(age / 1_000_000))).collect()
 }
 
 pub(super) fn state(shared: &Shared) -> Answer {
@@ -65,10 +115,6 @@ pub(super) fn state(shared: &Shared) -> Answer {
     let counters: serde_json::Map<String, Value> =
         Counter::ALL.iter().map(|c| (c.label().to_owned(), json!(status.counter(*c)))).collect();
     let instruments: Vec<Value> = status.definitions().iter().map(|d| instrument(&status, d)).collect();
-    let parts: serde_json::Map<String, Value> = ages(&status)
-        .into_iter()
-        .map(|(part, age)| (part.label().to_owned(), json!(age / 1_000_000)))
-        .collect();
     Answer::json(
         200,
         &json!({
@@ -78,7 +124,7 @@ pub(super) fn state(shared: &Shared) -> Answer {
             "reconciled": status.is_reconciled(),
             "orders_link": status.links() & 1 != 0,
             "events_link": status.links() & 2 != 0,
-            "last_turn_ms_ago": parts,
+            "last_turn_ms_ago": turns(&status),
             "archive_lag_bytes": shared.archive.lag_bytes.load(Ordering::Relaxed),
             "instruments": instruments,
             "counters": counters,

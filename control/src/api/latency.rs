@@ -19,6 +19,8 @@ use tickpath_shared::{
 /// Significant digits of the export; the buckets themselves are within 0.8 %.
 const DIGITS: u8 = 3;
 
+pub(super) const LOG_TYPE: &str = "text/plain; charset=utf-8";
+
 pub(super) fn percentiles(shared: &Shared) -> Answer {
     let Some(status) = shared.status() else { return Answer::no_session() };
     let stages: serde_json::Map<String, serde_json::Value> = Stage::ALL
@@ -44,8 +46,8 @@ pub(super) fn interval_log(shared: &Shared) -> Answer {
     let start = Duration::from_nanos(status.identity().start_unix_ns);
     let elapsed = Duration::from_nanos(unix_ns_now()).saturating_sub(start);
     match write_log(start, elapsed, |stage| status.histogram(stage)) {
-        Ok(body) => Answer { status: 200, content_type: "text/plain; charset=utf-8", body },
-        Err(why) => Answer::json(500, &json!({"error": why})),
+        Ok(body) => Answer::of(LOG_TYPE, body),
+        Err(why) => Answer::error(503, &why),
     }
 }
 

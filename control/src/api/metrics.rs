@@ -31,6 +31,8 @@ const BOUNDS_NS: [u64; 16] = [
 ];
 const LANES: [&str; 5] = ["session", "feed", "engine", "gateway", "panic"];
 
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 struct Text(String);
 
 impl Text {
@@ -64,7 +66,7 @@ pub(super) fn serve(shared: &Shared) -> Answer {
         instruments(&mut text, &status);
         stages(&mut text, &status);
     }
-    Answer::text(text.0)
+    Answer::of(CONTENT_TYPE, text.0)
 }
 
 fn control(text: &mut Text, shared: &Shared) {

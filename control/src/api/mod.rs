@@ -1,17 +1,31 @@
 //! The HTTP interface: a gate that lets only clean requests pass, tiny_http behind it on a Unix socket, and
 //! the routes.
 
+mod fields;
 mod gate;
 mod health;
+mod history;
 mod latency;
+mod listing;
 mod metrics;
+mod openapi;
+mod records;
 mod routes;
+mod steer;
 
 pub use gate::{Gate, GateError};
-pub use routes::ROUTES;
+pub use routes::{Method, ROUTES, Route};
 
-use crate::{archive::ArchiveGauges, store::StoreGauges};
-use std::sync::{Arc, Mutex};
+use crate::{
+    archive::ArchiveGauges,
+    audit::AuditLog,
+    auth::{Door, TokenFile},
+    store::StoreGauges,
+};
+use std::{
+    io::{self, Read},
+    sync::{Arc, Mutex},
+};
 use tickpath_shared::{
     config::Config,
     paths::{CurrentSession, DataDir},
@@ -25,6 +39,17 @@ pub struct Shared {
     archive: Arc<ArchiveGauges>,
     store: Arc<StoreGauges>,
     status: Mutex<Option<(CurrentSession, Arc<StatusReader>)>>,
+    door: Door,
+    audit: Mutex<AuditLog>,
+    pending: Mutex<Vec<steer::Pending>>,
+    history: Mutex<history::History>,
+}
+
+/// A name that nobody can guess: 64 random bits in hexadecimal.
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(crate::auth::hex(&bytes))
 }
 
 impl Shared {
@@ -34,8 +59,20 @@ impl Shared {
         config: Config,
         archive: Arc<ArchiveGauges>,
         store: Arc<StoreGauges>,
+        audit: AuditLog,
     ) -> Arc<Self> {
-        Arc::new(Self { data, config, archive, store, status: Mutex::new(None) })
+        let door = Door::new(TokenFile::new(&data), config.control.open_reads);
+        Arc::new(Self {
+            data,
+            config,
+            archive,
+            store,
+            status: Mutex::new(None),
+            door,
+            audit: Mutex::new(audit),
+            pending: Mutex::default(),
+            history: Mutex::default(),
+        })
     }
 
     /// The status file of the current session; `None` while there is none.

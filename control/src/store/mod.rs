@@ -6,7 +6,7 @@ mod schema;
 
 pub use fold::fold_sessions;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::{
     path::Path,
     sync::{
@@ -55,6 +55,13 @@ pub enum StoreError {
 ///
 /// [`StoreError`].
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
+/// A database that survives the loss of power at any moment.
+pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let found = rusqlite::version_number();
     if found < SQLITE_MIN {
         return Err(StoreError::Version { found });
@@ -63,8 +70,16 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    schema::migrate(&connection)?;
     Ok(connection)
+}
+
+/// A store for reading while another thread writes it.
+///
+/// # Errors
+///
+/// [`StoreError`]; one that does not exist yet is one.
+pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
 /// What the store tells the rest of the process.

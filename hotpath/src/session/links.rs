@@ -17,6 +17,7 @@ use crate::stage::{
 use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
+    causes::chain,
     counters::Counter,
     record::{EventCode, Severity},
 };
@@ -276,7 +277,7 @@ impl Session {
 
     pub(super) fn on_connect_failed(&mut self, id: LinkId, why: &dyn std::error::Error, now: Nanos) {
         let pause_ms = self.links.back_off(id, now) / 1_000_000;
-        let text = format!("{id}: {}; next try in about {pause_ms} ms", super::reports::chain(why));
+        let text = format!("{id}: {}; next try in about {pause_ms} ms", chain(why));
         self.event(EventCode::ConnectFailed, Severity::Warning, &text);
     }
 
@@ -333,7 +334,7 @@ impl Session {
             self.parts.status.add(Counter::LinksSilent, 1);
         }
         if !self.is_stopping {
-            let text = format!("{id}: {}", super::reports::chain(why));
+            let text = format!("{id}: {}", chain(why));
             self.event(EventCode::Disconnected, Severity::Warning, &text);
         }
     }

@@ -11,6 +11,7 @@ use crate::{
 use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
+    causes::chain,
     record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, TimeRecord},
     types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, Side, decimal},
 };
@@ -202,16 +203,4 @@ fn held_text(session: u64, definition: &InstrumentDefinition, record: &HeldRecor
         }
         _ => (Severity::Info, format!("{order}: {}", change.map_or("?", HeldChange::label))),
     }
-}
-
-/// An error with its causes, for one line of text.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

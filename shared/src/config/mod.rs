@@ -546,8 +546,12 @@ impl Default for Journal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
-    /// Loopback address and port of the HTTP interface.
+    /// Address and port of the HTTP interface; one that other hosts reach needs `behind_proxy` and a token.
     pub bind: String,
+    /// Whoever reaches the interface may read without a token; not behind a proxy.
+    pub open_reads: bool,
+    /// A proxy ends TLS in front of the interface and says in `X-Forwarded-For` whose requests it hands on.
+    pub behind_proxy: bool,
     /// Values of the `Host` header that are served besides the bound address, without a port.
     pub hosts: Vec<String>,
     /// Archived bytes waiting above which readiness fails, mebibytes.
@@ -558,6 +562,8 @@ impl Default for Control {
     fn default() -> Self {
         Self {
             bind: "127.0.0.1:8080".into(),
+            open_reads: true,
+            behind_proxy: false,
             hosts: vec!["localhost".into(), "127.0.0.1".into()],
             lag_mib_max: 32,
         }

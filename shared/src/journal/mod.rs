@@ -19,6 +19,20 @@ pub use reader::{LaneReader, ReadError};
 pub use session::{LaneStream, SessionError, StreamError, list_sessions, open_session};
 pub use writer::{AppendError, LaneWriter, Reserved};
 
+/// Lane numbers. A lane belongs to a stage, fused or not.
+pub mod lane {
+    /// The session thread's lane.
+    pub const SESSION: u16 = 0;
+    /// The feed's lane.
+    pub const FEED: u16 = 1;
+    /// The engine's lane.
+    pub const ENGINE: u16 = 2;
+    /// The gateway's lane.
+    pub const GATEWAY: u16 = 3;
+    /// Names by number.
+    pub const NAMES: [&str; 4] = ["session", "feed", "engine", "gateway"];
+}
+
 /// A record copied out of a lane or an archive.
 #[derive(Clone, Debug, Default)]
 pub struct RecordBuf {

@@ -80,6 +80,11 @@ crate::labelled_enum! {
 }
 
 impl StrategyName {
+    /// Name of a strategy by its number, also of one that this build does not ship.
+    pub fn label_of(number: u16) -> String {
+        Self::from_repr(number).map_or_else(|| format!("strategy {number}"), |name| name.label().to_owned())
+    }
+
     /// Number of a strategy that is called by its name or by its number.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ fn parameters_change_while_the_strategy_runs() {
         (&["set", "pairs.exit_z", "8"][..], "does not take that value"),
         (&["set", "market_maker.k", "2"], "no such instrument or strategy"),
         (&["set", "--strategy", "pairs", "1000", "2"], "no such parameter"),
-        (&["set", "pairs.nonsense", "2"], "say of which --strategy"),
+        (&["set", "pairs.nonsense", "2"], "say of which strategy"),
     ] {
         let (code, text) = desk.run_here(arguments).unwrap();
         assert!(code != 0 && text.contains(part), "{arguments:?}: {text}");

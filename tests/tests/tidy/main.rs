@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use tickpath_tests::root;
 
@@ -201,4 +202,20 @@ fn the_default_build_stays_small() {
     packages.dedup();
     println!("{} packages", packages.len());
     assert!(packages.len() > 50 && packages.len() <= 170, "{} packages", packages.len());
+}
+
+/// What others wrote is what they published, to the last byte.
+#[test]
+fn vendored_files_are_as_published() {
+    let expected = [
+        ("uPlot.iife.min.js", "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"),
+        ("uPlot.min.css", "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"),
+    ];
+    let vendor = root().join("control/src/web/vendor");
+    for (name, hash) in expected {
+        let bytes = std::fs::read(vendor.join(name)).unwrap();
+        let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(found, hash, "{name}");
+    }
+    assert_eq!(std::fs::read_dir(vendor).unwrap().count(), expected.len() + 1, "and its licence");
 }

@@ -1,5 +1,6 @@
 //! Sub-commands, one file a group.
 
+mod access;
 mod demo;
 mod fit;
 mod host;
@@ -63,6 +64,11 @@ enum Command {
     Set(operate::SetArguments),
     /// Fit the volatility model of the pairs strategy to what a session has recorded
     Fit(fit::FitArguments),
+    /// Tokens of the HTTP interface
+    #[command(subcommand)]
+    Token(access::TokenCommand),
+    /// Check the log of changes over HTTP and show its end
+    Audit(access::AuditArguments),
     /// What the hot process is doing
     Status(operate::StatusArguments),
     /// Books from captures: one JSON line a diff, a summary on stderr
@@ -113,6 +119,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Deny(a)) => operate::answer_held(&a, Verb::Deny),
         Some(Command::Set(a)) => operate::set(&a),
         Some(Command::Fit(a)) => fit::run(&a),
+        Some(Command::Token(a)) => access::token(&a),
+        Some(Command::Audit(a)) => access::audit(&a),
         Some(Command::Status(a)) => operate::status(&a),
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),

@@ -1,22 +1,17 @@
 //! The operator's verbs, through the command file.
 
 use super::{print, process::DirArguments};
-use crate::offline::held;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Error, Result, bail};
 use clap::Args;
 use serde_json::json;
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
+use tickpath_control::held;
 use tickpath_shared::{
     clock::host_ns_now,
-    command::{Detail, Order, Scope, Verb, set_kill_switch},
+    command::{Detail, Order, Scope, Verb},
     counters::Counter,
-    operator::{Operator, VALID},
-    paths::DataDir,
+    operator::{self, Operator},
     status::StatusReader,
-    types::{Parameter, StrategyName},
 };
 
 /// Arguments of `arm`.
@@ -44,13 +39,7 @@ pub(super) struct ScopeArguments {
 
 impl ScopeArguments {
     fn scope(&self, status: &StatusReader) -> Result<Scope> {
-        if let Some(name) = &self.strategy {
-            return Ok(Scope::Strategy(strategy_number(name)?));
-        }
-        let Some(symbol) = &self.symbol else { return Ok(Scope::Account) };
-        let found = status.definitions().into_iter().find(|d| d.symbol.as_str() == symbol);
-        let found = found.with_context(|| format!("--symbol: {symbol:?} is not traded here"))?;
-        Ok(Scope::Instrument(found.instrument as u16))
+        operator::scope(status, self.strategy.as_deref(), self.symbol.as_deref()).map_err(Error::msg)
     }
 }
 
@@ -111,31 +100,20 @@ pub(super) struct StatusArguments {
 /// Sets word and latch. The word comes first: a slow disk, or a full one, must not stand in its way.
 pub(super) fn kill(arguments: &DirArguments) -> Result<ExitCode> {
     let data = arguments.open()?;
-    set_kill_switch(&data, "tickpath kill")?;
-    match Operator::open(&data) {
-        Ok(session) => {
-            // A process that started in between has a word of its own.
-            session.sender.kill();
-            let deadline = Instant::now() + VALID;
-            while session.status.kill_seen().is_none() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            let seen = if session.status.kill_seen().is_some() {
-                "seen by the gateway"
-            } else {
-                "NOT YET SEEN by the gateway"
-            };
-            print(&format!("kill word set, {seen}; latched until `tickpath arm --clear-kill`\n"));
+    print(match operator::kill(&data, "tickpath kill")? {
+        Some(true) => "kill word set, seen by the gateway; latched until `tickpath arm --clear-kill`\n",
+        Some(false) => {
+            "kill word set, NOT YET SEEN by the gateway; latched until `tickpath arm --clear-kill`\n"
         }
-        Err(e) => print(&format!("kill latch set; {e:#}\n")),
-    }
+        None => "kill latch set; no hot process runs\n",
+    });
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
     let data = arguments.scope.dir.open()?;
     if arguments.clear_kill {
-        clear_kill(&data)?;
+        operator::clear_kill(&data)?;
     }
     let Ok(session) = Operator::open(&data) else {
         if arguments.clear_kill {
@@ -148,20 +126,6 @@ pub(super) fn arm(arguments: &ArmArguments) -> Result<ExitCode> {
     session.send(&data, Order { verb: Verb::Arm, scope, detail: Detail::None })?;
     print("armed\n");
     Ok(ExitCode::SUCCESS)
-}
-
-fn clear_kill(data: &DataDir) -> Result<()> {
-    match Operator::open(data) {
-        Ok(session) => {
-            session.send(data, Verb::ClearKill)?;
-            let deadline = Instant::now() + VALID;
-            while session.status.kill_seen().is_some() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        Err(_) => data.clear_kill_latch()?,
-    }
-    Ok(())
 }
 
 pub(super) fn disarm(arguments: &DirArguments) -> Result<ExitCode> {
@@ -200,19 +164,7 @@ pub(super) fn release_breakers(arguments: &DirArguments) -> Result<ExitCode> {
 
 pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
     let SetArguments { dir, name, value, strategy } = arguments;
-    let known = Parameter::from_label(name);
-    let owner = match (strategy, known.and_then(Parameter::strategy)) {
-        (Some(strategy), _) => strategy_number(strategy)?,
-        (None, Some(owner)) => owner as u16,
-        (None, None) => bail!("{name:?}: say of which --strategy"),
-    };
-    let parameter = match known {
-        Some(parameter) => parameter as u16,
-        None => name.parse().map_err(|_| {
-            let labels: Vec<_> = Parameter::ALL.iter().map(|p| p.label()).collect();
-            anyhow!("{name:?} is no number and none of {}", labels.join(", "))
-        })?,
-    };
+    let (owner, parameter) = operator::parameter(name, strategy.as_deref()).map_err(Error::msg)?;
     let data = dir.open()?;
     let detail = Detail::Setting(parameter, *value);
     let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail };
@@ -224,15 +176,9 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
 /// Answers for an order that waits: it leaves if the limits still let it, or never.
 pub(super) fn answer_held(arguments: &HeldOrderArguments, verb: Verb) -> Result<ExitCode> {
     let HeldOrderArguments { dir, order } = arguments;
-    let parts = order.split_once('.').and_then(|(s, i)| Some((s.parse::<u64>().ok()?, i.parse().ok()?)));
-    let (session, intent) =
-        parts.with_context(|| format!("{order:?} is no order as in 1795345595.17: see `tickpath held`"))?;
     let data = dir.open()?;
     let running = Operator::open(&data)?;
-    let current = running.status.identity().session;
-    if session != current {
-        bail!("{order}: session {session} is over, and what waited in it; {current} runs");
-    }
+    let intent = operator::held_order(order, running.status.identity().session).map_err(Error::msg)?;
     running.send(&data, Order { verb, scope: Scope::Account, detail: Detail::Intent(intent) })?;
     print(&format!("{verb}: {order}\n"));
     Ok(ExitCode::SUCCESS)
@@ -254,10 +200,6 @@ pub(super) fn held(arguments: &HeldArguments) -> Result<ExitCode> {
         print(&format!("{order}\n"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn strategy_number(name: &str) -> Result<u16> {
-    StrategyName::number_of(name).map_err(|why| anyhow!("--strategy: {why}"))
 }
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {

@@ -22,8 +22,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tickpath_control::auth::{NewToken, Role, TokenFile};
 use tickpath_hotpath::net::affinity;
 use tickpath_shared::{
+    clock::unix_ns_now,
     command::CommandSender,
     config::{self, KeyKind},
     counters::Counter,
@@ -32,6 +34,8 @@ use tickpath_shared::{
     types::decimal,
 };
 
+/// Name of the demo's own token.
+const DEMO_TOKEN: &str = "demo";
 /// Ports the control process is offered, in order.
 const CONTROL_PORTS: std::ops::RangeInclusive<u16> = 8080..=8084;
 const REFRESH: Duration = Duration::from_millis(250);
@@ -157,6 +161,16 @@ fn run_dir(options: &DemoOptions) -> Result<(PathBuf, bool)> {
     Ok((dir, true))
 }
 
+/// A token of every right for a day: the account of a demo is not worth more care.
+fn demo_token(data: &DataDir) -> Result<String> {
+    let (file, now) = (TokenFile::new(data), unix_ns_now() / 1_000_000_000);
+    if file.list()?.iter().any(|token| token.name == DEMO_TOKEN) {
+        file.revoke(DEMO_TOKEN)?;
+    }
+    let new = NewToken { name: DEMO_TOKEN, role: Role::Admin, expires_unix_s: Some(now + 86_400) };
+    Ok(file.create(&new, now)?)
+}
+
 /// Files and addresses of a demo.
 struct Setup {
     venue: SocketAddr,
@@ -198,7 +212,8 @@ impl Setup {
         let notes = vec![
             format!("run directory: {}", data.root().display()),
             format!("threads: {note}"),
-            format!("HTTP: http://{control}/health/state and /metrics"),
+            format!("page: http://{control}/#token={}", demo_token(data)?),
+            format!("HTTP: http://{control}/docs, /health/state and /metrics"),
         ];
         Ok(Self { venue, keys, tls, notes })
     }

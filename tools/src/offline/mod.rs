@@ -1,7 +1,6 @@
 //! Offline tools: books from captures, journals, replay. They read files and open no socket.
 
 pub mod book;
-pub mod held;
 pub mod journal;
 pub mod pnl;
 pub mod replay;

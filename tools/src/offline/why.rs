@@ -100,11 +100,6 @@ pub fn tell(data: &DataDir, plan: &WhyPlan) -> Result<Story> {
     Ok(teller.finish(wanted))
 }
 
-pub(super) fn strategy_label(number: u16) -> String {
-    StrategyName::from_repr(number)
-        .map_or_else(|| format!("strategy {number}"), |name| name.label().to_owned())
-}
-
 enum Event {
     Pass(PassRecord),
     Intent(IntentRecord),
@@ -198,7 +193,7 @@ impl Teller {
 
     fn story_of(&mut self, strategy: u16) -> &mut StrategyStory {
         self.stories.entry(strategy).or_insert_with(|| StrategyStory {
-            strategy: strategy_label(strategy),
+            strategy: StrategyName::label_of(strategy),
             ..StrategyStory::default()
         })
     }
@@ -281,7 +276,7 @@ impl Teller {
         let [value, bound] = [last.value_bits, last.bound_bits].map(f64::from_bits);
         let text = format!(
             "{:<11} {} left {count}x: {label} ({value:.4} against {bound:.4}) - {meaning}",
-            strategy_label(key.0),
+            StrategyName::label_of(key.0),
             self.symbol(key.1),
         );
         self.line(since, &text);
@@ -292,7 +287,7 @@ impl Teller {
         self.story_of(intent.strategy).intents += 1;
         let text = format!(
             "{:<11} {} wants {}{} (intent {})",
-            strategy_label(intent.strategy),
+            StrategyName::label_of(intent.strategy),
             self.symbol(intent.instrument),
             self.terms(intent.instrument, intent.side, intent.price, intent.qty),
             if intent.is_reduce_only == 1 { ", reduce only" } else { "" },

@@ -1,0 +1,74 @@
+//! Lists that do not come from the store: what waits, what is configured, which sessions there are.
+
+use super::{Shared, records, routes::Answer};
+use crate::held;
+use serde_json::{Value, json};
+use tickpath_shared::{
+    causes::chain, clock::host_ns_now, config::Mode, journal::list_sessions, operator::Operator,
+    types::TradingState,
+};
+
+/// Orders that wait for a person; none where nothing runs.
+pub(super) fn held(shared: &Shared) -> Answer {
+    let Ok(running) = Operator::open(&shared.data) else { return Answer::json(200, &json!({"rows": []})) };
+    let now = host_ns_now().saturating_sub(running.status.identity().start_host_ns);
+    match held::waiting(&shared.data, &running.status, now) {
+        Ok(waiting) => Answer::json(200, &json!({"rows": waiting})),
+        Err(e) => Answer::error(503, &chain(&e)),
+    }
+}
+
+pub(super) fn sessions(shared: &Shared) -> Answer {
+    match list_sessions(&shared.data) {
+        Ok(sessions) => {
+            let current = shared.status().map(|status| status.identity().session);
+            Answer::json(200, &json!({"sessions": sessions, "current": current}))
+        }
+        Err(e) => Answer::error(503, &chain(&e)),
+    }
+}
+
+pub(super) fn limits(shared: &Shared) -> Answer {
+    let config = &shared.config;
+    Answer::json(200, &json!({"risk": config.risk, "breakers": config.breaker}))
+}
+
+pub(super) fn config(shared: &Shared) -> Answer {
+    Answer::json(200, &json!(shared.config))
+}
+
+fn is_simulation(shared: &Shared) -> bool {
+    shared.config.instance.mode == Mode::Simulation
+}
+
+pub(super) fn simulation(shared: &Shared) -> Answer {
+    let status = shared.status().filter(|status| !status.is_stopped());
+    let state = status.as_ref().map(|status| status.trading_state());
+    Answer::json(
+        200,
+        &json!({
+            "is_simulation": is_simulation(shared),
+            "running": is_simulation(shared) && status.is_some(),
+            "trading": is_simulation(shared) && state == Some(TradingState::Armed),
+            "trading_state": state.map(TradingState::label),
+            "session": status.as_ref().map(|status| status.identity().session),
+        }),
+    )
+}
+
+pub(super) fn performance(shared: &Shared) -> Answer {
+    if !is_simulation(shared) {
+        return Answer::error(409, "this instance is no simulation: see /api/v1/pnl");
+    }
+    match records::totals(shared) {
+        Ok(totals) => {
+            let share = |part: &Value| {
+                let trades = totals["trades"].as_f64().filter(|count| *count > 0.0)?;
+                Some(part.as_f64()? / trades)
+            };
+            let win_rate = share(&totals["wins"]);
+            Answer::json(200, &json!({"totals": totals, "win_rate": win_rate}))
+        }
+        Err(e) => Answer::error(503, &e.to_string()),
+    }
+}

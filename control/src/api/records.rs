@@ -1,0 +1,175 @@
+//! What the store holds, as lists: paged by the row's id, the newest first, amounts as decimal text.
+
+use super::{
+    Shared,
+    fields::{Field, Shape},
+    routes::{Answer, Ask},
+};
+use crate::store::{self, StoreError};
+use rusqlite::{ToSql, types::ValueRef};
+use serde_json::{Map, Value, json};
+use tickpath_shared::types::decimal;
+
+/// Rows of an answer, unless another number is asked for.
+const ROWS: i64 = 100;
+const ROWS_MAX: i64 = 1000;
+/// Longest symbol and longest name of a state.
+const NAME_BYTES: usize = 32;
+
+const BEFORE: Field = Field::optional(
+    "before",
+    Shape::Integer(1, i64::MAX),
+    "Rows with a smaller id: `next` of the page before.",
+);
+pub(super) const LIMIT: Field =
+    Field::optional("limit", Shape::Integer(1, ROWS_MAX), "Rows at most; 100 otherwise.");
+const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_BYTES), "Only this instrument.");
+
+pub(super) const PAGE: &[Field] = &[BEFORE, LIMIT];
+pub(super) const ORDERS: &[Field] = &[
+    BEFORE,
+    LIMIT,
+    SYMBOL,
+    Field::optional("state", Shape::Text(NAME_BYTES), "Only orders in this state."),
+    Field::optional("open", Shape::Flag, "`true`: only orders that have not come to an end."),
+];
+pub(super) const BY_SYMBOL: &[Field] = &[BEFORE, LIMIT, SYMBOL];
+pub(super) const EVENTS: &[Field] =
+    &[BEFORE, LIMIT, Field::optional("severity", Shape::Text(NAME_BYTES), "Only events of this severity.")];
+pub(super) const PNL: &[Field] = &[
+    Field::optional(
+        "by",
+        Shape::Text(NAME_BYTES),
+        "`day` (otherwise), `week`, `month`, all UTC, or `symbol`.",
+    ),
+    LIMIT,
+];
+
+const OPEN: &str = "state NOT IN ('filled', 'canceled', 'expired', 'rejected', 'absent')";
+
+/// A list: its table, and a condition for every text that may narrow it.
+struct Listing {
+    table: &'static str,
+    narrowed: &'static [(&'static str, &'static str)],
+}
+
+pub(super) fn orders(shared: &Shared, ask: &Ask) -> Answer {
+    const LISTING: Listing =
+        Listing { table: "orders", narrowed: &[("symbol", "symbol = ?"), ("state", "state = ?")] };
+    list(shared, ask, &LISTING, if ask.values.flag("open") { OPEN } else { "1" })
+}
+
+pub(super) fn fills(shared: &Shared, ask: &Ask) -> Answer {
+    list(shared, ask, &Listing { table: "fills", narrowed: &[("symbol", "symbol = ?")] }, "1")
+}
+
+pub(super) fn trades(shared: &Shared, ask: &Ask) -> Answer {
+    list(shared, ask, &Listing { table: "trades", narrowed: &[("symbol", "symbol = ?")] }, "1")
+}
+
+pub(super) fn events(shared: &Shared, ask: &Ask) -> Answer {
+    list(shared, ask, &Listing { table: "events", narrowed: &[("severity", "severity = ?")] }, "1")
+}
+
+fn list(shared: &Shared, ask: &Ask, listing: &Listing, condition: &str) -> Answer {
+    let before = ask.values.integer("before").unwrap_or(i64::MAX);
+    let limit = ask.values.integer("limit").unwrap_or(ROWS);
+    let mut sql = format!("SELECT rowid AS id, * FROM {} WHERE rowid < ? AND {condition}", listing.table);
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(before)];
+    for (name, narrowing) in listing.narrowed {
+        if let Some(text) = ask.values.text(name) {
+            sql.push_str(" AND ");
+            sql.push_str(narrowing);
+            values.push(Box::new(text.to_owned()));
+        }
+    }
+    sql.push_str(" ORDER BY rowid DESC LIMIT ?");
+    values.push(Box::new(limit + 1));
+    answer(query(shared, &sql, &values).map(|mut rows| {
+        let is_more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| is_more).map(|row| row["id"].clone());
+        json!({"rows": rows, "next": next})
+    }))
+}
+
+pub(super) fn positions(shared: &Shared, _: &Ask) -> Answer {
+    let sql = "SELECT * FROM positions ORDER BY symbol";
+    answer(query(shared, sql, &[]).map(|rows| json!({"rows": rows})))
+}
+
+/// Results of round trips that are closed, by when they were closed or by instrument.
+pub(super) fn pnl(shared: &Shared, ask: &Ask) -> Answer {
+    let date = |format: &str| format!("strftime('{format}', closed_ms / 1000, 'unixepoch')");
+    let group = match ask.values.text("by").unwrap_or("day") {
+        "day" => date("%Y-%m-%d"),
+        "week" => date("%G-W%V"),
+        "month" => date("%Y-%m"),
+        "symbol" => "symbol".to_owned(),
+        other => {
+            return Answer::error(400, &format!("by: {other:?} is none of day, week, month, symbol"));
+        }
+    };
+    let sql = format!(
+        "SELECT {group} AS name, count(*) AS trades, sum(realized_e8 > fees_e8) AS wins,
+         sum(realized_e8) AS realized_e8, sum(fees_e8) AS fees_e8, sum(realized_e8 - fees_e8) AS net_e8
+         FROM trades WHERE closed_ms IS NOT NULL GROUP BY name ORDER BY name DESC LIMIT ?"
+    );
+    let limit = ask.values.integer("limit").unwrap_or(ROWS);
+    answer(query(shared, &sql, &[Box::new(limit)]).map(|rows| json!({"rows": rows})))
+}
+
+/// What closed round trips have brought, summed up over time, the newest last.
+pub(super) fn equity(shared: &Shared, ask: &Ask) -> Answer {
+    let sql = "SELECT * FROM (SELECT id, closed_ms, symbol,
+               sum(realized_e8 - fees_e8) OVER (ORDER BY closed_ms, id) AS net_e8
+               FROM trades WHERE closed_ms IS NOT NULL ORDER BY closed_ms DESC, id DESC LIMIT ?)
+               ORDER BY closed_ms, id";
+    let limit = ask.values.integer("limit").unwrap_or(ROWS_MAX);
+    answer(query(shared, sql, &[Box::new(limit)]).map(|rows| json!({"rows": rows})))
+}
+
+/// Closed round trips of the store's mode in one row.
+pub(super) fn totals(shared: &Shared) -> Result<Value, StoreError> {
+    let sql = "SELECT count(*) AS trades, coalesce(sum(realized_e8 > fees_e8), 0) AS wins,
+               coalesce(sum(realized_e8), 0) AS realized_e8, coalesce(sum(fees_e8), 0) AS fees_e8,
+               coalesce(sum(realized_e8 - fees_e8), 0) AS net_e8,
+               coalesce(max(realized_e8 - fees_e8), 0) AS best_e8, coalesce(min(realized_e8 - fees_e8), 0) AS worst_e8
+               FROM trades WHERE closed_ms IS NOT NULL";
+    Ok(query(shared, sql, &[])?.pop().unwrap_or_default())
+}
+
+fn answer(result: Result<Value, StoreError>) -> Answer {
+    match result {
+        Ok(value) => Answer::json(200, &value),
+        Err(e) => Answer::error(503, &e.to_string()),
+    }
+}
+
+fn query(shared: &Shared, sql: &str, values: &[Box<dyn ToSql>]) -> Result<Vec<Value>, StoreError> {
+    let connection = store::open_to_read(&shared.data.store(shared.config.instance.mode.label()))?;
+    let mut statement = connection.prepare(sql)?;
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let given: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    let rows = statement.query_map(given.as_slice(), |row| {
+        let mut shown = Map::new();
+        for (at, name) in names.iter().enumerate() {
+            let (name, value) = show(name, row.get_ref(at)?);
+            shown.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(shown))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A column as it is told: `_e8` as decimal text under the name without it, `is_` as true or false.
+fn show<'a>(name: &'a str, value: ValueRef<'_>) -> (&'a str, Value) {
+    match (name.strip_suffix("_e8"), value) {
+        (Some(bare), ValueRef::Integer(units)) => (bare, Value::String(decimal::to_text(units, 8))),
+        (_, ValueRef::Integer(flag)) if name.starts_with("is_") => (name, Value::Bool(flag != 0)),
+        (_, ValueRef::Integer(number)) => (name, number.into()),
+        (_, ValueRef::Real(number)) => (name, number.into()),
+        (_, ValueRef::Text(text)) => (name, String::from_utf8_lossy(text).into()),
+        (bare, _) => (bare.unwrap_or(name), Value::Null),
+    }
+}

@@ -1,0 +1,260 @@
+//! Changes: each is written into the audit log with what became of it, and what lets risk in before it is done, too;
+//! arming and releasing are asked for twice.
+
+use super::{
+    Shared,
+    fields::{Field, Shape},
+    routes::{Answer, Ask},
+};
+use crate::audit::Act;
+use serde_json::{Value, json};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+use tickpath_shared::{
+    causes::chain,
+    clock::unix_ns_now,
+    command::{CommandOutcome, Detail, Order, Scope, Verb},
+    config::Mode,
+    operator::{self, Operator, OperatorError},
+    status::StatusReader,
+};
+
+/// Time for the second step.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+/// First steps that wait for their second.
+const PENDING_MAX: usize = 64;
+const NAME_BYTES: usize = 32;
+
+const REASON: Field = Field::optional("reason", Shape::Text(200), "For the audit log.");
+const STRATEGY: Field =
+    Field::optional("strategy", Shape::Text(NAME_BYTES), "Only this strategy, by name or number.");
+const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_BYTES), "Only this instrument.");
+const CONFIRM: Field =
+    Field::optional("confirm", Shape::Text(NAME_BYTES), "The code that the first step has answered with.");
+
+pub(super) const PLAIN: &[Field] = &[REASON];
+pub(super) const SCOPED: &[Field] = &[STRATEGY, SYMBOL, REASON];
+pub(super) const CONFIRMED: &[Field] = &[CONFIRM, REASON];
+pub(super) const ARM: &[Field] = &[STRATEGY, SYMBOL, CONFIRM, REASON];
+pub(super) const SET: &[Field] = &[
+    Field::required("name", Shape::Text(64), "Name of the parameter in the configuration, or its number."),
+    Field::required("value", Shape::Number, "Its new value."),
+    Field::optional("strategy", Shape::Text(NAME_BYTES), "The strategy, where the name does not say."),
+    REASON,
+];
+pub(super) const HELD: &[Field] =
+    &[Field::required("order", Shape::Text(48), "The order as `/api/v1/held` names it."), REASON];
+
+/// A first step that waits for its second.
+#[derive(Debug)]
+pub(super) struct Pending {
+    code: String,
+    who: String,
+    /// Route and values: the second step must be about the same.
+    what: String,
+    until: Instant,
+}
+
+/// Whether a change lets risk in, which is not done unless it is written down first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Risk {
+    In,
+    Away,
+}
+
+/// Why a change was not made.
+struct Failure {
+    status: u16,
+    outcome: &'static str,
+    text: String,
+}
+
+impl Failure {
+    fn wrong(text: String) -> Self {
+        Self { status: 400, outcome: "wrong", text }
+    }
+}
+
+impl From<OperatorError> for Failure {
+    fn from(e: OperatorError) -> Self {
+        let (status, outcome) = match &e {
+            OperatorError::NoSession(_) | OperatorError::Gone(..) | OperatorError::Over(..) => {
+                (503, "no_session")
+            }
+            OperatorError::Io(_) => (503, "failed"),
+            // The ring is full or held: nothing was handed over.
+            OperatorError::Send(_) => (503, "not_sent"),
+            OperatorError::Refused(_, outcome) => {
+                let status = match outcome {
+                    CommandOutcome::UnknownScope
+                    | CommandOutcome::UnknownParameter
+                    | CommandOutcome::RefusedValue => 400,
+                    CommandOutcome::NotHeld => 404,
+                    _ => 409,
+                };
+                (status, outcome.label())
+            }
+            OperatorError::Strange(..) => (500, "unknown"),
+            OperatorError::NoAnswer(..) => (504, "unknown"),
+        };
+        Self { status, outcome, text: chain(&e) }
+    }
+}
+
+/// A verb for a scope that takes risk away.
+pub(super) fn lower(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
+    change(shared, ask, Risk::Away, || send(shared, ask, verb, Detail::None))
+}
+
+pub(super) fn kill(shared: &Shared, ask: &Ask) -> Answer {
+    change(shared, ask, Risk::Away, || {
+        let why =
+            format!("{} over HTTP: {}", ask.who.name, ask.values.text("reason").unwrap_or("no reason given"));
+        let seen = operator::kill(&shared.data, &why).map_err(OperatorError::Io)?;
+        Ok(json!({"outcome": "done", "seen_by_gateway": seen}))
+    })
+}
+
+/// Arming, in two steps.
+pub(super) fn arm(shared: &Shared, ask: &Ask) -> Answer {
+    twice(shared, ask, || send(shared, ask, Verb::Arm, Detail::None))
+}
+
+pub(super) fn clear_kill(shared: &Shared, ask: &Ask) -> Answer {
+    twice(shared, ask, || {
+        operator::clear_kill(&shared.data)?;
+        Ok(json!({"outcome": "done"}))
+    })
+}
+
+pub(super) fn release_breakers(shared: &Shared, ask: &Ask) -> Answer {
+    twice(shared, ask, || send(shared, ask, Verb::ReleaseBreakers, Detail::None))
+}
+
+pub(super) fn set(shared: &Shared, ask: &Ask) -> Answer {
+    change(shared, ask, Risk::In, || {
+        let (name, value) = (ask.values.text("name").unwrap_or_default(), ask.values.number("value"));
+        let (owner, parameter) =
+            operator::parameter(name, ask.values.text("strategy")).map_err(Failure::wrong)?;
+        let detail = Detail::Setting(parameter, value.unwrap_or(f64::NAN));
+        let running = Operator::open(&shared.data)?;
+        running.send(&shared.data, Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail })?;
+        Ok(json!({"outcome": "done"}))
+    })
+}
+
+pub(super) fn answer_held(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
+    let risk = if verb == Verb::Approve { Risk::In } else { Risk::Away };
+    change(shared, ask, risk, || {
+        let running = Operator::open(&shared.data)?;
+        let name = ask.values.text("order").unwrap_or_default();
+        let intent = operator::held_order(name, running.status.identity().session).map_err(Failure::wrong)?;
+        running.send(&shared.data, Order { verb, scope: Scope::Account, detail: Detail::Intent(intent) })?;
+        Ok(json!({"outcome": "done"}))
+    })
+}
+
+/// Starts and stops trading of a simulation, without a second step: there is no money in it.
+pub(super) fn simulate(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
+    if shared.config.instance.mode != Mode::Simulation {
+        return Answer::error(409, "this instance is no simulation: see /api/v1/control");
+    }
+    let risk = if verb == Verb::Arm { Risk::In } else { Risk::Away };
+    change(shared, ask, risk, || send(shared, ask, verb, Detail::None))
+}
+
+fn send(shared: &Shared, ask: &Ask, verb: Verb, detail: Detail) -> Result<Value, Failure> {
+    let running = Operator::open(&shared.data)?;
+    let (strategy, symbol) = (ask.values.text("strategy"), ask.values.text("symbol"));
+    let scope = operator::scope(&running.status, strategy, symbol).map_err(Failure::wrong)?;
+    running.send(&shared.data, Order { verb, scope, detail })?;
+    Ok(json!({"outcome": "done", "trading_state": running.status.trading_state().label()}))
+}
+
+/// Lets risk in at the second asking: the first one answers with a code that is good for half a minute, once, and for
+/// the same change by the same token.
+fn twice(shared: &Shared, ask: &Ask, make: impl FnOnce() -> Result<Value, Failure>) -> Answer {
+    let what = format!("{} {}", ask.action, ask.values.without("confirm"));
+    let mut pending = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    pending.retain(|step| step.until > Instant::now());
+    let Some(code) = ask.values.text("confirm") else {
+        let code = match super::random_name() {
+            Ok(code) => code,
+            Err(e) => return Answer::error(503, &format!("no random numbers: {e}")),
+        };
+        if pending.len() == PENDING_MAX {
+            return Answer::error(429, "too many first steps wait for their second");
+        }
+        let until = Instant::now() + CONFIRM_WITHIN;
+        pending.push(Pending { code: code.clone(), who: ask.who.name.clone(), what, until });
+        return Answer::json(202, &json!({"confirm": code, "within_s": CONFIRM_WITHIN.as_secs()}));
+    };
+    let is_it = |step: &Pending| step.code == code && step.who == ask.who.name && step.what == what;
+    let Some(at) = pending.iter().position(is_it) else {
+        return Answer::error(
+            409,
+            "confirm: no first step of yours with this code and the same values waits",
+        );
+    };
+    pending.remove(at);
+    drop(pending);
+    change(shared, ask, Risk::In, make)
+}
+
+fn change(shared: &Shared, ask: &Ask, risk: Risk, make: impl FnOnce() -> Result<Value, Failure>) -> Answer {
+    // What takes risk away waits for no disk.
+    if risk == Risk::In
+        && let Err(e) = write_down(shared, ask, "asked")
+    {
+        return Answer::error(503, &format!("not done, because it cannot be written down: {e}"));
+    }
+    let made = make();
+    let outcome = made.as_ref().map_or_else(|failure| failure.outcome, |_| "done");
+    let is_written = write_down(shared, ask, outcome).is_ok();
+    match made {
+        Ok(mut value) => {
+            value["audited"] = is_written.into();
+            Answer::json(200, &value)
+        }
+        Err(Failure { status, outcome, text }) => {
+            Answer::json(status, &json!({"error": text, "outcome": outcome}))
+        }
+    }
+}
+
+fn write_down(shared: &Shared, ask: &Ask, outcome: &str) -> Result<(), String> {
+    let detail = ask.values.without("confirm");
+    let state = shared
+        .status()
+        .map_or("no session", |status: std::sync::Arc<StatusReader>| status.trading_state().label());
+    let act = Act {
+        request: &ask.request,
+        who: &ask.who,
+        peer: ask.peer,
+        action: &ask.action,
+        detail: &detail,
+        state,
+        outcome,
+    };
+    let mut log = shared.audit.lock().unwrap_or_else(PoisonError::into_inner);
+    log.append(&act, unix_ns_now() as i64).map_err(|e| {
+        tracing::error!(request = ask.request, error = %e, "the audit log cannot be written");
+        e.to_string()
+    })
+}
+
+/// The audit log, the newest first.
+pub(super) fn audit(shared: &Shared, ask: &Ask) -> Answer {
+    let log = shared.audit.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = ask.values.integer("limit").unwrap_or(100);
+    match log.rows(ask.values.integer("before").unwrap_or(i64::MAX), limit) {
+        Ok(rows) => {
+            let next = rows.last().filter(|row| row.sequence > 1).map(|row| row.sequence);
+            let next = next.filter(|_| rows.len() as i64 == limit);
+            Answer::json(200, &json!({"rows": rows, "next": next}))
+        }
+        Err(e) => Answer::error(503, &e.to_string()),
+    }
+}

@@ -1,0 +1,347 @@
+//! Who may do what over HTTP, and what becomes of it.
+
+use crate::PROGRAM;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tickpath_control::{
+    api::{Method, ROUTES},
+    audit::AuditLog,
+    auth::{NewToken, Role, TokenFile},
+};
+use tickpath_shared::{counters::Counter, types::TradingState};
+use tickpath_tests::{
+    desk::{Desk, wait_for},
+    http,
+};
+
+/// Every request comes from an address of its own, as through a proxy, so that no limit of addresses is met.
+struct Clients<'a> {
+    desk: &'a Desk,
+    asked: std::cell::Cell<u32>,
+}
+
+impl<'a> Clients<'a> {
+    fn new(desk: &'a Desk) -> Self {
+        Self { desk, asked: std::cell::Cell::new(0) }
+    }
+
+    fn ask(&self, method: &str, path: &str, authorization: Option<&str>, body: &str) -> (u16, String) {
+        let number = self.asked.replace(self.asked.get() + 1);
+        let client = format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);
+        let mut headers = vec![("X-Forwarded-For", client.as_str())];
+        headers.extend(authorization.map(|value| ("Authorization", value)));
+        http::call(self.desk.control, method, path, &headers, body).unwrap()
+    }
+
+    /// A change by a token; status and answer.
+    fn change(&self, verb: &str, token: &str, body: &Value) -> (u16, Value) {
+        let path = format!("/api/v1/control/{verb}");
+        let (status, text) = self.ask("POST", &path, Some(token), &body.to_string());
+        (status, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{verb}: {e}: {text}")))
+    }
+}
+
+fn desk_behind_proxy(dir: &std::path::Path) -> Desk {
+    let mut environment = Desk::busy();
+    environment.push(("TICKPATH__CONTROL__BEHIND_PROXY", "true"));
+    environment.push(("TICKPATH__CONTROL__OPEN_READS", "false"));
+    let desk = Desk::new(dir, PROGRAM, &environment).unwrap();
+    // Without a token the interface does not open at all.
+    token(&desk, Role::Viewer, None);
+    desk
+}
+
+fn token(desk: &Desk, role: Role, expires_unix_s: Option<u64>) -> String {
+    let name = if expires_unix_s.is_some() { format!("late-{role}") } else { role.label().to_owned() };
+    let file = TokenFile::new(&desk.data);
+    let _ = file.revoke(&name);
+    format!("Bearer {}", file.create(&NewToken { name: &name, role, expires_unix_s }, 0).unwrap())
+}
+
+/// Every route with every credential: whoever has the role is let in, nobody else, and nobody else changes anything.
+#[test]
+fn every_route_lets_in_whom_the_table_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk_behind_proxy(dir.path());
+    desk.start_venue(&["--seed", "41"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+    // A second one of the name takes the place of the first.
+    let revoked = token(&desk, Role::Admin, None);
+    let [viewer, trader, admin] =
+        [Role::Viewer, Role::Trader, Role::Admin].map(|role| token(&desk, role, None));
+    let late = token(&desk, Role::Admin, Some(1));
+    let flipped = format!("{}{}", &admin[..admin.len() - 1], if admin.ends_with('A') { 'B' } else { 'A' });
+    let credentials = [
+        (None, Role::Anyone),
+        (Some("Bearer "), Role::Anyone),
+        (Some("Bearer null"), Role::Anyone),
+        (Some("Basic YWRtaW46YWRtaW4="), Role::Anyone),
+        // A token that somebody wrote himself, of no algorithm.
+        (Some("Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYWRtaW4ifQ."), Role::Anyone),
+        (Some(flipped.as_str()), Role::Anyone),
+        (Some(late.as_str()), Role::Anyone),
+        (Some(revoked.as_str()), Role::Anyone),
+        (Some(viewer.as_str()), Role::Viewer),
+        (Some(trader.as_str()), Role::Trader),
+        (Some(admin.as_str()), Role::Admin),
+    ];
+    let clients = Clients::new(&desk);
+    let (mut let_in, mut refused) = (0, 0);
+    for route in ROUTES {
+        // An unknown member is refused after the door and before anything happens.
+        let body = if route.method == Method::Get { "" } else { r#"{"is_a_test": true}"# };
+        for (credential, role) in credentials {
+            let (status, text) = clients.ask(route.method.label(), route.path, credential, body);
+            let is_bad_token = credential.is_some() && role == Role::Anyone;
+            let expected = match role {
+                _ if is_bad_token => Some(401),
+                _ if role >= route.role => None,
+                Role::Anyone => Some(401),
+                _ => Some(403),
+            };
+            let what =
+                format!("{} {} with {credential:?}: {status} {text}", route.method.label(), route.path);
+            match expected {
+                Some(wanted) => assert_eq!(status, wanted, "{what}"),
+                None if route.method == Method::Get => assert!(matches!(status, 200 | 400 | 503), "{what}"),
+                None => assert_eq!(status, 400, "{what}"),
+            }
+            let_in += u32::from(expected.is_none());
+            refused += u32::from(expected.is_some());
+        }
+    }
+    println!(
+        "{} routes x {} credentials: {let_in} let in, {refused} refused",
+        ROUTES.len(),
+        credentials.len()
+    );
+    assert_eq!(
+        AuditLog::open(&desk.data.audit("simulation")).unwrap().verify().unwrap(),
+        Ok(0),
+        "nothing changed"
+    );
+    assert_eq!(desk.status().unwrap().trading_state(), TradingState::Armed);
+    the_document_says_the_same(&clients, &admin);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// The served document and the table are the same set, and every route is asked as the document says.
+fn the_document_says_the_same(clients: &Clients<'_>, admin: &str) {
+    let (status, text) = clients.ask("GET", "/api/v1/openapi.json", None, "");
+    assert_eq!(status, 200);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let mut told = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            told.insert((path.clone(), method.to_uppercase(), operation["x-role"].to_string()));
+        }
+    }
+    let table = ROUTES
+        .iter()
+        .map(|r| (r.path.to_owned(), r.method.label().to_owned(), format!("\"{}\"", r.role.label())));
+    assert_eq!(told, table.collect());
+    for route in ROUTES {
+        let other = if route.method == Method::Get { "POST" } else { "GET" };
+        assert_eq!(clients.ask(other, route.path, Some(admin), "").0, 405, "{other} {}", route.path);
+    }
+}
+
+/// Every verb reaches the engine, what lets risk in does so at the second asking only, and all of it is written down.
+#[test]
+fn verbs_reach_the_engine_and_the_audit_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk_behind_proxy(dir.path());
+    desk.start_venue(&["--seed", "42"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 3).unwrap();
+    let [trader, admin] = [Role::Trader, Role::Admin].map(|role| token(&desk, role, None));
+    let clients = Clients::new(&desk);
+    let done = |verb: &str, token: &str, body: Value| {
+        let (status, answer) = clients.change(verb, token, &body);
+        assert_eq!((status, &answer["outcome"]), (200, &json!("done")), "{verb}: {answer}");
+    };
+    let twice = |verb: &str, body: Value| {
+        let (status, first) = clients.change(verb, &admin, &body);
+        assert_eq!(status, 202, "{verb}: {first}");
+        let mut second = body.clone();
+        second["confirm"] = first["confirm"].clone();
+        assert_eq!(clients.change(verb, &trader, &second).0, 403, "another's");
+        let mut other = second.clone();
+        other["reason"] = "another one".into();
+        assert_eq!(clients.change(verb, &admin, &other).0, 409, "about something else");
+        done(verb, &admin, second.clone());
+        assert_eq!(clients.change(verb, &admin, &second).0, 409, "once");
+    };
+    let state = || desk.status().unwrap().trading_state();
+    done("disarm", &trader, json!({"reason": "lunch"}));
+    assert_eq!(state(), TradingState::Disarmed);
+    assert_eq!(clients.change("arm", &admin, &json!({"confirm": "0000000000000000"})).0, 409);
+    assert_eq!(state(), TradingState::Disarmed);
+    twice("arm", json!({}));
+    assert_eq!(state(), TradingState::Armed);
+    done("stop-entry", &trader, json!({"symbol": "BTCUSDT"}));
+    done("cancel-all", &trader, json!({"strategy": "pairs"}));
+    done("flatten", &trader, json!({}));
+    wait_for("flat positions", || desk.venue_truth().is_ok_and(|t| t.positions.iter().all(|p| *p == 0)))
+        .unwrap();
+    done("set", &admin, json!({"name": "pairs.entry_z", "value": 0.7}));
+    twice("release-breakers", json!({}));
+    done("kill", &trader, json!({}));
+    assert!(desk.status().unwrap().kill_seen().is_some() && desk.data.kill_latch().exists());
+    let (_, first) = clients.change("arm", &admin, &json!({}));
+    let (status, answer) = clients.change("arm", &admin, &json!({"confirm": first["confirm"]}));
+    assert_eq!((status, &answer["outcome"]), (409, &json!("refused_killed")), "{answer}");
+    twice("clear-kill", json!({}));
+    assert!(!desk.data.kill_latch().exists());
+    wrong_values_are_named(&clients, &trader, &admin);
+
+    let log = AuditLog::open(&desk.data.audit("simulation")).unwrap();
+    let rows = log.rows(i64::MAX, 1000).unwrap();
+    assert_eq!(log.verify().unwrap(), Ok(rows.len() as i64));
+    let verbs = [
+        "disarm",
+        "arm",
+        "stop-entry",
+        "cancel-all",
+        "flatten",
+        "set",
+        "release-breakers",
+        "kill",
+        "clear-kill",
+    ];
+    for verb in verbs {
+        let of_it = |outcome: &str| {
+            rows.iter().filter(|r| r.action.ends_with(&format!("/{verb}")) && r.outcome == outcome).count()
+        };
+        assert_eq!(of_it("done"), 1, "{verb}");
+        let lets_risk_in = ["arm", "set", "release-breakers", "clear-kill"].contains(&verb);
+        assert_eq!(of_it("asked") > 0, lets_risk_in, "{verb}");
+    }
+    assert!(
+        rows.iter().all(|row| row.peer.starts_with("10.") && !row.detail.contains("confirm")),
+        "{rows:?}"
+    );
+    let (status, text) = clients.ask("GET", "/api/v1/audit?limit=3", Some(&admin), "");
+    let page: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, page["rows"].as_array().unwrap().len()), (200, 3), "{text}");
+    assert_eq!(page["next"], page["rows"][2]["sequence"]);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+fn wrong_values_are_named(clients: &Clients<'_>, trader: &str, admin: &str) {
+    let wrong = |verb: &str, token: &str, body: Value, wanted: u16, text: &str| {
+        let (status, answer) = clients.change(verb, token, &body);
+        assert_eq!(status, wanted, "{verb} {body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(text), "{verb} {body}: {answer}");
+    };
+    wrong("stop-entry", trader, json!({"symbol": "NOPE"}), 400, "NOPE");
+    wrong("stop-entry", trader, json!({"symbol": "BTCUSDT", "strategy": "pairs"}), 400, "not both");
+    wrong("stop-entry", trader, json!({"strategy": "parrots"}), 400, "none of pairs");
+    wrong("set", admin, json!({"name": "pairs.entry_z"}), 400, "value: missing");
+    wrong("set", admin, json!({"name": "pairs.entry_z", "value": -1}), 400, "does not take that value");
+    wrong("set", admin, json!({"name": "nonsense", "value": 1}), 400, "say of which strategy");
+    wrong("approve", trader, json!({"order": "17"}), 400, "session and intent");
+    wrong("approve", trader, json!({"order": "1.17"}), 400, "session 1 is over");
+    wrong("disarm", trader, json!({"reason": "a\nb"}), 400, "control characters");
+}
+
+/// Pages of other hosts, forms and names of other hosts change nothing, whatever they send.
+#[test]
+fn foreign_pages_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "43"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+    let admin = token(&desk, Role::Admin, None);
+    let host = desk.control.to_string();
+    let (port, token_line) = (desk.control.port(), format!("Authorization: {admin}\r\n"));
+    let json = "Content-Type: application/json\r\n";
+    let cases = [
+        (format!("evil.example:{port}"), String::new(), json, 400),
+        ("evil.example".to_owned(), String::new(), json, 400),
+        (host.clone(), "Origin: http://evil.example\r\n".to_owned(), json, 403),
+        (host.clone(), "Origin: null\r\n".to_owned(), json, 403),
+        (host.clone(), format!("Origin: http://127.0.0.1.evil.example:{port}\r\n"), json, 403),
+        (host.clone(), String::new(), "Content-Type: application/x-www-form-urlencoded\r\n", 415),
+        (host.clone(), String::new(), "Content-Type: text/plain\r\n", 415),
+        (host.clone(), String::new(), "Content-Type: multipart/form-data; boundary=x\r\n", 415),
+        (host.clone(), String::new(), "", 415),
+    ];
+    for verb in ["disarm", "kill", "flatten"] {
+        for (named, origin, content, wanted) in &cases {
+            let request = format!(
+                "POST /api/v1/control/{verb} HTTP/1.1\r\nHost: {named}\r\n{origin}{content}{token_line}\
+                 Content-Length: 2\r\n\r\n{{}}"
+            );
+            let answer = http::raw(desk.control, request.as_bytes()).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{request}\n{answer}");
+        }
+        let preflight = format!(
+            "OPTIONS /api/v1/control/{verb} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\n\
+             Access-Control-Request-Method: POST\r\n\r\n"
+        );
+        let answer = http::raw(desk.control, preflight.as_bytes()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 405 ") && !answer.contains("Access-Control-Allow"), "{answer}");
+    }
+    assert_eq!(desk.status().unwrap().trading_state(), TradingState::Armed);
+    assert!(!desk.data.kill_latch().exists());
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// What is told over HTTP is what the venue says.
+#[test]
+fn lists_agree_with_the_venue_and_page_through_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "44"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Fills, 12).unwrap();
+    let (code, text) = desk.run_here(&["disarm"]).unwrap();
+    assert_eq!(code, 0, "{text}");
+    let get = |path: &str| -> Value {
+        let (status, text) = http::get(desk.control, path).unwrap();
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let all = |list: &str| -> Vec<Value> {
+        let (mut rows, mut before) = (Vec::new(), String::new());
+        loop {
+            let page = get(&format!("/api/v1/{list}?limit=5{before}"));
+            rows.extend(page["rows"].as_array().unwrap().clone());
+            match page["next"].as_i64() {
+                Some(next) => before = format!("&before={next}"),
+                None => return rows,
+            }
+        }
+    };
+    let truth = desk.venue_truth().unwrap();
+    wait_for("every fill in the store", || all("fills").len() == truth.trades.len()).unwrap();
+    let ids: BTreeSet<i64> = all("fills").iter().map(|fill| fill["trade_id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, truth.trades.iter().map(|trade| trade.trade_id as i64).collect());
+    let orders = all("orders");
+    assert!(orders.len() as u64 == desk.counter(Counter::OrdersSent), "{}", orders.len());
+    let filled = |rows: &[Value]| rows.iter().filter(|row| row["symbol"] == "BTCUSDT").count();
+    let narrowed = get("/api/v1/orders?symbol=BTCUSDT&limit=1000");
+    assert_eq!(narrowed["rows"].as_array().unwrap().len(), filled(&orders));
+    assert_eq!(get("/api/v1/orders?open=true")["rows"], json!([]));
+    // Every closed round trip is in the day's row, in its symbol's and at the end of the curve.
+    let sum = |by: &str| -> f64 {
+        let rows = get(&format!("/api/v1/pnl?by={by}"));
+        rows["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["net"].as_str().unwrap().parse::<f64>().unwrap())
+            .sum()
+    };
+    let curve = get("/api/v1/equity");
+    let end =
+        curve["rows"].as_array().unwrap().last().map_or(0.0, |r| r["net"].as_str().unwrap().parse().unwrap());
+    for by in ["day", "week", "month", "symbol"] {
+        assert!((sum(by) - end).abs() < 1e-6, "{by}: {} and {end}", sum(by));
+    }
+    println!("{} orders, {} fills, net {end}", orders.len(), ids.len());
+    assert_eq!(desk.stop().unwrap(), 0);
+}
