@@ -11,8 +11,10 @@ pub(super) enum Shape {
     Integer(i64, i64),
     /// Any number.
     Number,
-    /// Text of at most so many bytes, without control characters.
+    /// Text of at most so many characters, none of which controls anything.
     Text(usize),
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
     /// `true` or `false`.
     Flag,
 }
@@ -40,7 +42,11 @@ impl Field {
         match self.shape {
             Shape::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
             Shape::Number => json!({"type": "number"}),
-            Shape::Text(bytes) => json!({"type": "string", "maxLength": bytes, "minLength": 1}),
+            Shape::Text(most) => {
+                let pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+                json!({"type": "string", "maxLength": most, "minLength": 1, "pattern": pattern})
+            }
+            Shape::Word(words) => json!({"type": "string", "enum": words()}),
             Shape::Flag => json!({"type": "boolean"}),
         }
     }
@@ -51,9 +57,10 @@ impl Field {
         let is_right = match (self.shape, &value) {
             (Shape::Integer(min, max), value) => value.as_i64().is_some_and(|v| (min..=max).contains(&v)),
             (Shape::Number, value) => value.as_f64().is_some_and(f64::is_finite),
-            (Shape::Text(bytes), Value::String(text)) => {
-                (1..=bytes).contains(&text.len()) && !text.chars().any(char::is_control)
+            (Shape::Text(most), Value::String(text)) => {
+                (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
             }
+            (Shape::Word(words), Value::String(text)) => words().contains(&text.as_str()),
             (Shape::Flag, value) => value.is_boolean(),
             _ => false,
         };
@@ -63,12 +70,22 @@ impl Field {
         let wanted = match self.shape {
             Shape::Integer(min, max) => format!("a whole number from {min} to {max}"),
             Shape::Number => "a number".to_owned(),
-            Shape::Text(bytes) => format!("a text of 1 to {bytes} bytes without control characters"),
+            Shape::Text(most) => format!("a text of 1 to {most} characters that control nothing"),
+            Shape::Word(words) => format!("one of {}", words().join(", ")),
             Shape::Flag => "true or false".to_owned(),
         };
         let seen: String = value.to_string().chars().take(80).collect();
         Err(format!("{name}: {seen} is not {wanted}"))
     }
+}
+
+/// Of a strategy and a symbol, one may say what a change is about.
+const EXCLUSIVE: [&str; 2] = ["strategy", "symbol"];
+
+/// Names of which one may be there at most, where a route takes them all.
+pub(super) fn exclusive(fields: &[Field]) -> Option<[&'static str; 2]> {
+    let has = |name: &&str| fields.iter().any(|field| field.name == *name);
+    EXCLUSIVE.iter().all(has).then_some(EXCLUSIVE)
 }
 
 /// Values that passed.
@@ -109,7 +126,8 @@ impl Values {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, text) = (decode(name)?, decode(value)?);
-            let is_text = fields.iter().any(|f| f.name == name && matches!(f.shape, Shape::Text(_)));
+            let is_text =
+                fields.iter().any(|f| f.name == name && matches!(f.shape, Shape::Text(_) | Shape::Word(_)));
             let value = if is_text {
                 Value::String(text)
             } else {
@@ -148,6 +166,12 @@ impl Values {
             };
             values.insert(field.name, field.check(value)?);
         }
+        if let Some([one, other]) = exclusive(fields)
+            && values.contains_key(one)
+            && values.contains_key(other)
+        {
+            return Err(format!("a {one} or a {other}, not both"));
+        }
         match fields.iter().find(|field| field.is_required && !values.contains_key(field.name)) {
             Some(field) => Err(format!("{}: missing; {}", field.name, field.meaning)),
             None => Ok(Self(values)),
@@ -183,6 +207,7 @@ mod tests {
         Field::optional("symbol", Shape::Text(20), "Instrument."),
         Field::optional("value", Shape::Number, "Value."),
         Field::optional("cancel", Shape::Flag, "Flag."),
+        Field::optional("by", Shape::Word(|| vec!["day", "week"]), "Word."),
     ];
     const NEEDY: &[Field] = &[Field::required("order", Shape::Text(20), "The order.")];
 
@@ -205,21 +230,19 @@ mod tests {
         assert_eq!(query("limit=0"), "limit: 0 is not a whole number from 1 to 1000");
         assert_eq!(query("limit=x"), "limit: \"x\" is not a whole number from 1 to 1000");
         assert_eq!(query("limit=1&limit=2"), "\"limit\" is there twice");
-        assert_eq!(query("page=1"), "\"page\" is not known here; taken is limit, symbol, value, cancel");
-        assert_eq!(
-            query("symbol="),
-            "symbol: \"\" is not a text of 1 to 20 bytes without control characters"
-        );
-        assert!(query("symbol=a%0ab").contains("control"), "line breaks stand in no log");
+        assert_eq!(query("page=1"), "\"page\" is not known here; taken is limit, symbol, value, cancel, by");
+        assert_eq!(query("symbol="), "symbol: \"\" is not a text of 1 to 20 characters that control nothing");
+        assert!(query("symbol=a%0ab").contains("control nothing"), "line breaks stand in no log");
         assert!(query("symbol=%zz").contains("percent-encoded") && query("symbol=%ff").contains("UTF-8"));
-        assert!(query(&format!("symbol={}", "x".repeat(21))).contains("1 to 20 bytes"));
+        assert!(query(&format!("symbol={}", "x".repeat(21))).contains("1 to 20 characters"));
+        assert_eq!(query("by=hour"), "by: \"hour\" is not one of day, week");
         let body = |text: &str| Values::of_body(text.as_bytes(), NEEDY).unwrap_err();
         assert_eq!(body("{}"), "order: missing; The order.");
         assert_eq!(body("[]"), "the body is no JSON object");
         assert!(body("{").starts_with("the body is no JSON: "));
         assert_eq!(
             body(r#"{"order": 1}"#),
-            "order: 1 is not a text of 1 to 20 bytes without control characters"
+            "order: 1 is not a text of 1 to 20 characters that control nothing"
         );
     }
 }

@@ -32,6 +32,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// Connections of one peer address at once.
 const PEER_MAX: usize = 16;
 const WORKERS: usize = 24;
+/// Methods that the routes answer, if only with those that they would have served.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 const JSON: &[u8] = b"application/json";
 
 /// Why the interface could not be opened.
@@ -291,8 +293,10 @@ impl Reason {
 
 fn refuse(stream: &mut TcpStream, refusal: Reason) {
     let body = format!("{{\"error\":\"{}\"}}", refusal.text);
+    let allow = if refusal == Reason::METHOD { "Allow: GET, HEAD, POST\r\n" } else { "" };
     let answer = format!(
-        "HTTP/1.1 {} Refused\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {} Refused\r\nContent-Type: application/json\r\n{allow}Content-Length: {}\r\nConnection: close\r\n\r\n\
+         {body}",
         refusal.status,
         body.len()
     );
@@ -367,7 +371,7 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
         request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect()
     };
     let method = request.method.unwrap_or_default();
-    if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "DELETE") {
+    if !METHODS.contains(&method) {
         return Err(Reason::METHOD);
     }
     if !values("transfer-encoding").is_empty() {
@@ -461,7 +465,7 @@ mod tests {
         assert_eq!(judge("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), Err(400));
         assert_eq!(judge("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), Err(400));
         assert_eq!(judge("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"), Err(505));
-        assert_eq!(judge("TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(405));
+        assert_eq!(judge("BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(405));
         assert_eq!(judge("GET http://x/ HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(400));
     }
 

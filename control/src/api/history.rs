@@ -24,7 +24,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) const FIELDS: &[Field] =
-    &[Field::required("stage", Shape::Text(64), "A stage as `/api/v1/latency` names it.")];
+    &[Field::required("stage", Shape::Word(stages), "A stage as `/api/v1/latency` names it.")];
+
+fn stages() -> Vec<&'static str> {
+    Stage::ALL.iter().map(|stage| stage.label()).collect()
+}
 
 /// What a stage took in one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,16 +93,12 @@ pub(super) fn start(shared: Arc<Shared>, stop: Arc<AtomicBool>) -> JoinHandle<()
 
 pub(super) fn serve(shared: &Shared, ask: &Ask) -> Answer {
     let name = ask.values.text("stage").unwrap_or_default();
-    let Some(stage) = Stage::ALL.iter().find(|stage| stage.label() == name) else {
-        let known: Vec<&str> = Stage::ALL.iter().map(|stage| stage.label()).collect();
-        return Answer::error(400, &format!("stage: {name:?} is none of {}", known.join(", ")));
-    };
     let history = shared.history.lock().unwrap_or_else(PoisonError::into_inner);
     let points: Vec<_> = history
         .points
-        .get(stage)
-        .into_iter()
-        .flatten()
+        .iter()
+        .filter(|(stage, _)| stage.label() == name)
+        .flat_map(|(_, points)| points)
         .map(|p| {
             json!({"unix_s": p.unix_s, "count": p.count, "p50_ns": p.p50_ns, "p99_ns": p.p99_ns, "max_ns": p.max_ns})
         })

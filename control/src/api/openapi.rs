@@ -1,7 +1,7 @@
 //! The interface as an OpenAPI 3.1 document, made from the table of routes.
 
 use super::{
-    fields::Field,
+    fields::{Field, exclusive},
     routes::{JSON, Method, ROUTES, Route},
 };
 use crate::auth::Role;
@@ -85,12 +85,15 @@ fn body(fields: &[Field]) -> Value {
         })
         .collect();
     let required: Vec<&str> = fields.iter().filter(|f| f.is_required).map(|f| f.name).collect();
-    let schema = json!({
+    let mut schema = json!({
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": false,
     });
+    if let Some(names) = exclusive(fields) {
+        schema["not"] = json!({"required": names});
+    }
     json!({"required": !required.is_empty(), "content": {JSON: {"schema": schema}}})
 }
 
@@ -118,7 +121,8 @@ fn responses(route: &Route) -> Value {
         errors.push((500, "An answer of a later build."));
         errors.push((504, "No answer of the hot process: it may have been carried out."));
     }
-    if route.path == "/health/ready" || route.path.starts_with("/api/v1/status/health") {
+    let is_report = route.path == "/health/ready" || route.path.starts_with("/api/v1/status/health");
+    if is_report {
         errors.push((503, "Not in order; the answer says why."));
     }
     if route.path == "/api/v1/simulation/performance" {
@@ -127,8 +131,7 @@ fn responses(route: &Route) -> Value {
     for (status, meaning) in errors {
         let content = json!({JSON: {"schema": {"type": "object"}}});
         let of_error = json!({JSON: {"schema": {"$ref": "#/components/schemas/Error"}}});
-        let is_report = status == 503 && route.role == Role::Anyone;
-        let content = if is_report { content } else { of_error };
+        let content = if is_report && status == 503 { content } else { of_error };
         responses.insert(status.to_string(), json!({"description": meaning, "content": content}));
     }
     if route.fields.iter().any(|field| field.name == "confirm") {

@@ -8,13 +8,16 @@ use super::{
 use crate::store::{self, StoreError};
 use rusqlite::{ToSql, types::ValueRef};
 use serde_json::{Map, Value, json};
-use tickpath_shared::types::decimal;
+use tickpath_shared::{
+    record::Severity,
+    types::{OrderState, decimal},
+};
 
 /// Rows of an answer, unless another number is asked for.
 const ROWS: i64 = 100;
 const ROWS_MAX: i64 = 1000;
 /// Longest symbol and longest name of a state.
-const NAME_BYTES: usize = 32;
+const NAME_MAX: usize = 32;
 
 const BEFORE: Field = Field::optional(
     "before",
@@ -23,27 +26,35 @@ const BEFORE: Field = Field::optional(
 );
 pub(super) const LIMIT: Field =
     Field::optional("limit", Shape::Integer(1, ROWS_MAX), "Rows at most; 100 otherwise.");
-const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_BYTES), "Only this instrument.");
+const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_MAX), "Only this instrument.");
 
 pub(super) const PAGE: &[Field] = &[BEFORE, LIMIT];
 pub(super) const ORDERS: &[Field] = &[
     BEFORE,
     LIMIT,
     SYMBOL,
-    Field::optional("state", Shape::Text(NAME_BYTES), "Only orders in this state."),
+    Field::optional("state", Shape::Word(states), "Only orders in this state."),
     Field::optional("open", Shape::Flag, "`true`: only orders that have not come to an end."),
 ];
 pub(super) const BY_SYMBOL: &[Field] = &[BEFORE, LIMIT, SYMBOL];
 pub(super) const EVENTS: &[Field] =
-    &[BEFORE, LIMIT, Field::optional("severity", Shape::Text(NAME_BYTES), "Only events of this severity.")];
+    &[BEFORE, LIMIT, Field::optional("severity", Shape::Word(severities), "Only events of this severity.")];
 pub(super) const PNL: &[Field] = &[
     Field::optional(
         "by",
-        Shape::Text(NAME_BYTES),
-        "`day` (otherwise), `week`, `month`, all UTC, or `symbol`.",
+        Shape::Word(|| vec!["day", "week", "month", "symbol"]),
+        "Day otherwise; days, weeks and months are UTC.",
     ),
     LIMIT,
 ];
+
+fn states() -> Vec<&'static str> {
+    OrderState::ALL.iter().map(|state| state.label()).collect()
+}
+
+fn severities() -> Vec<&'static str> {
+    Severity::ALL.iter().map(|severity| severity.label()).collect()
+}
 
 const OPEN: &str = "state NOT IN ('filled', 'canceled', 'expired', 'rejected', 'absent')";
 
@@ -105,10 +116,7 @@ pub(super) fn pnl(shared: &Shared, ask: &Ask) -> Answer {
         "day" => date("%Y-%m-%d"),
         "week" => date("%G-W%V"),
         "month" => date("%Y-%m"),
-        "symbol" => "symbol".to_owned(),
-        other => {
-            return Answer::error(400, &format!("by: {other:?} is none of day, week, month, symbol"));
-        }
+        _ => "symbol".to_owned(),
     };
     let sql = format!(
         "SELECT {group} AS name, count(*) AS trades, sum(realized_e8 > fees_e8) AS wins,

@@ -25,11 +25,19 @@ pub(super) struct Answer {
     pub(super) body: String,
     /// Seconds after which it may be tried again.
     pub(super) retry_after_s: Option<u64>,
+    /// Methods that would have been served.
+    allow: Option<&'static str>,
 }
 
 impl Answer {
     pub(super) fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self { status, content_type: "application/json", body: body.to_string(), retry_after_s: None }
+        Self {
+            status,
+            content_type: "application/json",
+            body: body.to_string(),
+            retry_after_s: None,
+            allow: None,
+        }
     }
 
     pub(super) fn error(status: u16, text: &str) -> Self {
@@ -37,7 +45,12 @@ impl Answer {
     }
 
     pub(super) fn of(content_type: &'static str, body: String) -> Self {
-        Self { status: 200, content_type, body, retry_after_s: None }
+        Self { status: 200, content_type, body, retry_after_s: None, allow: None }
+    }
+
+    fn not_with(method: Method, path: &str) -> Self {
+        let allow = if method == Method::Get { "GET, HEAD" } else { "POST" };
+        Self { allow: Some(allow), ..Self::error(405, &format!("{path} is asked with {allow}")) }
     }
 
     pub(super) fn no_session() -> Self {
@@ -357,6 +370,7 @@ pub(super) fn serve(mut request: Request, shared: &Shared) {
     if answer.status == 401 {
         headers.push(("WWW-Authenticate", "Bearer".to_owned()));
     }
+    headers.extend(answer.allow.map(|methods| ("Allow", methods.to_owned())));
     headers.extend(answer.retry_after_s.map(|s| ("Retry-After", s.to_string())));
     for (name, value) in headers {
         if let Ok(header) = Header::from_bytes(name.as_bytes(), value.as_bytes()) {
@@ -380,7 +394,7 @@ fn answer_to(request: &mut Request, shared: &Shared) -> (Answer, String) {
     let of_path: Vec<&Route> = ROUTES.iter().filter(|route| route.path == path).collect();
     let Some(route) = of_path.iter().find(|route| route.method.label() == asked) else {
         let answer = match of_path.first() {
-            Some(route) => Answer::error(405, &format!("{path} is asked with {}", route.method.label())),
+            Some(route) => Answer::not_with(route.method, path),
             None => Answer::error(404, &format!("no such route: {path}")),
         };
         return (answer, id);

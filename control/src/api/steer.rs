@@ -25,14 +25,14 @@ use tickpath_shared::{
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 /// First steps that wait for their second.
 const PENDING_MAX: usize = 64;
-const NAME_BYTES: usize = 32;
+const NAME_MAX: usize = 32;
 
 const REASON: Field = Field::optional("reason", Shape::Text(200), "For the audit log.");
 const STRATEGY: Field =
-    Field::optional("strategy", Shape::Text(NAME_BYTES), "Only this strategy, by name or number.");
-const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_BYTES), "Only this instrument.");
+    Field::optional("strategy", Shape::Text(NAME_MAX), "Only this strategy, by name or number.");
+const SYMBOL: Field = Field::optional("symbol", Shape::Text(NAME_MAX), "Only this instrument.");
 const CONFIRM: Field =
-    Field::optional("confirm", Shape::Text(NAME_BYTES), "The code that the first step has answered with.");
+    Field::optional("confirm", Shape::Text(NAME_MAX), "The code that the first step has answered with.");
 
 pub(super) const PLAIN: &[Field] = &[REASON];
 pub(super) const SCOPED: &[Field] = &[STRATEGY, SYMBOL, REASON];
@@ -41,7 +41,7 @@ pub(super) const ARM: &[Field] = &[STRATEGY, SYMBOL, CONFIRM, REASON];
 pub(super) const SET: &[Field] = &[
     Field::required("name", Shape::Text(64), "Name of the parameter in the configuration, or its number."),
     Field::required("value", Shape::Number, "Its new value."),
-    Field::optional("strategy", Shape::Text(NAME_BYTES), "The strategy, where the name does not say."),
+    Field::optional("strategy", Shape::Text(NAME_MAX), "The strategy, where the name does not say."),
     REASON,
 ];
 pub(super) const HELD: &[Field] =
@@ -72,8 +72,9 @@ struct Failure {
 }
 
 impl Failure {
-    fn wrong(text: String) -> Self {
-        Self { status: 400, outcome: "wrong", text }
+    /// There is nothing of that name.
+    fn unknown(text: String) -> Self {
+        Self { status: 404, outcome: "not_there", text }
     }
 }
 
@@ -90,8 +91,7 @@ impl From<OperatorError> for Failure {
                 let status = match outcome {
                     CommandOutcome::UnknownScope
                     | CommandOutcome::UnknownParameter
-                    | CommandOutcome::RefusedValue => 400,
-                    CommandOutcome::NotHeld => 404,
+                    | CommandOutcome::NotHeld => 404,
                     _ => 409,
                 };
                 (status, outcome.label())
@@ -137,7 +137,7 @@ pub(super) fn set(shared: &Shared, ask: &Ask) -> Answer {
     change(shared, ask, Risk::In, || {
         let (name, value) = (ask.values.text("name").unwrap_or_default(), ask.values.number("value"));
         let (owner, parameter) =
-            operator::parameter(name, ask.values.text("strategy")).map_err(Failure::wrong)?;
+            operator::parameter(name, ask.values.text("strategy")).map_err(Failure::unknown)?;
         let detail = Detail::Setting(parameter, value.unwrap_or(f64::NAN));
         let running = Operator::open(&shared.data)?;
         running.send(&shared.data, Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail })?;
@@ -150,7 +150,8 @@ pub(super) fn answer_held(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
     change(shared, ask, risk, || {
         let running = Operator::open(&shared.data)?;
         let name = ask.values.text("order").unwrap_or_default();
-        let intent = operator::held_order(name, running.status.identity().session).map_err(Failure::wrong)?;
+        let intent =
+            operator::held_order(name, running.status.identity().session).map_err(Failure::unknown)?;
         running.send(&shared.data, Order { verb, scope: Scope::Account, detail: Detail::Intent(intent) })?;
         Ok(json!({"outcome": "done"}))
     })
@@ -168,7 +169,7 @@ pub(super) fn simulate(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
 fn send(shared: &Shared, ask: &Ask, verb: Verb, detail: Detail) -> Result<Value, Failure> {
     let running = Operator::open(&shared.data)?;
     let (strategy, symbol) = (ask.values.text("strategy"), ask.values.text("symbol"));
-    let scope = operator::scope(&running.status, strategy, symbol).map_err(Failure::wrong)?;
+    let scope = operator::scope(&running.status, strategy, symbol).map_err(Failure::unknown)?;
     running.send(&shared.data, Order { verb, scope, detail })?;
     Ok(json!({"outcome": "done", "trading_state": running.status.trading_state().label()}))
 }
