@@ -10,12 +10,13 @@ pub mod held;
 mod log;
 mod refit;
 pub mod store;
+pub mod webhook;
 
 use std::{
     path::PathBuf,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -36,6 +37,9 @@ pub enum ControlError {
     /// The HTTP interface could not be opened.
     #[error(transparent)]
     Gate(#[from] api::GateError),
+    /// Alerts could not be taken.
+    #[error(transparent)]
+    Webhook(#[from] webhook::WebhookError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] store::StoreError),
@@ -59,8 +63,11 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archive));
     let store =
         store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop_store))?;
-    let audit = audit::AuditLog::open(&data.audit(config.instance.mode.label()))?;
-    let shared = api::Shared::new(data.clone(), config.clone(), archiver.gauges(), store.gauges(), audit);
+    let mode = config.instance.mode.label();
+    let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
+    let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
+    let (archived, stored) = (archiver.gauges(), store.gauges());
+    let shared = api::Shared::new(data.clone(), config.clone(), archived, stored, audit, webhooks);
     let stop_refits = flag();
     let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
     let gate = api::Gate::start(&config.control, shared, stop_gate)?;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -177,6 +177,23 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
 /// Those of the file system.
 pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
+}
+
+/// Reads a secret: a file that nobody else may read, never through a symbolic link.
+///
+/// # Errors
+///
+/// Those of the file system, or `PermissionDenied` for a file that others may read.
+pub fn read_private(path: &Path) -> io::Result<String> {
+    let mut file = open_private(path, OpenOptions::new().read(true))?;
+    let mode = file.metadata()?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let text = format!("mode {mode:o} lets others read it, must be 600");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Replaces `path` so that a crash leaves the old or the new content, and syncs both.

@@ -3,7 +3,7 @@
 //! a Unix socket in a private directory.
 
 use super::{
-    Shared, history,
+    Shared, alerts, history,
     routes::{self, PEER_HEADER},
 };
 use crate::auth::TokenFile;
@@ -391,8 +391,9 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
     let path = request.path.filter(|p| p.starts_with('/')).ok_or(Reason::MALFORMED)?;
     let is_json =
         |value: &&[u8]| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii() == JSON);
-    // Forms of foreign pages cannot say this of themselves.
-    if body_bytes > 0 && !values("content-type").first().is_some_and(is_json) {
+    // Forms of foreign pages cannot say this of themselves. Alerts say what they like, and carry a secret.
+    let is_alert = request.path.is_some_and(|path| path.starts_with(alerts::PREFIX));
+    if body_bytes > 0 && !is_alert && !values("content-type").first().is_some_and(is_json) {
         return Err(Reason::CONTENT);
     }
     let authorization = match values("authorization").as_slice() {

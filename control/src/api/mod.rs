@@ -1,6 +1,7 @@
 //! The HTTP interface: a gate that lets only clean requests pass, tiny_http behind it on a Unix socket, and
 //! the routes.
 
+mod alerts;
 mod fields;
 mod gate;
 mod health;
@@ -21,6 +22,7 @@ use crate::{
     audit::AuditLog,
     auth::{Door, TokenFile},
     store::StoreGauges,
+    webhook::Webhooks,
 };
 use std::{
     io::{self, Read},
@@ -40,7 +42,8 @@ pub struct Shared {
     store: Arc<StoreGauges>,
     status: Mutex<Option<(CurrentSession, Arc<StatusReader>)>>,
     door: Door,
-    audit: Mutex<AuditLog>,
+    audit: Arc<Mutex<AuditLog>>,
+    webhooks: Webhooks,
     pending: Mutex<Vec<steer::Pending>>,
     history: Mutex<history::History>,
 }
@@ -54,12 +57,13 @@ fn random_name() -> io::Result<String> {
 
 impl Shared {
     /// Everything the routes need.
-    pub fn new(
+    pub(crate) fn new(
         data: DataDir,
         config: Config,
         archive: Arc<ArchiveGauges>,
         store: Arc<StoreGauges>,
-        audit: AuditLog,
+        audit: Arc<Mutex<AuditLog>>,
+        webhooks: Webhooks,
     ) -> Arc<Self> {
         let door = Door::new(TokenFile::new(&data), config.control.open_reads);
         Arc::new(Self {
@@ -69,7 +73,8 @@ impl Shared {
             store,
             status: Mutex::new(None),
             door,
-            audit: Mutex::new(audit),
+            audit,
+            webhooks,
             pending: Mutex::default(),
             history: Mutex::default(),
         })

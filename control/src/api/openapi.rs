@@ -1,6 +1,7 @@
 //! The interface as an OpenAPI 3.1 document, made from the table of routes.
 
 use super::{
+    alerts,
     fields::{Field, exclusive},
     routes::{JSON, Method, ROUTES, Route},
 };
@@ -108,7 +109,7 @@ fn responses(route: &Route) -> Value {
     if !route.fields.is_empty() || route.method != Method::Get {
         errors.push((400, "A value that is not taken."));
     }
-    if route.role > Role::Anyone {
+    if route.role > Role::Anyone || route.path.starts_with(alerts::PREFIX) {
         errors.push((401, "No token, or none that opens anything."));
         errors.push((403, "A token of a lesser role."));
         errors.push((503, "What it is read from or sent to is not there."));
@@ -133,6 +134,10 @@ fn responses(route: &Route) -> Value {
         let of_error = json!({JSON: {"schema": {"$ref": "#/components/schemas/Error"}}});
         let content = if is_report && status == 503 { content } else { of_error };
         responses.insert(status.to_string(), json!({"description": meaning, "content": content}));
+    }
+    if route.path.starts_with(alerts::PREFIX) {
+        responses
+            .insert("202".into(), json!({"description": "Taken.", "content": {JSON: {"schema": schema}}}));
     }
     if route.fields.iter().any(|field| field.name == "confirm") {
         let schema = json!({

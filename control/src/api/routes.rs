@@ -2,7 +2,7 @@
 //! and the page of documentation go by it.
 
 use super::{
-    Shared,
+    Shared, alerts,
     fields::{Field, Values},
     health, history, latency, listing, metrics, openapi, records, steer,
 };
@@ -337,6 +337,13 @@ pub const ROUTES: &[Route] = &[
         "Let the simulation trade no more; its orders are canceled.",
         |s, a| steer::simulate(s, a, Verb::Disarm),
     ),
+    post(
+        "/api/v1/webhook/tradingview",
+        Role::Anyone,
+        alerts::FIELDS,
+        "Take an alert, once, for the strategy that follows signals; the secret is in its body.",
+        alerts::tradingview,
+    ),
     get("/api/v1/openapi.json", Role::Anyone, "This interface as an OpenAPI 3.1 document.", |_, _| {
         Answer::json(200, &openapi::document())
     }),
@@ -445,7 +452,8 @@ mod tests {
                 ROUTES.iter().filter(|r| (r.path, r.method.label()) == (route.path, route.method.label()));
             assert_eq!(twins.count(), 1, "{}", route.path);
             let is_change = route.method != Method::Get;
-            assert!(!is_change || route.role >= Role::Trader, "{} changes something", route.path);
+            let is_alert = route.path.starts_with(alerts::PREFIX);
+            assert!(!is_change || is_alert || route.role >= Role::Trader, "{} changes something", route.path);
         }
     }
 }

@@ -106,9 +106,24 @@ impl Door {
         Ok(who)
     }
 
+    /// Whether anything that an address calls a secret is looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooOften`].
+    pub fn may_guess(&self, peer: IpAddr, now: Nanos) -> Result<(), Refusal> {
+        self.guesses.look(&peer, now)
+    }
+
+    /// What an address called a secret was none.
+    pub fn guessed(&self, peer: IpAddr, now: Nanos) {
+        // Whoever may not guess any more has been told so before.
+        let _ = self.guesses.take(peer, now);
+    }
+
     fn known(&self, header: &str, visit: &Visit<'_>, now: Nanos) -> Result<Principal, Refusal> {
         // Before anything is computed for whoever guesses.
-        self.guesses.look(&visit.peer, now)?;
+        self.may_guess(visit.peer, now)?;
         let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let known = match token {
             Some((_, token)) => self.tokens.judge(token.trim(), visit.now_unix_s),

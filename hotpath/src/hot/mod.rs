@@ -40,7 +40,7 @@ use tickpath_shared::{
     command::set_kill_switch,
     config::{Config, Host, KeyKind},
     memory::{MemoryError, install_sigbus_handler},
-    paths::{CurrentSession, DataDir, open_private, remove_synced, replace_file},
+    paths::{CurrentSession, DataDir, read_private, remove_synced, replace_file},
     record::{EventCode, Severity},
     status::Status,
     types::{EpochError, EpochFile, InstrumentDefinition},
@@ -175,17 +175,9 @@ pub fn load_credentials(config: &Config) -> Result<Credentials, HotError> {
 }
 
 fn read_secret(path: &Path) -> Result<zeroize::Zeroizing<String>, HotError> {
-    use std::{io::Read, os::unix::fs::PermissionsExt};
-    let fail = |why: String| HotError::Config(format!("secret file {}: {why}", path.display()));
-    let mut file =
-        open_private(path, std::fs::OpenOptions::new().read(true)).map_err(|e| fail(e.to_string()))?;
-    let mode = file.metadata().map_err(|e| fail(e.to_string()))?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(fail(format!("mode {mode:o} lets others read it, must be 600")));
-    }
-    let mut text = zeroize::Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(|e| fail(e.to_string()))?;
-    Ok(text)
+    let text = read_private(path);
+    text.map(zeroize::Zeroizing::new)
+        .map_err(|e| HotError::Config(format!("secret file {}: {e}", path.display())))
 }
 
 /// Opens the REST client of a configuration, for the hot process and for the supervisor's kill road.

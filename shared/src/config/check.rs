@@ -22,7 +22,17 @@ impl Config {
         self.check_limits()?;
         self.check_venue()?;
         self.check_simulation()?;
+        self.check_control()?;
         self.check_journal()
+    }
+
+    fn check_control(&self) -> Result<(), ConfigError> {
+        let is_none = |text: &&String| text.parse::<std::net::IpAddr>().is_err();
+        let wrong = self.control.webhook_sources.iter().find(is_none);
+        ensure(wrong.is_none(), || {
+            format!("control.webhook_sources: {:?} is no IP address", wrong.map_or("", String::as_str))
+        })?;
+        in_range("control.webhook_age_s_max", self.control.webhook_age_s_max, 1, 3600)
     }
 
     fn check_simulation(&self) -> Result<(), ConfigError> {

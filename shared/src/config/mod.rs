@@ -554,6 +554,13 @@ pub struct Control {
     pub behind_proxy: bool,
     /// Values of the `Host` header that are served besides the bound address, without a port.
     pub hosts: Vec<String>,
+    /// File (mode 0600) in the data directory with the secret that alerts carry, at least 32 characters; none are taken
+    /// without one.
+    pub webhook_secret_file: PathBuf,
+    /// Addresses that alerts may come from; any when empty.
+    pub webhook_sources: Vec<String>,
+    /// Oldest alert that is taken, seconds, 1..=3600.
+    pub webhook_age_s_max: u64,
     /// Archived bytes waiting above which readiness fails, mebibytes.
     pub lag_mib_max: u64,
 }
@@ -565,6 +572,12 @@ impl Default for Control {
             open_reads: true,
             behind_proxy: false,
             hosts: vec!["localhost".into(), "127.0.0.1".into()],
+            webhook_secret_file: PathBuf::new(),
+            // TradingView's.
+            webhook_sources: ["52.89.214.238", "34.212.75.30", "54.218.53.128", "52.32.178.7"]
+                .map(str::to_owned)
+                .into(),
+            webhook_age_s_max: 60,
             lag_mib_max: 32,
         }
     }

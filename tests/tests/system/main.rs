@@ -31,6 +31,7 @@ mod silence;
 mod strategies;
 mod upstream;
 mod venue_faults;
+mod webhook;
 
 /// The command line under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickpath-under-test");
