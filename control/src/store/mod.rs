@@ -1,6 +1,7 @@
 //! The store: SQLite, folded from the archive. Rows and cursor change in one transaction, so that a crash
 //! anywhere loses nothing and stores nothing twice.
 
+pub mod copy;
 mod fold;
 mod schema;
 
@@ -8,7 +9,7 @@ pub use fold::fold_sessions;
 
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -33,8 +34,16 @@ pub enum StoreError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The archive folder cannot be listed.
-    #[error("archive: {0}")]
+    #[error("file system: {0}")]
     Io(#[from] std::io::Error),
+    /// SQLite finds it damaged.
+    #[error("{}: {verdict}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        verdict: String,
+    },
     /// A library with a known bug.
     #[error("SQLite {found} is older than {SQLITE_MIN}, which fixed a corruption of the write-ahead log")]
     Version {
@@ -158,5 +167,5 @@ pub fn row_counts(path: &Path) -> Result<Vec<(String, u64)>, StoreError> {
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
         Ok(((*table).to_owned(), rows as u64))
     };
-    ["orders", "fills", "trades", "positions", "events"].iter().map(count).collect()
+    schema::TABLE_NAMES.iter().filter(|name| **name != "cursor").map(count).collect()
 }

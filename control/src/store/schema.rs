@@ -6,6 +6,9 @@ use rusqlite::Connection;
 /// Schema version this build writes.
 pub const VERSION: i64 = 1;
 
+/// Names of the tables.
+pub(super) const TABLE_NAMES: [&str; 6] = ["orders", "fills", "trades", "positions", "events", "cursor"];
+
 const TABLES: &str = "
 CREATE TABLE orders (
     client_order_id TEXT PRIMARY KEY,

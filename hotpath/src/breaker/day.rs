@@ -64,7 +64,7 @@ impl Day {
         self.realized_e8 += realized_e8;
         let trade = &mut self.trades_e8[instrument as usize];
         *trade += realized_e8;
-        if before != 0 && (after == 0 || after.signum() != before.signum()) {
+        if before != 0 && after.signum() != before.signum() {
             self.losses = if *trade < 0 { self.losses + 1 } else { 0 };
             *trade = 0;
         }

@@ -75,6 +75,21 @@ fn what_holds_holds_after_a_restart_whatever_else_is_configured() {
 const DAY: u64 = 86_400_000;
 const ONE: i128 = 100_000_000;
 
+/// Files of earlier builds are read: the bit of a metric and an action is its place for good.
+#[test]
+fn every_metric_and_action_has_its_bit() {
+    use BreakerAction::{Alert, Cancel, Flatten, Stop};
+    for (m, metric) in BreakerMetric::ALL.iter().enumerate() {
+        for (a, action) in [Alert, Stop, Cancel, Flatten].into_iter().enumerate() {
+            let release = BreakerRelease::Manual;
+            let config = config::Breaker { metric: *metric, threshold: 1.0, samples: 1, action, release };
+            let mut twice = Breakers::new(&[config.clone(), config]);
+            take(&mut twice, &[2.0]);
+            assert_eq!(twice.latched(), 1 << (4 * m + a), "{metric} {action:?}, told twice");
+        }
+    }
+}
+
 #[test]
 fn a_day_counts_what_is_realised_and_how_open_positions_move() {
     let mut day = Day::new(1, 0);
@@ -122,12 +137,17 @@ fn losses_are_counted_by_closed_position() {
     day.on_fill(0, -ONE, 0, 10);
     day.on_fill(0, 3 * ONE, 10, 5);
     assert_eq!(day.losses(), 0, "it is not closed yet");
-    day.on_fill(0, -5 * ONE, 5, -5);
+    day.on_fill(0, -9 * ONE, 5, 3);
+    assert_eq!(day.losses(), 0, "what is left of it may still bring it back");
+    day.on_fill(0, 4 * ONE, 3, -5);
     assert_eq!(day.losses(), 1, "through zero");
     day.on_fill(1, -ONE, 3, 0);
     assert_eq!(day.losses(), 2);
     day.on_fill(0, 2 * ONE, -5, 0);
     assert_eq!(day.losses(), 0);
+    day.on_fill(1, -ONE, 3, 0);
+    day.on_fill(1, 0, 3, 0);
+    assert_eq!(day.losses(), 0, "nothing was lost");
 }
 
 #[test]

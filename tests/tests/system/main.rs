@@ -28,6 +28,7 @@ mod page;
 mod quotes;
 mod replay;
 mod silence;
+mod store;
 mod strategies;
 mod upstream;
 mod venue_faults;

@@ -8,6 +8,7 @@ mod latency;
 mod offline;
 mod operate;
 mod process;
+mod store;
 mod venue;
 
 use anyhow::Result;
@@ -69,6 +70,12 @@ enum Command {
     Token(access::TokenCommand),
     /// Check the log of changes over HTTP and show its end
     Audit(access::AuditArguments),
+    /// Copy the databases into a folder while they are in use
+    Backup(store::BackupArguments),
+    /// Put the databases of a backup into their places, or compare them with the archive
+    Restore(store::RestoreArguments),
+    /// Make the store anew from the archive
+    Rebuild(process::DirArguments),
     /// What the hot process is doing
     Status(operate::StatusArguments),
     /// Books from captures: one JSON line a diff, a summary on stderr
@@ -121,6 +128,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Fit(a)) => fit::run(&a),
         Some(Command::Token(a)) => access::token(&a),
         Some(Command::Audit(a)) => access::audit(&a),
+        Some(Command::Backup(a)) => store::backup(&a),
+        Some(Command::Restore(a)) => store::restore(&a),
+        Some(Command::Rebuild(a)) => store::rebuild(&a),
         Some(Command::Status(a)) => operate::status(&a),
         Some(Command::Book(a)) => offline::book(&a),
         Some(Command::Journal(a)) => offline::journal(&a),

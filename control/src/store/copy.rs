@@ -1,0 +1,206 @@
+//! Copies of the databases while they are written, and the proof that a store is what its archive folds to.
+
+use super::{StoreError, connect, fold_sessions, open, schema};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tickpath_shared::paths::{DataDir, create_private_dir, remove_synced, sync_dir};
+
+/// Pages copied before writers get their turn, and the pause for them.
+const PAGES: i32 = 256;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Names of the databases of a trading mode that a backup holds: the store, the audit log, the alerts taken.
+pub fn names(mode: &str) -> [String; 3] {
+    [format!("{mode}.db"), format!("{mode}-audit.db"), format!("{mode}-alerts.db")]
+}
+
+/// Copies the databases of a mode into a folder while they are in use; returns those that there are.
+///
+/// # Errors
+///
+/// [`StoreError`]; a copy of that name that is there already is one.
+pub fn backup(data: &DataDir, mode: &str, to: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    create_private_dir(to)?;
+    let mut made = Vec::new();
+    for name in names(mode) {
+        let (from, path) = (data.root().join(&name), to.join(&name));
+        if !from.exists() {
+            continue;
+        }
+        if path.exists() {
+            let text = format!("{} is there already", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text).into());
+        }
+        let source = Connection::open_with_flags(&from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut copy = Connection::open(&path)?;
+        Backup::new(&source, &mut copy)?.run_to_completion(PAGES, PAUSE, None)?;
+        // One file, whole by itself.
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
+        drop(copy);
+        fs::File::open(&path)?.sync_all()?;
+        made.push(path);
+    }
+    sync_dir(to)?;
+    Ok(made)
+}
+
+/// Puts the databases of a backup into their places; the control process must not run.
+///
+/// # Errors
+///
+/// [`StoreError`]; what is replaced stays as it was unless its own copy was whole.
+pub fn restore(data: &DataDir, mode: &str, from: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut restored = Vec::new();
+    for name in names(mode) {
+        let (copy, place) = (from.join(&name), data.root().join(&name));
+        if !copy.exists() {
+            continue;
+        }
+        let next = place.with_extension("next");
+        fs::copy(&copy, &next)?;
+        fs::File::open(&next)?.sync_all()?;
+        check(&next)?;
+        replace(&next, &place)?;
+        restored.push(place);
+    }
+    Ok(restored)
+}
+
+/// Puts a database that nobody has open into the place of another one.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn replace(next: &Path, place: &Path) -> io::Result<()> {
+    if place.exists() {
+        // Whoever opens it last takes its log in: were the power lost now, the old one would still be whole.
+        let _ = connect(place);
+    }
+    for suffix in ["-wal", "-shm"] {
+        remove_synced(&PathBuf::from(format!("{}{suffix}", place.display())))?;
+    }
+    fs::rename(next, place)?;
+    sync_dir(place.parent().unwrap_or(Path::new(".")))
+}
+
+/// SQLite's own check of a database.
+fn check(path: &Path) -> Result<(), StoreError> {
+    let connection = connect(path)?;
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), verdict }) }
+}
+
+/// Folds the whole archive into a new store at `path`; returns the records read.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn rebuild(data: &DataDir, path: &Path) -> Result<u64, StoreError> {
+    fold_sessions(&mut open(path)?, data)
+}
+
+/// Whether a store, once it has caught up with the archive, is what the archive folds to from its beginning: what is
+/// different, a line a table. `work` is a folder for the two copies that are compared.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn verify(data: &DataDir, store: &Path, work: &Path) -> Result<Vec<String>, StoreError> {
+    let (copy, anew) = (work.join("copy.db"), work.join("anew.db"));
+    check(store)?;
+    fs::copy(store, &copy)?;
+    fold_sessions(&mut open(&copy)?, data)?;
+    rebuild(data, &anew)?;
+    differences(&copy, &anew)
+}
+
+/// What two stores do not have in common, a line a table.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn differences(one: &Path, other: &Path) -> Result<Vec<String>, StoreError> {
+    let connection = open(one)?;
+    connection.execute("ATTACH ?1 AS other", [other.display().to_string()])?;
+    let mut found = Vec::new();
+    for table in schema::TABLE_NAMES {
+        let count = |left: &str, right: &str| -> Result<i64, StoreError> {
+            let rows = format!("SELECT * FROM {left}.{table} EXCEPT SELECT * FROM {right}.{table}");
+            Ok(connection.query_row(&format!("SELECT count(*) FROM ({rows})"), [], |row| row.get(0))?)
+        };
+        let (here, there) = (count("main", "other")?, count("other", "main")?);
+        if here + there > 0 {
+            found.push(format!(
+                "{table}: {here} rows of {} and {there} of {} alone",
+                one.display(),
+                other.display()
+            ));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(path: &Path, orders: i64) -> Connection {
+        let connection = open(path).unwrap();
+        for order in 0..orders {
+            let row = "INSERT INTO events VALUES (1, 0, ?1, 0, 'connected', 'info', 'text')";
+            connection.execute(row, [order]).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn a_backup_of_a_database_in_use_is_whole_and_can_be_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let in_use = store(&data.store("simulation"), 1_000);
+        let to = dir.path().join("backup");
+        assert_eq!(backup(&data, "simulation", &to).unwrap(), [to.join("simulation.db")]);
+        assert!(backup(&data, "simulation", &to).unwrap_err().to_string().contains("there already"));
+        in_use.execute("DELETE FROM events", []).unwrap();
+        drop(in_use);
+        restore(&data, "simulation", &to).unwrap();
+        let rows: i64 = open(&data.store("simulation"))
+            .unwrap()
+            .query_row("SELECT count(*) FROM events", [], |r| r.get(0))
+            .unwrap();
+        assert_eq!(rows, 1_000);
+    }
+
+    #[test]
+    fn a_damaged_copy_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        drop(store(&data.store("simulation"), 2_000));
+        let to = dir.path().join("backup");
+        let copy = backup(&data, "simulation", &to).unwrap().remove(0);
+        let mut bytes = fs::read(&copy).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 4096].fill(0xff);
+        fs::write(&copy, bytes).unwrap();
+        assert!(restore(&data, "simulation", &to).is_err());
+        check(&data.store("simulation")).unwrap();
+    }
+
+    #[test]
+    fn every_difference_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one.db"), dir.path().join("other.db"));
+        drop(store(&one, 5));
+        let changed = store(&other, 5);
+        assert!(differences(&one, &other).unwrap().is_empty());
+        changed.execute("UPDATE events SET text = 'else' WHERE sequence = 3", []).unwrap();
+        changed.execute("INSERT INTO cursor VALUES (1, 0, 9)", []).unwrap();
+        let found = differences(&one, &other).unwrap();
+        assert!(found.len() == 2 && found[0].starts_with("events: 1 rows"), "{found:?}");
+    }
+}
