@@ -119,6 +119,15 @@ impl AuditLog {
         Ok(Self { connection })
     }
 
+    /// Opens one that exists, for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: crate::store::open_to_read(path)? })
+    }
+
     /// Appends a row; it is on the disk when this returns.
     ///
     /// # Errors
@@ -163,6 +172,14 @@ impl AuditLog {
             ],
         )?;
         transaction.commit()?;
+        // The process log holds the end of the chain, too: rows that are cut off leave no gap.
+        tracing::info!(
+            audit = row.sequence,
+            hash = row.hash,
+            action = row.action,
+            outcome = row.outcome,
+            "audit"
+        );
         Ok(())
     }
 
@@ -178,7 +195,8 @@ impl AuditLog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Number of rows, or the sequence of the first that is missing or was changed.
+    /// Number of rows, or the sequence of the first that is missing or was changed. Rows cut off at the end are seen by
+    /// nobody but a reader of the process log.
     ///
     /// # Errors
     ///

@@ -45,6 +45,17 @@ pub enum OperatorError {
     NoAnswer(Verb, u128),
 }
 
+impl OperatorError {
+    /// No hot process runs, which is not the same as one that cannot be reached.
+    pub fn is_nobody_there(&self) -> bool {
+        match self {
+            Self::NoSession(_) | Self::Over(..) => true,
+            Self::Gone(_, MemoryError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
 /// A running session.
 #[derive(Debug)]
 pub struct Operator {
@@ -106,7 +117,12 @@ impl Operator {
 /// The latch could not be stored; the word is set if a process runs.
 pub fn kill(data: &DataDir, why: &str) -> std::io::Result<Option<bool>> {
     set_kill_switch(data, why)?;
-    let Ok(session) = Operator::open(data) else { return Ok(None) };
+    let session = match Operator::open(data) {
+        Ok(session) => session,
+        Err(e) if e.is_nobody_there() => return Ok(None),
+        // It runs, and nobody can tell whether it has seen the word.
+        Err(_) => return Ok(Some(false)),
+    };
     // A process that started in between has a word of its own.
     session.sender.kill();
     Ok(Some(wait(|| session.status.kill_seen().is_some())))
@@ -124,7 +140,8 @@ pub fn clear_kill(data: &DataDir) -> Result<(), OperatorError> {
             wait(|| session.status.kill_seen().is_none());
             Ok(())
         }
-        Err(_) => Ok(data.clear_kill_latch()?),
+        Err(e) if e.is_nobody_there() => Ok(data.clear_kill_latch()?),
+        Err(e) => Err(e),
     }
 }
 

@@ -82,6 +82,21 @@ impl Browser {
         Ok(answer["result"]["value"].clone())
     }
 
+    /// Presses Enter where the cursor is.
+    ///
+    /// # Errors
+    ///
+    /// When the browser does not answer.
+    pub fn enter(&mut self) -> Result<()> {
+        for kind in ["keyDown", "keyUp"] {
+            let key = json!({
+                "type": kind, "key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13,
+            });
+            self.call("Input.dispatchKeyEvent", &key)?;
+        }
+        Ok(())
+    }
+
     /// Waits until an expression is true.
     ///
     /// # Errors

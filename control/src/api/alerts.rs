@@ -42,11 +42,12 @@ fn signal(values: &Values) -> Result<f64, &'static str> {
 }
 
 pub(super) fn tradingview(shared: &Shared, ask: &Ask) -> Answer {
-    if let Err(refusal) = shared.door.may_guess(ask.peer, host_ns_now()) {
-        return refusal.into();
-    }
     let values = &ask.values;
     let text = |name: &str| values.text(name).unwrap_or_default();
+    // Before anything is said about the rest.
+    if let Err(refusal) = shared.webhooks.admit(text("secret"), ask.peer) {
+        return refused(shared, ask, refusal);
+    }
     let Ok(time) = text("time").parse::<jiff::Timestamp>() else {
         return Answer::error(400, "time: not as in 2026-11-22T13:08:04Z");
     };
@@ -63,7 +64,7 @@ pub(super) fn tradingview(shared: &Shared, ask: &Ask) -> Answer {
     let detail = values.without("secret");
     let time_ms = time.as_millisecond();
     let alert = Alert { request: ask.request.clone(), peer: ask.peer, time_ms, signal, detail };
-    match shared.webhooks.take(text("secret"), alert, (unix_ns_now() / 1_000_000) as i64) {
+    match shared.webhooks.take(alert, (unix_ns_now() / 1_000_000) as i64) {
         Ok(()) => Answer::json(202, &json!({"outcome": "taken"})),
         Err(refusal) => refused(shared, ask, refusal),
     }
@@ -71,10 +72,15 @@ pub(super) fn tradingview(shared: &Shared, ask: &Ask) -> Answer {
 
 fn refused(shared: &Shared, ask: &Ask, refusal: Refusal) -> Answer {
     let (status, text) = match refusal {
-        Refusal::Off => (503, "no secret is configured: control.webhook_secret_file"),
+        Refusal::Off => (404, "no alerts are taken here: control.webhook_secret_file"),
         Refusal::Source => (403, "not an address of control.webhook_sources"),
         Refusal::Secret => {
-            shared.door.guessed(ask.peer, host_ns_now());
+            let now = host_ns_now();
+            // The right one is never kept out by wrong ones of the same address, which many share.
+            if let Err(refusal) = shared.door.may_guess(ask.peer, now) {
+                return refusal.into();
+            }
+            shared.door.guessed(ask.peer, now);
             (401, "not the secret")
         }
         Refusal::Age => (409, "too old, or from the future"),

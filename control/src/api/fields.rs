@@ -74,7 +74,9 @@ impl Field {
             Shape::Word(words) => format!("one of {}", words().join(", ")),
             Shape::Flag => "true or false".to_owned(),
         };
-        let seen: String = value.to_string().chars().take(80).collect();
+        let is_secret = matches!(name, "secret" | "confirm");
+        let seen: String =
+            if is_secret { "what was sent".to_owned() } else { value.to_string().chars().take(80).collect() };
         Err(format!("{name}: {seen} is not {wanted}"))
     }
 }

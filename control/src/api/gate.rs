@@ -32,6 +32,14 @@ const CONNECTIONS_MAX: usize = 64;
 /// Connections of one peer address at once.
 const PEER_MAX: usize = 16;
 const WORKERS: usize = 24;
+/// Threads that answer; kill and disarm have their own, so that they wait for no other request.
+const BACKENDS: usize = 4;
+const BACKENDS_URGENT: usize = 2;
+/// Longest wait for an answer: verbs wait seconds for the hot process.
+const BACKEND_DEADLINE: Duration = Duration::from_secs(30);
+/// Time that a client has to read its answer, and the longest answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Methods that the routes answer, if only with those that they would have served.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 const JSON: &[u8] = b"application/json";
@@ -58,7 +66,7 @@ pub enum GateError {
 /// The open interface.
 pub struct Gate {
     address: SocketAddr,
-    socket: PathBuf,
+    sockets: [PathBuf; 2],
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -82,8 +90,10 @@ impl Gate {
         let listener = TcpListener::bind(address).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
-        let socket = shared.data.run().join("http.sock");
-        start_backend(&socket, Arc::clone(&shared)).map_err(bind)?;
+        let sockets = ["http.sock", "http-urgent.sock"].map(|name| shared.data.run().join(name));
+        for (socket, threads) in sockets.iter().zip([BACKENDS, BACKENDS_URGENT]) {
+            start_backend(socket, threads, &shared).map_err(bind)?;
+        }
         let policy = Arc::new(Policy::new(config, address));
         let (sender, receiver) = sync_channel(CONNECTIONS_MAX);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -91,7 +101,7 @@ impl Gate {
         for _ in 0..WORKERS {
             let worker = Worker {
                 receiver: Arc::clone(&receiver),
-                socket: socket.clone(),
+                sockets: sockets.clone(),
                 policy: Arc::clone(&policy),
                 open: Arc::clone(&open),
             };
@@ -100,7 +110,7 @@ impl Gate {
         let flag = Arc::clone(&stop);
         let acceptor = std::thread::spawn(move || accept(&listener, &sender, &open, &flag));
         let threads = vec![acceptor, history::start(shared, Arc::clone(&stop))];
-        Ok(Self { address, socket, stop, threads })
+        Ok(Self { address, sockets, stop, threads })
     }
 
     /// Where clients connect to.
@@ -115,7 +125,9 @@ impl Drop for Gate {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        let _ = std::fs::remove_file(&self.socket);
+        for socket in &self.sockets {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
 
@@ -137,15 +149,15 @@ fn unprotected(config: &config::Control, address: SocketAddr, data: &DataDir) ->
 }
 
 /// tiny_http on a Unix socket that only this user can reach.
-fn start_backend(socket: &Path, shared: Arc<Shared>) -> io::Result<()> {
+fn start_backend(socket: &Path, threads: usize, shared: &Arc<Shared>) -> io::Result<()> {
     if let Some(dir) = socket.parent() {
         tickpath_shared::paths::create_private_dir(dir)?;
     }
     let _ = std::fs::remove_file(socket);
     let server = tiny_http::Server::http_unix(socket).map_err(io::Error::other)?;
     let server = Arc::new(server);
-    for _ in 0..4 {
-        let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
+    for _ in 0..threads {
+        let (server, shared) = (Arc::clone(&server), Arc::clone(shared));
         std::thread::spawn(move || {
             while let Ok(request) = server.recv() {
                 routes::serve(request, &shared);
@@ -165,6 +177,9 @@ struct Open {
 impl Open {
     fn enter(&self, peer: SocketAddr) -> bool {
         let Ok(mut peers) = self.peers.lock() else { return false };
+        if self.all.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+            return false;
+        }
         let count = peers.entry(peer.ip()).or_default();
         if *count >= PEER_MAX.max(CONNECTIONS_MAX * usize::from(peer.ip().is_loopback())) {
             return false;
@@ -209,21 +224,27 @@ fn accept(
 /// Hosts that requests may name.
 struct Policy {
     hosts: Vec<String>,
-    is_behind_proxy: bool,
+    /// Whose word about clients is believed.
+    proxies: Vec<IpAddr>,
 }
 
 impl Policy {
     fn new(config: &config::Control, address: SocketAddr) -> Self {
         let names = config.hosts.iter().cloned().chain([address.ip().to_string()]);
         let hosts = names.flat_map(|name| [format!("{name}:{}", address.port()), name]).collect();
-        Self { hosts, is_behind_proxy: config.behind_proxy }
+        // The configuration has been checked.
+        let proxies = config.proxies.iter().filter(|_| config.behind_proxy).filter_map(|p| p.parse().ok());
+        Self { hosts, proxies: proxies.collect() }
     }
 
-    /// Whose request it is: the proxy's last word about it, where there is a proxy.
+    /// Whose request it is: the last word of a proxy that is known, else of nobody but the connection.
     fn client(&self, peer: IpAddr, forwarded: &[&[u8]]) -> IpAddr {
-        let said = forwarded.last().filter(|_| self.is_behind_proxy);
+        let said = forwarded.last().filter(|_| self.proxies.contains(&peer));
+        let address = |text: &str| {
+            text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        };
         let last =
-            said.and_then(|value| std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim().parse().ok());
+            said.and_then(|value| address(std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim()));
         last.unwrap_or(peer)
     }
 
@@ -239,7 +260,7 @@ impl Policy {
 
 struct Worker {
     receiver: Arc<Mutex<Receiver<(TcpStream, SocketAddr)>>>,
-    socket: PathBuf,
+    sockets: [PathBuf; 2],
     policy: Arc<Policy>,
     open: Arc<Open>,
 }
@@ -258,15 +279,39 @@ impl Worker {
 
     fn serve(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<(), Reason> {
         let _ = stream.set_nonblocking(false);
-        let clean = read_request(stream, &self.policy, peer)?;
-        let mut backend = UnixStream::connect(&self.socket).map_err(|_| Reason::UNAVAILABLE)?;
-        backend.set_read_timeout(Some(Duration::from_secs(30))).map_err(|_| Reason::UNAVAILABLE)?;
-        backend.write_all(&clean).map_err(|_| Reason::UNAVAILABLE)?;
-        let _ = stream.set_write_timeout(Some(REQUEST_DEADLINE));
-        // A client that leaves in the middle only costs this copy.
-        let _ = io::copy(&mut backend, stream);
+        let request = read_request(stream, &self.policy, peer)?;
+        let [ordinary, urgent] = &self.sockets;
+        let socket = if request.is_urgent { urgent } else { ordinary };
+        let answer = ask(socket, &request.clean).map_err(|_| Reason::UNAVAILABLE)?;
+        // A client that leaves in the middle, or reads too slowly, only costs this copy.
+        let _ = write_within(stream, &answer, Instant::now() + ANSWER_DEADLINE);
         Ok(())
     }
+}
+
+/// The whole answer of tiny_http, so that no slow client holds a thread behind the gate.
+fn ask(socket: &Path, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut backend = UnixStream::connect(socket)?;
+    backend.set_read_timeout(Some(BACKEND_DEADLINE))?;
+    backend.write_all(request)?;
+    let mut answer = Vec::new();
+    backend.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn write_within(stream: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_write_timeout(Some(left))?;
+        match stream.write(bytes)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
 }
 
 /// A request the gate does not let pass.
@@ -304,8 +349,14 @@ fn refuse(stream: &mut TcpStream, refusal: Reason) {
     let _ = stream.write_all(answer.as_bytes());
 }
 
-/// Reads one whole request and returns it in the form that goes to tiny_http.
-fn read_request(stream: &mut TcpStream, policy: &Policy, peer: IpAddr) -> Result<Vec<u8>, Reason> {
+/// A request in the form that goes to tiny_http.
+struct Clean {
+    clean: Vec<u8>,
+    is_urgent: bool,
+}
+
+/// Reads one whole request.
+fn read_request(stream: &mut TcpStream, policy: &Policy, peer: IpAddr) -> Result<Clean, Reason> {
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let mut bytes = Vec::with_capacity(2048);
     let head_end = loop {
@@ -326,7 +377,7 @@ fn read_request(stream: &mut TcpStream, policy: &Policy, peer: IpAddr) -> Result
     }
     let mut clean = head.clean.into_bytes();
     clean.extend_from_slice(&bytes[head_end..head_end + head.body_bytes]);
-    Ok(clean)
+    Ok(Clean { clean, is_urgent: head.is_urgent })
 }
 
 fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> Result<(), Reason> {
@@ -352,6 +403,7 @@ fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> 
 struct Head {
     clean: String,
     body_bytes: usize,
+    is_urgent: bool,
 }
 
 /// Judges a head and writes it anew with the few headers that routes look at.
@@ -409,7 +461,8 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}{PEER_HEADER}: {peer}\r\n\
          Content-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
     );
-    Ok(Head { clean, body_bytes })
+    let is_urgent = routes::is_urgent(path.split('?').next().unwrap_or_default());
+    Ok(Head { clean, body_bytes, is_urgent })
 }
 
 fn check_length(values: &[&[u8]]) -> Result<usize, Reason> {
@@ -490,10 +543,13 @@ mod tests {
             let config = config::Control { behind_proxy, ..config::Control::default() };
             Policy::new(&config, "127.0.0.1:8080".parse().unwrap())
         };
-        let peer = IpAddr::from([10, 0, 0, 1]);
+        let peer = IpAddr::from([127, 0, 0, 1]);
         let said: [&[u8]; 1] = [b"6.6.6.6, 7.7.7.7"];
         assert_eq!(policy(true).client(peer, &said), IpAddr::from([7, 7, 7, 7]));
+        assert_eq!(policy(true).client(peer, &[b"7.7.7.7:4711"]), IpAddr::from([7, 7, 7, 7]));
         assert_eq!(policy(true).client(peer, &[b"nonsense"]), peer);
+        let another = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(policy(true).client(another, &said), another, "no proxy of ours");
         assert_eq!(policy(false).client(peer, &said), peer, "anybody may say anything");
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Shared, routes::Answer};
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
+use std::{path::Path, sync::atomic::Ordering};
 use tickpath_shared::{
     clock::host_ns_now,
     config::Mode,
@@ -24,18 +24,36 @@ fn ages(status: &StatusReader) -> Vec<(Progress, u64)> {
     Progress::ALL.iter().map(|part| (*part, now.saturating_sub(status.progress(*part).1))).collect()
 }
 
+/// The process of the last session is there.
+fn is_running(status: &StatusReader) -> bool {
+    !status.is_stopped() && Path::new(&format!("/proc/{}", status.identity().pid)).exists()
+}
+
+/// Trading mode of the session, which a control process that was not started anew may not know from its configuration.
+fn mode(status: Option<&StatusReader>, shared: &Shared) -> Mode {
+    match status.map(|status| status.identity().is_live) {
+        Some(true) => Mode::Live,
+        Some(false) => Mode::Simulation,
+        None => shared.config.instance.mode,
+    }
+}
+
 /// Everything that keeps the system from being ready.
 fn reasons(shared: &Shared) -> Vec<String> {
     let mut reasons = Vec::new();
     match shared.status() {
         None => reasons.push("no hot process has started".to_owned()),
-        Some(status) if status.is_stopped() => reasons.push("hot process has stopped".to_owned()),
+        Some(status) if !is_running(&status) => reasons.push("hot process does not run".to_owned()),
         Some(status) => {
             let stalled = ages(&status).into_iter().filter(|(_, age)| *age > STALL_NS);
             reasons
                 .extend(stalled.map(|(part, age)| format!("{part} made no turn for {} ms", age / 1_000_000)));
             if !status.is_reconciled() {
                 reasons.push("account is not reconciled".to_owned());
+            }
+            if mode(Some(&status), shared) != shared.config.instance.mode {
+                let configured = shared.config.instance.mode.label();
+                reasons.push(format!("control process is configured for {configured}, the session is not"));
             }
             if status.kill_seen().is_some() {
                 reasons.push("kill switch is set".to_owned());
@@ -76,8 +94,8 @@ pub(super) fn ready(shared: &Shared) -> Answer {
 /// What a probe or a person wants to see at one glance.
 fn glance(shared: &Shared) -> (u16, Value) {
     let reasons = reasons(shared);
-    let status = shared.status().filter(|status| !status.is_stopped());
-    let mode = shared.config.instance.mode;
+    let status = shared.status().filter(|status| is_running(status));
+    let mode = mode(status.as_deref(), shared);
     let answer = json!({
         "status": if reasons.is_empty() { "healthy" } else { "unhealthy" },
         "timestamp": timestamp(),
@@ -119,6 +137,8 @@ pub(super) fn state(shared: &Shared) -> Answer {
         200,
         &json!({
             "session": status.identity().session,
+            "running": is_running(&status),
+            "reasons": reasons(shared),
             "trading_state": status.trading_state().label(),
             "kill": status.kill_seen().is_some(),
             "reconciled": status.is_reconciled(),
@@ -160,12 +180,12 @@ pub(super) fn info(shared: &Shared) -> Answer {
         &json!({
             "name": "tickpath",
             "version": env!("CARGO_PKG_VERSION"),
-            "mode": shared.config.instance.mode.label(),
+            "mode": mode(status.as_deref(), shared).label(),
             "instance": shared.config.instance.id,
             "session": identity.as_ref().map(|i| i.session),
             "hot_build": identity.as_ref().map(|i| i.build.clone()),
             "hot_pid": identity.as_ref().map(|i| i.pid),
-            "uptime_seconds": status.as_ref().map(|s| session_now(s) / 1_000_000_000),
+            "uptime_seconds": status.as_ref().filter(|s| is_running(s)).map(|s| session_now(s) / 1_000_000_000),
         }),
     )
 }

@@ -21,7 +21,8 @@ pub(super) fn document() -> Value {
             "title": "tickpath",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Watch and steer a running tickpath. Amounts are decimal text in the quote currency or in \
-                            units of the base asset; names that end in _ns, _ms and _s are nanoseconds, milliseconds \
+                            units of the base asset. Where `control.open_reads` is set, routes of role viewer need no \
+                            token on this host. Names that end in _ns, _ms and _s are nanoseconds, milliseconds \
                             and seconds, times since the unix epoch.",
         },
         "paths": paths,

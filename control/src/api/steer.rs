@@ -112,8 +112,19 @@ pub(super) fn kill(shared: &Shared, ask: &Ask) -> Answer {
     change(shared, ask, Risk::Away, || {
         let why =
             format!("{} over HTTP: {}", ask.who.name, ask.values.text("reason").unwrap_or("no reason given"));
-        let seen = operator::kill(&shared.data, &why).map_err(OperatorError::Io)?;
-        Ok(json!({"outcome": "done", "seen_by_gateway": seen}))
+        match operator::kill(&shared.data, &why) {
+            Ok(Some(false)) => Err(Failure {
+                status: 504,
+                outcome: "not_seen",
+                text: "the kill word is set and latched; the gateway has not seen it yet".to_owned(),
+            }),
+            Ok(seen) => Ok(json!({"outcome": "done", "seen_by_gateway": seen})),
+            Err(e) => Err(Failure {
+                status: 503,
+                outcome: "not_latched",
+                text: format!("the kill word is set; it is not kept over a restart: {e}"),
+            }),
+        }
     })
 }
 
@@ -159,7 +170,9 @@ pub(super) fn answer_held(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
 
 /// Starts and stops trading of a simulation, without a second step: there is no money in it.
 pub(super) fn simulate(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
-    if shared.config.instance.mode != Mode::Simulation {
+    // The session decides: the configuration may have changed since this process was started.
+    let is_live = shared.status().is_some_and(|status| status.identity().is_live);
+    if is_live || shared.config.instance.mode != Mode::Simulation {
         return Answer::error(409, "this instance is no simulation: see /api/v1/control");
     }
     let risk = if verb == Verb::Arm { Risk::In } else { Risk::Away };

@@ -10,7 +10,7 @@ use std::{
 use tickpath_shared::Nanos;
 
 const SECOND_NS: Nanos = 1_000_000_000;
-/// Requests without a token, and changes: 100 a minute, 20 at once, by address.
+/// Requests without a token by address, and changes by token: 100 a minute, 20 at once.
 const STRANGERS: Rate = Rate { burst: 20, interval_ns: 60 * SECOND_NS / 100 };
 /// Reads: 200 a second, 200 at once, by token.
 const READS: Rate = Rate { burst: 200, interval_ns: SECOND_NS / 200 };
@@ -63,6 +63,7 @@ pub struct Door {
     tokens: TokenFile,
     is_open_to_readers: bool,
     strangers: Limiter<IpAddr>,
+    changes: Limiter<String>,
     reads: Limiter<String>,
     guesses: Limiter<IpAddr>,
 }
@@ -74,6 +75,7 @@ impl Door {
             tokens,
             is_open_to_readers,
             strangers: Limiter::new(STRANGERS),
+            changes: Limiter::new(STRANGERS),
             reads: Limiter::new(READS),
             guesses: Limiter::new(GUESSES),
         }
@@ -98,8 +100,10 @@ impl Door {
         if is_urgent {
             return Ok(who);
         }
-        if is_change || who.role == Role::Anyone {
+        if who.role == Role::Anyone {
             self.strangers.take(peer, now)?;
+        } else if is_change {
+            self.changes.take(who.name.clone(), now)?;
         } else {
             self.reads.take(who.name.clone(), now)?;
         }
@@ -122,8 +126,11 @@ impl Door {
     }
 
     fn known(&self, header: &str, visit: &Visit<'_>, now: Nanos) -> Result<Principal, Refusal> {
-        // Before anything is computed for whoever guesses.
-        self.may_guess(visit.peer, now)?;
+        // Before anything is computed for whoever guesses. What must not wait is looked at even so: nobody guesses a
+        // token of 256 bits, and somebody else's guesses must not keep a kill out.
+        if !visit.is_urgent {
+            self.may_guess(visit.peer, now)?;
+        }
         let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let known = match token {
             Some((_, token)) => self.tokens.judge(token.trim(), visit.now_unix_s),
@@ -260,6 +267,9 @@ mod tests {
         let honest = house.tokens[0].1.as_str();
         let locked = house.door.admit(&visit(Some(honest), Role::Viewer), 0);
         assert_eq!(locked, Err(Refusal::TooOften { wait_s: 6 }), "not even with the right one");
+        let trader = house.tokens[1].1.as_str();
+        let kill = Visit { is_change: true, is_urgent: true, ..visit(Some(trader), Role::Trader) };
+        assert!(house.door.admit(&kill, 0).is_ok(), "a kill is not kept out by what others guess");
         let elsewhere = Visit { peer: IpAddr::from([10, 0, 0, 1]), ..visit(Some(honest), Role::Viewer) };
         assert!(house.door.admit(&elsewhere, 0).is_ok());
         assert!(house.door.admit(&visit(Some(honest), Role::Viewer), 6 * SECOND_NS).is_ok());

@@ -5,13 +5,11 @@ use rusqlite::{Connection, OpenFlags, backup::Backup};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use tickpath_shared::paths::{DataDir, create_private_dir, remove_synced, sync_dir};
 
-/// Pages copied before writers get their turn, and the pause for them.
-const PAGES: i32 = 256;
-const PAUSE: Duration = Duration::from_millis(5);
+/// Times that two stores are brought to the archive's end until that is one and the same.
+const ROUNDS: usize = 20;
 
 /// Names of the databases of a trading mode that a backup holds: the store, the audit log, the alerts taken.
 pub fn names(mode: &str) -> [String; 3] {
@@ -37,7 +35,8 @@ pub fn backup(data: &DataDir, mode: &str, to: &Path) -> Result<Vec<PathBuf>, Sto
         }
         let source = Connection::open_with_flags(&from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut copy = Connection::open(&path)?;
-        Backup::new(&source, &mut copy)?.run_to_completion(PAGES, PAUSE, None)?;
+        // In one step: it reads one state, and writers go on beside it. In several, every commit would start it anew.
+        Backup::new(&source, &mut copy)?.step(-1)?;
         // One file, whole by itself.
         copy.pragma_update(None, "journal_mode", "DELETE")?;
         drop(copy);
@@ -48,26 +47,30 @@ pub fn backup(data: &DataDir, mode: &str, to: &Path) -> Result<Vec<PathBuf>, Sto
     Ok(made)
 }
 
-/// Puts the databases of a backup into their places; the control process must not run.
+/// Puts the store of a backup into its place, and what else is missing there: an audit log and the names of alerts that
+/// are there know more than their copies, and stay. The control process must not run. What is replaced is kept beside it,
+/// its name ending in `.before`.
 ///
 /// # Errors
 ///
-/// [`StoreError`]; what is replaced stays as it was unless its own copy was whole.
+/// [`StoreError`]; nothing is replaced unless every copy is whole.
 pub fn restore(data: &DataDir, mode: &str, from: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut restored = Vec::new();
-    for name in names(mode) {
-        let (copy, place) = (from.join(&name), data.root().join(&name));
-        if !copy.exists() {
+    let mut ready = Vec::new();
+    for (at, name) in names(mode).iter().enumerate() {
+        let (copy, place) = (from.join(name), data.root().join(name));
+        if !copy.exists() || (at > 0 && place.exists()) {
             continue;
         }
         let next = place.with_extension("next");
         fs::copy(&copy, &next)?;
         fs::File::open(&next)?.sync_all()?;
         check(&next)?;
-        replace(&next, &place)?;
-        restored.push(place);
+        ready.push((next, place));
     }
-    Ok(restored)
+    for (next, place) in &ready {
+        replace(next, place)?;
+    }
+    Ok(ready.into_iter().map(|(_, place)| place).collect())
 }
 
 /// Puts a database that nobody has open into the place of another one.
@@ -82,6 +85,9 @@ pub fn replace(next: &Path, place: &Path) -> io::Result<()> {
     }
     for suffix in ["-wal", "-shm"] {
         remove_synced(&PathBuf::from(format!("{}{suffix}", place.display())))?;
+    }
+    if place.exists() {
+        fs::rename(place, PathBuf::from(format!("{}.before", place.display())))?;
     }
     fs::rename(next, place)?;
     sync_dir(place.parent().unwrap_or(Path::new(".")))
@@ -112,11 +118,19 @@ pub fn rebuild(data: &DataDir, path: &Path) -> Result<u64, StoreError> {
 /// [`StoreError`].
 pub fn verify(data: &DataDir, store: &Path, work: &Path) -> Result<Vec<String>, StoreError> {
     let (copy, anew) = (work.join("copy.db"), work.join("anew.db"));
-    check(store)?;
     fs::copy(store, &copy)?;
-    fold_sessions(&mut open(&copy)?, data)?;
-    rebuild(data, &anew)?;
-    differences(&copy, &anew)
+    check(&copy)?;
+    let mut found = Vec::new();
+    for _ in 0..ROUNDS {
+        // The archive may grow meanwhile.
+        fold_sessions(&mut open(&copy)?, data)?;
+        rebuild(data, &anew)?;
+        found = differences(&copy, &anew)?;
+        if found.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// What two stores do not have in common, a line a table.
@@ -168,12 +182,49 @@ mod tests {
         assert!(backup(&data, "simulation", &to).unwrap_err().to_string().contains("there already"));
         in_use.execute("DELETE FROM events", []).unwrap();
         drop(in_use);
-        restore(&data, "simulation", &to).unwrap();
+        let audit = data.audit("simulation");
+        fs::write(&audit, "newer than the copy").unwrap();
+        fs::write(to.join("simulation-audit.db"), "older").unwrap();
+        assert_eq!(restore(&data, "simulation", &to).unwrap(), [data.store("simulation")]);
+        assert_eq!(fs::read_to_string(&audit).unwrap(), "newer than the copy");
+        let kept = dir.path().join("simulation.db.before");
+        assert_eq!(
+            differences(&data.store("simulation"), &kept).unwrap().len(),
+            1,
+            "what was replaced is kept"
+        );
         let rows: i64 = open(&data.store("simulation"))
             .unwrap()
             .query_row("SELECT count(*) FROM events", [], |r| r.get(0))
             .unwrap();
         assert_eq!(rows, 1_000);
+    }
+
+    /// A backup of a large store that is written all the time comes to its end.
+    #[test]
+    fn writers_do_not_hold_a_backup_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let store = store(&data.store("simulation"), 0);
+        let filler = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+                      INSERT INTO events SELECT 1, 0, i, 0, 'connected', 'info', hex(zeroblob(200)) FROM n";
+        store.execute(filler, []).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let stop = &stop;
+            let writer = scope.spawn(move || {
+                let mut written = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    store.execute("UPDATE events SET time_ns = time_ns + 1 WHERE sequence = 1", []).unwrap();
+                    written += 1;
+                }
+                written
+            });
+            backup(&data, "simulation", &dir.path().join("to")).unwrap();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(writer.join().unwrap() > 0);
+        });
+        check(&dir.path().join("to/simulation.db")).unwrap();
     }
 
     #[test]

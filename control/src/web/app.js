@@ -23,6 +23,8 @@ const source = {
   async get(path) {
     const { status, value } = await this.ask("GET", path);
     if (status === 200) return value;
+    // One that opens nothing any more would only lock this address out.
+    if (status === 401) sessionStorage.removeItem("token");
     throw Object.assign(new Error(value.error || `status ${status}`), { status });
   },
   state: () => source.get("/health/state"),
@@ -85,6 +87,22 @@ const clock = (ms) => new Date(ms).toISOString().slice(11, 23);
 const short = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 const nanos = (ns) => (ns >= 1e6 ? `${(ns / 1e6).toFixed(2)} ms` : ns >= 1e3 ? `${(ns / 1e3).toFixed(1)} µs` : `${ns} ns`);
 
+// What cannot be read right now, by who tried.
+const troubles = new Map();
+
+function trouble(whose, text) {
+  if (text) troubles.set(whose, text);
+  else troubles.delete(whose);
+  const all = [...new Set(troubles.values())].join(" · ");
+  if ($("trouble").textContent !== all) $("trouble").textContent = all;
+  $("trouble").hidden = !all;
+}
+
+function stale(ids, isStale) {
+  ids.forEach((id) => $(id).classList.toggle("stale", isStale));
+}
+
+// What became of something that was pressed; it stays until the next.
 function notice(text, isPlain = false) {
   $("notice").textContent = text;
   $("notice").hidden = !text;
@@ -95,16 +113,18 @@ function notice(text, isPlain = false) {
 
 const STATES = { armed: "good", disarmed: "warn", cancel_only: "warn", halted: "bad" };
 
+const FIGURES = ["instruments", "net", "realized", "fees", "orders_sent", "fills_count", "refusals"];
+
 function showState(state) {
-  const word = state.kill ? "KILLED" : state.trading_state.replace("_", " ");
+  const word = !state.running ? "NOT RUNNING" : state.kill ? "KILLED" : state.trading_state.replace("_", " ");
   const badge = $("trading");
   badge.textContent = word;
-  badge.className = `badge ${state.kill ? "bad" : STATES[state.trading_state] || ""}`;
-  const problems = [];
-  if (!state.reconciled) problems.push("account not reconciled");
-  if (!state.orders_link) problems.push("no order connection");
-  if (!state.events_link) problems.push("no account stream");
+  badge.className = `badge ${!state.running || state.kill ? "bad" : STATES[state.trading_state] || ""}`;
+  const problems = [...state.reasons];
+  if (state.running && !state.orders_link) problems.push("no order connection");
+  if (state.running && !state.events_link) problems.push("no account stream");
   put("fresh", problems.join(", ") || "connected, reconciled", problems.length ? "bad" : "");
+  stale(FIGURES, !state.running);
   const sum = (name) => state.instruments.reduce((total, i) => total + Number(i[name]), 0);
   const [realized, fees] = [sum("realized"), sum("fees")];
   put("net", money(realized - fees), tone(realized - fees));
@@ -131,36 +151,51 @@ function showInfo(info) {
   put("version", `tickpath ${info.version}`);
 }
 
+// Rows and their buttons stay while only the seconds change, so that nobody presses the button of another order.
 function showHeld(rows) {
   $("held_section").hidden = rows.length === 0;
-  fill("held", rows.map((o) =>
-    [o.order, o.strategy, o.symbol, side(o.side), short(o.qty), short(o.price), String(Math.ceil(o.left_ms / 1000)), ""]),
-  "nothing waits");
+  fill("held", rows.map((o) => [o.order, o.strategy, o.symbol, side(o.side), short(o.qty), short(o.price), "", ""]),
+    "nothing waits");
   [...$("held").tBodies[0].rows].forEach((row, at) => {
-    if (!rows[at] || row.cells[7].childElementCount) return;
+    const order = rows[at];
+    if (!order) return;
+    row.cells[6].textContent = String(Math.ceil(order.left_ms / 1000));
+    if (row.cells[7].childElementCount) return;
+    const what = `${order.side} ${short(order.qty)} ${order.symbol} at ${short(order.price)} (${order.order}).`;
     for (const verb of ["approve", "deny"]) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = verb;
-      button.addEventListener("click", () => act(verb, { order: rows[at].order }));
+      button.addEventListener("click", () => act(verb, { order: order.order }, what));
       row.cells[7].append(button, " ");
     }
   });
 }
 
-async function showLists() {
-  const [orders, fills, events, held] = await Promise.all([source.orders(), source.fills(), source.events(), source.held()]);
-  fill("orders", orders.rows.map((o) => [
+const LISTS = {
+  held: (held) => showHeld(held.rows),
+  orders: (orders) => fill("orders", orders.rows.map((o) => [
     clock(o.sent_ns / 1e6), o.symbol, side(o.side), short(o.qty), short(o.filled), short(o.price), o.state,
-  ]), "no open order");
-  fill("fills", fills.rows.map((f) => [
+  ]), "no open order"),
+  fills: (fills) => fill("fills", fills.rows.map((f) => [
     clock(f.venue_ms), f.symbol, side(f.side), short(f.qty), short(f.price), `${short(f.fee)} ${f.fee_asset}`,
-  ]), "no fill");
-  fill("events", events.rows.map((e) => [
+  ]), "no fill"),
+  events: (events) => fill("events", events.rows.map((e) => [
     clock(e.time_ns / 1e6), [e.severity, { error: "bad", warning: "warn" }[e.severity] || ""], e.code, [e.text, "text"],
-  ]), "nothing happened");
-  showHeld(held.rows);
-}
+  ]), "nothing happened"),
+};
+
+// Each by itself: one that fails is told and greyed, and stands in no other's way.
+const showLists = () => Promise.all(Object.entries(LISTS).map(async ([name, show]) => {
+  try {
+    show(await source[name]());
+    stale([name], false);
+    trouble(name, "");
+  } catch (error) {
+    stale([name], true);
+    trouble(name, `${name}: ${told(error)}`);
+  }
+}));
 
 // ---- charts ----------------------------------------------------------------------------------------------------
 
@@ -246,6 +281,7 @@ function confirmed({ title, text, ok, isDanger }, wantsToken, wantsReason) {
   $("token").value = $("reason").value = "";
   const dialog = $("dialog");
   dialog.returnValue = "";
+  $("dialog_cancel").onclick = () => dialog.close("");
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
     if (dialog.returnValue !== "ok") return resolve(null);
@@ -254,8 +290,10 @@ function confirmed({ title, text, ok, isDanger }, wantsToken, wantsReason) {
   }, { once: true }));
 }
 
-async function act(verb, body = {}) {
-  const reason = await confirmed(VERBS[verb], !sessionStorage.getItem("token"), true);
+async function act(verb, body = {}, what = "") {
+  const mode = verb === "arm" ? `Mode: ${$("mode").textContent}.` : "";
+  const asked = { ...VERBS[verb], text: `${what} ${VERBS[verb].text} ${mode}`.trim() };
+  const reason = await confirmed(asked, !sessionStorage.getItem("token"), true);
   if (reason === null) return;
   const path = `/api/v1/control/${verb}`;
   const sent = reason ? { ...body, reason } : body;
@@ -263,7 +301,10 @@ async function act(verb, body = {}) {
     let answer = await source.ask("POST", path, sent);
     // The dialog was the person's second thought; the code of the first step goes back with the second.
     if (answer.status === 202) answer = await source.ask("POST", path, { ...sent, confirm: answer.value.confirm });
-    if (answer.status === 200) return notice(`${VERBS[verb].title}: ${answer.value.outcome}`, true);
+    if (answer.status === 200) {
+      const { outcome, audited } = answer.value;
+      return notice(`${VERBS[verb].title}: ${outcome}${audited ? "" : ", but it could not be written down"}`, audited);
+    }
     if (answer.status === 401) sessionStorage.removeItem("token");
     notice(`${VERBS[verb].title}: ${answer.value.error || answer.status}`);
   } catch (error) {
@@ -278,19 +319,22 @@ async function identify() {
 
 // ---- turns -----------------------------------------------------------------------------------------------------
 
-let isDown = false;
+function told(error) {
+  return error.status ? error.message : "the control process does not answer; trading does not depend on it";
+}
 
-async function turn(work, pause) {
+async function turn(whose, work, pause) {
   for (;;) {
     if (!document.hidden) {
       try {
         await work();
-        if (isDown) notice("");
-        isDown = false;
+        trouble(whose, "");
       } catch (error) {
-        isDown = true;
-        put("fresh", "no answer", "bad");
-        notice(error.status ? `${error.message}` : "the control process does not answer; trading does not depend on it");
+        trouble(whose, told(error));
+        if (whose === "state") {
+          put("fresh", "no answer", "bad");
+          stale(FIGURES, true);
+        }
       }
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
@@ -311,8 +355,10 @@ function start() {
   }));
   $("identify").addEventListener("click", identify);
   $("stage").addEventListener("change", () => showCharts().catch(() => {}));
-  turn(async () => showState(await source.state()), STATE_MS);
-  turn(async () => { showInfo(await source.info()); await showLists(); await showCharts(); }, LISTS_MS);
+  turn("state", async () => showState(await source.state()), STATE_MS);
+  turn("info", async () => showInfo(await source.info()), LISTS_MS);
+  turn("lists", showLists, LISTS_MS);
+  turn("charts", showCharts, LISTS_MS);
 }
 
 start();

@@ -11,7 +11,8 @@ function element(name, text, className = "") {
 function bounds(schema) {
   const parts = [schema.type];
   if (schema.minimum !== undefined) parts.push(`${schema.minimum} to ${schema.maximum}`);
-  if (schema.maxLength !== undefined) parts.push(`at most ${schema.maxLength} bytes`);
+  if (schema.maxLength !== undefined) parts.push(`at most ${schema.maxLength} characters`);
+  if (schema.enum) parts.push(schema.enum.join(" | "));
   return parts.join(", ");
 }
 

@@ -213,10 +213,13 @@ impl<S: Strategy> Engine<S> {
 
     fn on_market(&mut self, now: Nanos, cause: Cause, event: &MarketEvent<'_>, port: &mut impl EnginePort) {
         let index = usize::from(event.header.instrument);
-        let moment = Moment { now, cause, read_ns: event.header.read_ns };
+        let kind = event.header.market_kind();
+        // A snapshot was read by the session thread, long after it was asked for: what is decided on it is as young as
+        // the book that it completes.
+        let read_ns = if kind == MarketKind::Snapshot { now } else { event.header.read_ns };
+        let moment = Moment { now, cause, read_ns };
         self.venue_ms = self.venue_ms.max(event.header.venue_ms);
         port.count(Counter::OffTickLevels, event.header.off_tick.into());
-        let kind = event.header.market_kind();
         match kind {
             MarketKind::Depth => self.on_depth(now, index, event, port),
             MarketKind::Ticker => self.on_ticker(now, index, event, port),

@@ -325,6 +325,26 @@ fn a_signal_from_outside_is_held_for_its_time() {
     assert!(stand.passes().contains(&Reason::SignalOld));
 }
 
+/// The limits refuse what is decided on something read long ago: a snapshot is not that.
+#[test]
+fn what_is_decided_on_a_snapshot_is_young() {
+    let signal_follow = config::SignalFollow {
+        is_enabled: true,
+        symbol: "AAA".into(),
+        qty: "0.100".into(),
+        ..config::SignalFollow::default()
+    };
+    let mut stand = Stand::<SignalFollow>::new(Config { signal_follow, ..Config::default() });
+    stand.wait(10_000);
+    let (parameter, strategy) = (Parameter::SignalFollowSignal as u16, StrategyName::SignalFollow as u16);
+    stand.tell(0, OutcomeBody::Set { id: 1, value_bits: 1.0_f64.to_bits(), strategy, parameter });
+    assert!(stand.intents().is_empty(), "there is no book yet");
+    stand.book(0, 100_000);
+    let intents = stand.intents();
+    assert_eq!(intents.len(), 1);
+    assert_eq!(intents[0].read_ns, intents[0].book_ns);
+}
+
 /// An entry that waits for a person is taken back when it is not wanted any more, and stands in no exit's way.
 #[test]
 fn what_waits_and_is_not_wanted_is_taken_back() {

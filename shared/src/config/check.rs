@@ -27,11 +27,15 @@ impl Config {
     }
 
     fn check_control(&self) -> Result<(), ConfigError> {
-        let is_none = |text: &&String| text.parse::<std::net::IpAddr>().is_err();
-        let wrong = self.control.webhook_sources.iter().find(is_none);
-        ensure(wrong.is_none(), || {
-            format!("control.webhook_sources: {:?} is no IP address", wrong.map_or("", String::as_str))
-        })?;
+        for (key, list) in [
+            ("control.webhook_sources", &self.control.webhook_sources),
+            ("control.proxies", &self.control.proxies),
+        ] {
+            let wrong = list.iter().find(|text| text.parse::<std::net::IpAddr>().is_err());
+            ensure(wrong.is_none(), || {
+                format!("{key}: {:?} is no IP address", wrong.map_or("", String::as_str))
+            })?;
+        }
         in_range("control.webhook_age_s_max", self.control.webhook_age_s_max, 1, 3600)
     }
 

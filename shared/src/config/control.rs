@@ -13,6 +13,8 @@ pub struct Control {
     pub open_reads: bool,
     /// A proxy ends TLS in front of the interface and says in `X-Forwarded-For` whose requests it hands on.
     pub behind_proxy: bool,
+    /// Addresses of proxies that are believed.
+    pub proxies: Vec<String>,
     /// Values of the `Host` header that are served besides the bound address, without a port.
     pub hosts: Vec<String>,
     /// File (mode 0600) in the data directory with the secret that alerts carry, at least 32 characters; none are taken
@@ -32,6 +34,7 @@ impl Default for Control {
             bind: "127.0.0.1:8080".into(),
             open_reads: true,
             behind_proxy: false,
+            proxies: vec!["127.0.0.1".into(), "::1".into()],
             hosts: vec!["localhost".into(), "127.0.0.1".into()],
             webhook_secret_file: PathBuf::new(),
             // TradingView's.

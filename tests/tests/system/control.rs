@@ -380,6 +380,7 @@ fn schemathesis_finds_nothing() {
     let log = AuditLog::open(&desk.data.audit("simulation")).unwrap();
     let rows = log.verify().unwrap().unwrap();
     println!("{rows} rows in the audit log");
-    assert!(rows > 100);
+    // A token may change something a hundred times a minute; the rest was told to wait.
+    assert!(rows > 20);
     assert_eq!(desk.stop().unwrap(), 0);
 }

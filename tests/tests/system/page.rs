@@ -1,6 +1,7 @@
 //! The operator's page in a real browser.
 
 use crate::PROGRAM;
+use rustix::process::Signal;
 use tickpath_control::{
     audit::AuditLog,
     auth::{NewToken, Role, TokenFile},
@@ -8,19 +9,20 @@ use tickpath_control::{
 use tickpath_shared::{counters::Counter, types::TradingState};
 use tickpath_tests::{
     browser::Browser,
-    desk::{Desk, wait_for},
+    desk::{Desk, signal, wait_for},
     http,
 };
 
 /// Everything the page is made of, bytes.
 const PAGE_BYTES_MAX: usize = 300 * 1024;
 
-/// Presses a button and says yes.
+/// Presses a button and says yes, by the keyboard as people do.
 fn press(browser: &mut Browser, act: &str) {
     browser.value(&format!("document.querySelector('[data-act={act}]').click()")).unwrap();
     browser.wait_for("document.getElementById('dialog').open").unwrap();
+    browser.value("document.getElementById('reason').focus()").unwrap();
     browser.value("document.getElementById('reason').value = 'a test'").unwrap();
-    browser.value("document.getElementById('dialog_ok').click()").unwrap();
+    browser.enter().unwrap();
     browser.wait_for("!document.getElementById('dialog').open").unwrap();
 }
 
@@ -33,7 +35,9 @@ fn an_operator_watches_and_steers_on_the_page() {
     let dir = tempfile::tempdir().unwrap();
     let profile = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::start(profile.path()).unwrap() else { return };
-    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    let mut environment = Desk::busy();
+    environment.push(("TICKPATH__SUPERVISOR__STALL_MS", "60000"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
     desk.start_venue(&["--seed", "31"]).unwrap();
     desk.start().unwrap();
     desk.wait_for_counter(Counter::Fills, 4).unwrap();
@@ -74,6 +78,12 @@ fn an_operator_watches_and_steers_on_the_page() {
     press(&mut browser, "arm");
     shows(&mut browser, "armed");
 
+    // Second thoughts: nothing happens.
+    browser.value("document.querySelector('[data-act=kill]').click()").unwrap();
+    browser.wait_for("document.getElementById('dialog').open").unwrap();
+    browser.value("document.getElementById('dialog_cancel').click()").unwrap();
+    browser.wait_for("!document.getElementById('dialog').open").unwrap();
+
     let log = AuditLog::open(&desk.data.audit("simulation")).unwrap();
     let rows = log.rows(i64::MAX, 100).unwrap();
     let done: Vec<&str> = rows
@@ -95,6 +105,13 @@ fn an_operator_watches_and_steers_on_the_page() {
         .sum();
     println!("{size} bytes");
     assert!(size <= PAGE_BYTES_MAX, "{size} bytes");
+
+    // A hot process that hangs is not shown as if it were well.
+    let hot = desk.child("hot").unwrap();
+    signal(hot, Signal::STOP);
+    browser.wait_for("document.getElementById('fresh').textContent.includes('made no turn')").unwrap();
+    signal(hot, Signal::CONT);
+    browser.wait_for("!document.getElementById('fresh').textContent.includes('made no turn')").unwrap();
 
     browser.open(&format!("http://{}/docs", desk.control)).unwrap();
     browser.wait_for("document.querySelectorAll('#routes section').length > 30").unwrap();

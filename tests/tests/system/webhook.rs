@@ -4,6 +4,7 @@ use crate::PROGRAM;
 use serde_json::{Value, json};
 use std::{
     os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tickpath_control::audit::AuditLog;
@@ -21,6 +22,7 @@ use tickpath_tools::offline::journal::{self, Filter};
 const SECRET: &str = "fc1b9f6f4b0f4c5e9a8d7c6b5a493827";
 /// Requests of the burst.
 const BURST: usize = 1_000;
+const THREADS: usize = 8;
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
@@ -82,7 +84,13 @@ fn one_alert_is_at_most_one_intent() {
     let now = now_ms();
     let buy = alert("buy", now).to_string();
     assert_eq!(send(&desk, GOOD, &buy), 202);
-    wait_for("the position", || position() > 0).unwrap();
+    wait_for("the position", || position() > 0).unwrap_or_else(|e| {
+        panic!(
+            "{e}: {:?} {}",
+            desk.run_here(&["audit"]),
+            desk.run_here(&["why"]).map_or(String::new(), |(_, t)| t)
+        )
+    });
     let held = position();
     let wrong = |change: fn(&mut Value)| {
         let mut body = alert("sell", now_ms());
@@ -116,17 +124,24 @@ fn one_alert_is_at_most_one_intent() {
     }
     assert_eq!(position(), held, "none of them did anything");
 
-    // A storm of one alert, from as many addresses as a botnet has.
+    // A storm of one alert, in eight threads, from where it may come and from as many addresses as a botnet has.
     let sell = alert("sell", now_ms()).to_string();
-    let mut taken = 0;
-    let mut took: Vec<Duration> = (0..BURST)
-        .map(|i| {
-            let from = if i % 50 == 0 { GOOD.to_owned() } else { format!("10.7.{}.{}", i >> 8, i & 255) };
-            let start = Instant::now();
-            taken += usize::from(send(&desk, &from, &sell) == 202);
-            start.elapsed()
-        })
-        .collect();
+    let taken = AtomicUsize::new(0);
+    let storm = &|thread: usize| -> Vec<Duration> {
+        (0..BURST / THREADS)
+            .map(|i| {
+                let from = if i % 2 == 0 { GOOD.to_owned() } else { format!("10.7.{thread}.{i}") };
+                let start = Instant::now();
+                taken.fetch_add(usize::from(send(&desk, &from, &sell) == 202), Ordering::Relaxed);
+                start.elapsed()
+            })
+            .collect()
+    };
+    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || storm(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let taken = taken.into_inner();
     took.sort_unstable();
     println!("{BURST} requests: {taken} taken, p50 {:?}, p99 {:?}", took[BURST / 2], took[BURST * 99 / 100]);
     assert_eq!(taken, 1);
@@ -165,7 +180,7 @@ fn the_secret_is_nowhere(desk: &Desk) {
                 folders.extend((!path.ends_with("secrets")).then_some(path));
                 continue;
             }
-            let bytes = std::fs::read(&path).unwrap_or_default();
+            let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { continue };
             let is_there = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
             assert!(!is_there, "{}", path.display());
             looked_at += 1;

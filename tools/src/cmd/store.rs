@@ -58,12 +58,14 @@ pub(super) fn restore(a: &RestoreArguments) -> Result<ExitCode> {
         bail!("{} is not there", store.display());
     }
     if audit.exists()
-        && let Err(row) = AuditLog::open(&audit)?.verify()?
+        && let Err(row) = AuditLog::open_to_read(&audit)?.verify()?
     {
         bail!("{}: row {row} is missing or was changed", audit.display());
     }
     if a.verify {
         let work = data.run().join("verify");
+        // What an earlier one left is about another copy.
+        let _ = std::fs::remove_dir_all(&work);
         tickpath_shared::paths::create_private_dir(&work)?;
         let found = copy::verify(&data, &store, &work);
         std::fs::remove_dir_all(&work)?;

@@ -101,7 +101,10 @@ impl<S: Strategy> Stand<S> {
     }
 
     fn market(&mut self, header: &MarketHeader, levels: &[Level]) {
-        let header = MarketHeader { venue_ms: self.ms, read_ns: self.ms * 1_000_000, ..*header };
+        // No socket of the feed has read a snapshot.
+        let is_snapshot = header.market_kind() == MarketKind::Snapshot;
+        let read_ns = if is_snapshot { 0 } else { self.ms * 1_000_000 };
+        let header = MarketHeader { venue_ms: self.ms, read_ns, ..*header };
         self.feed(EngineEvent::Market(MarketEvent { header, levels }));
     }
 
