@@ -448,14 +448,7 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
     if body_bytes > 0 && !is_alert && !values("content-type").first().is_some_and(is_json) {
         return Err(Reason::CONTENT);
     }
-    let authorization = match values("authorization").as_slice() {
-        [] => String::new(),
-        // What is not plain text is no token, and stands in no header.
-        [value] if value.iter().all(|b| (b' '..=b'~').contains(b)) => {
-            format!("Authorization: {}\r\n", String::from_utf8_lossy(value))
-        }
-        _ => return Err(Reason::MALFORMED),
-    };
+    let authorization = authorization(&values("authorization"))?;
     let peer = policy.client(peer, &values("x-forwarded-for"));
     let clean = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}{PEER_HEADER}: {peer}\r\n\
@@ -463,6 +456,18 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
     );
     let is_urgent = routes::is_urgent(path.split('?').next().unwrap_or_default());
     Ok(Head { clean, body_bytes, is_urgent })
+}
+
+/// The header as it is handed on, empty where there is none.
+fn authorization(values: &[&[u8]]) -> Result<String, Reason> {
+    match values {
+        [] => Ok(String::new()),
+        // What is not plain text is no token, and stands in no header.
+        [value] if value.iter().all(|b| (b' '..=b'~').contains(b)) => {
+            Ok(format!("Authorization: {}\r\n", String::from_utf8_lossy(value)))
+        }
+        _ => Err(Reason::MALFORMED),
+    }
 }
 
 fn check_length(values: &[&[u8]]) -> Result<usize, Reason> {

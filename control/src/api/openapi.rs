@@ -99,13 +99,13 @@ fn body(fields: &[Field]) -> Value {
     json!({"required": !required.is_empty(), "content": {JSON: {"schema": schema}}})
 }
 
-/// Every status that the route may answer with.
-fn responses(route: &Route) -> Value {
-    let schema =
-        if route.content_type == JSON { json!({"type": "object"}) } else { json!({"type": "string"}) };
-    let mut responses = Map::new();
-    let served = json!({"description": route.meaning, "content": {route.content_type: {"schema": schema}}});
-    responses.insert("200".into(), served.clone());
+/// Health, which tells what is wrong instead of an error.
+fn is_report(route: &Route) -> bool {
+    route.path == "/health/ready" || route.path.starts_with("/api/v1/status/health")
+}
+
+/// Every status but success that the route may answer with, and what it means.
+fn errors(route: &Route) -> Vec<(u16, &'static str)> {
     let mut errors = vec![(429, "Too many requests; `Retry-After` says when to try again.")];
     if !route.fields.is_empty() || route.method != Method::Get {
         errors.push((400, "A value that is not taken."));
@@ -123,25 +123,35 @@ fn responses(route: &Route) -> Value {
         errors.push((500, "An answer of a later build."));
         errors.push((504, "No answer of the hot process: it may have been carried out."));
     }
-    let is_report = route.path == "/health/ready" || route.path.starts_with("/api/v1/status/health");
-    if is_report {
+    if is_report(route) {
         errors.push((503, "Not in order; the answer says why."));
     }
     if route.path == "/api/v1/simulation/performance" {
         errors.push((409, "This instance is no simulation."));
     }
-    for (status, meaning) in errors {
-        let content = json!({JSON: {"schema": {"type": "object"}}});
-        let of_error = json!({JSON: {"schema": {"$ref": "#/components/schemas/Error"}}});
-        let content = if is_report && status == 503 { content } else { of_error };
+    errors
+}
+
+/// Every status that the route may answer with.
+fn responses(route: &Route) -> Value {
+    let of_json = |schema: Value| json!({JSON: {"schema": schema}});
+    let schema = json!({"type": if route.content_type == JSON { "object" } else { "string" }});
+    let mut responses = Map::new();
+    let mut add = |status: u16, meaning: &str, content: Value| {
         responses.insert(status.to_string(), json!({"description": meaning, "content": content}));
+    };
+    add(200, route.meaning, json!({route.content_type: {"schema": schema}}));
+    for (status, meaning) in errors(route) {
+        let is_free = is_report(route) && status == 503;
+        let error =
+            if is_free { json!({"type": "object"}) } else { json!({"$ref": "#/components/schemas/Error"}) };
+        add(status, meaning, of_json(error));
     }
     if route.path.starts_with(alerts::PREFIX) {
-        responses
-            .insert("202".into(), json!({"description": "Taken.", "content": {JSON: {"schema": schema}}}));
+        add(202, "Taken.", of_json(json!({"type": "object"})));
     }
     if route.fields.iter().any(|field| field.name == "confirm") {
-        let schema = json!({
+        let first = json!({
             "type": "object",
             "required": ["confirm", "within_s"],
             "properties": {
@@ -149,8 +159,7 @@ fn responses(route: &Route) -> Value {
                 "within_s": {"type": "integer"},
             },
         });
-        let first = json!({"description": "The first step.", "content": {JSON: {"schema": schema}}});
-        responses.insert("202".into(), first);
+        add(202, "The first step.", of_json(first));
     }
     Value::Object(responses)
 }

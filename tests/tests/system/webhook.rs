@@ -20,6 +20,8 @@ use tickpath_tests::{
 use tickpath_tools::offline::journal::{self, Filter};
 
 const SECRET: &str = "fc1b9f6f4b0f4c5e9a8d7c6b5a493827";
+/// An address of TradingView.
+const GOOD: &str = "52.89.214.238";
 /// Requests of the burst.
 const BURST: usize = 1_000;
 const THREADS: usize = 8;
@@ -61,7 +63,6 @@ fn send(desk: &Desk, from: &str, body: &str) -> u16 {
 
 #[test]
 fn one_alert_is_at_most_one_intent() {
-    const GOOD: &str = "52.89.214.238";
     let dir = tempfile::tempdir().unwrap();
     let environment = [
         ("TICKPATH__PAIRS__IS_ENABLED", "false"),
@@ -92,63 +93,26 @@ fn one_alert_is_at_most_one_intent() {
         )
     });
     let held = position();
-    let wrong = |change: fn(&mut Value)| {
-        let mut body = alert("sell", now_ms());
-        change(&mut body);
-        body.to_string()
-    };
-    let cases = [
-        ("replayed", GOOD, buy.clone(), 409),
-        ("reordered", GOOD, alert("sell", now - 1_000).to_string(), 409),
-        ("old", GOOD, alert("sell", now - 120_000).to_string(), 409),
-        ("from the future", GOOD, alert("sell", now + 60_000).to_string(), 409),
-        ("another address", "52.89.214.239", wrong(|_| {}), 403),
-        ("another secret", GOOD, wrong(|b| b["secret"] = "guessed".into()), 401),
-        ("no secret", GOOD, wrong(|b| b["secret"] = Value::Null), 400),
-        ("another instrument", GOOD, wrong(|b| b["ticker"] = "ETHUSDT.P".into()), 400),
-        ("no action", GOOD, wrong(|b| b["action"] = "hold".into()), 400),
-        ("both", GOOD, wrong(|b| b["signal"] = 0.5.into()), 400),
-        (
-            "too much",
-            GOOD,
-            json!({"secret": SECRET, "time": self::text(now_ms()), "signal": 1.5}).to_string(),
-            400,
-        ),
-        ("no time", GOOD, wrong(|b| b["time"] = "yesterday".into()), 400),
-        ("unknown member", GOOD, wrong(|b| b["leverage"] = 100.into()), 400),
-        ("no JSON", GOOD, "BTCUSDT crossing 60000".to_owned(), 400),
-        ("nothing", GOOD, String::new(), 400),
-    ];
-    for (what, from, body, status) in &cases {
-        assert_eq!(send(&desk, from, body), *status, "{what}: {body}");
-    }
+    nothing_else_is_taken(&desk, &buy, now);
     assert_eq!(position(), held, "none of them did anything");
 
-    // A storm of one alert, in eight threads, from where it may come and from as many addresses as a botnet has.
     let sell = alert("sell", now_ms()).to_string();
-    let taken = AtomicUsize::new(0);
-    let storm = &|thread: usize| -> Vec<Duration> {
-        (0..BURST / THREADS)
-            .map(|i| {
-                let from = if i % 2 == 0 { GOOD.to_owned() } else { format!("10.7.{thread}.{i}") };
-                let start = Instant::now();
-                taken.fetch_add(usize::from(send(&desk, &from, &sell) == 202), Ordering::Relaxed);
-                start.elapsed()
-            })
-            .collect()
-    };
-    let mut took: Vec<Duration> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || storm(thread))).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    let taken = taken.into_inner();
-    took.sort_unstable();
-    println!("{BURST} requests: {taken} taken, p50 {:?}, p99 {:?}", took[BURST / 2], took[BURST * 99 / 100]);
+    let taken = storm(&desk, &sell);
     assert_eq!(taken, 1);
     wait_for("the other side", || position() == -held).unwrap();
     assert_eq!(desk.counter(Counter::PositionMismatches), 0);
     assert_eq!(desk.stop().unwrap(), 0);
 
+    assert_eq!(recorded(&desk), (2, 2), "one each for the two alerts that were taken");
+    let log = AuditLog::open(&desk.data.audit("simulation")).unwrap();
+    let rows = log.rows(i64::MAX, 100).unwrap();
+    let done = rows.iter().filter(|row| row.who == "webhook" && row.outcome == "done").count();
+    assert_eq!((done, log.verify().unwrap()), (2, Ok(rows.len() as i64)));
+    the_secret_is_nowhere(&desk);
+}
+
+/// Signals that the engine has taken, and intents that open something.
+fn recorded(desk: &Desk) -> (u32, u32) {
     let (mut signals, mut openings) = (0, 0);
     let filter = Filter { session: None, lane: None, kind: None };
     journal::cat(&desk.data, &filter, |record| match record.kind() {
@@ -161,12 +125,59 @@ fn one_alert_is_at_most_one_intent() {
         _ => {}
     })
     .unwrap();
-    assert_eq!((signals, openings), (2, 2), "one each for the two alerts that were taken");
-    let log = AuditLog::open(&desk.data.audit("simulation")).unwrap();
-    let rows = log.rows(i64::MAX, 100).unwrap();
-    let done = rows.iter().filter(|row| row.who == "webhook" && row.outcome == "done").count();
-    assert_eq!((done, log.verify().unwrap()), (2, Ok(rows.len() as i64)));
-    the_secret_is_nowhere(&desk);
+    (signals, openings)
+}
+
+fn nothing_else_is_taken(desk: &Desk, buy: &str, now: i64) {
+    let wrong = |change: fn(&mut Value)| {
+        let mut body = alert("sell", now_ms());
+        change(&mut body);
+        body.to_string()
+    };
+    let cases = [
+        ("replayed", GOOD, buy.to_owned(), 409),
+        ("reordered", GOOD, alert("sell", now - 1_000).to_string(), 409),
+        ("old", GOOD, alert("sell", now - 120_000).to_string(), 409),
+        ("from the future", GOOD, alert("sell", now + 60_000).to_string(), 409),
+        ("another address", "52.89.214.239", wrong(|_| {}), 403),
+        ("another secret", GOOD, wrong(|b| b["secret"] = "guessed".into()), 401),
+        ("no secret", GOOD, wrong(|b| b["secret"] = Value::Null), 400),
+        ("another instrument", GOOD, wrong(|b| b["ticker"] = "ETHUSDT.P".into()), 400),
+        ("no action", GOOD, wrong(|b| b["action"] = "hold".into()), 400),
+        ("both", GOOD, wrong(|b| b["signal"] = 0.5.into()), 400),
+        ("too much", GOOD, json!({"secret": SECRET, "time": text(now_ms()), "signal": 1.5}).to_string(), 400),
+        ("no time", GOOD, wrong(|b| b["time"] = "yesterday".into()), 400),
+        ("unknown member", GOOD, wrong(|b| b["leverage"] = 100.into()), 400),
+        ("no JSON", GOOD, "BTCUSDT crossing 60000".to_owned(), 400),
+        ("nothing", GOOD, String::new(), 400),
+    ];
+    for (what, from, body, status) in &cases {
+        assert_eq!(send(desk, from, body), *status, "{what}: {body}");
+    }
+}
+
+/// The same alert a thousand times, in eight threads, from where it may come and from as many addresses as a botnet has;
+/// returns how often it was taken.
+fn storm(desk: &Desk, body: &str) -> usize {
+    let taken = AtomicUsize::new(0);
+    let send_all = &|thread: usize| -> Vec<Duration> {
+        (0..BURST / THREADS)
+            .map(|i| {
+                let from = if i % 2 == 0 { GOOD.to_owned() } else { format!("10.7.{thread}.{i}") };
+                let start = Instant::now();
+                taken.fetch_add(usize::from(send(desk, &from, body) == 202), Ordering::Relaxed);
+                start.elapsed()
+            })
+            .collect()
+    };
+    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || send_all(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    took.sort_unstable();
+    let taken = taken.into_inner();
+    println!("{BURST} requests: {taken} taken, p50 {:?}, p99 {:?}", took[BURST / 2], took[BURST * 99 / 100]);
+    taken
 }
 
 /// Not in logs, databases, archives, nor in what the processes have told.
