@@ -32,7 +32,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Connections of one peer address at once.
 const PEER_MAX: usize = 16;
 const WORKERS: usize = 24;
-/// Threads that answer; kill and disarm have their own, so that they wait for no other request.
+/// Threads that answer; kill has its own, so that it waits for no other request.
 const BACKENDS: usize = 4;
 const BACKENDS_URGENT: usize = 2;
 /// Longest wait for an answer: verbs wait seconds for the hot process.
@@ -454,7 +454,7 @@ fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reaso
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}{PEER_HEADER}: {peer}\r\n\
          Content-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
     );
-    let is_urgent = routes::is_urgent(path.split('?').next().unwrap_or_default());
+    let is_urgent = routes::has_threads_of_its_own(path.split('?').next().unwrap_or_default());
     Ok(Head { clean, body_bytes, is_urgent })
 }
 

@@ -125,6 +125,7 @@ pub struct Route {
     handler: fn(&Shared, &Ask) -> Answer,
 }
 
+const KILL: &str = "/api/v1/control/kill";
 pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -256,7 +257,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::PostUrgent,
         ..post(
-            "/api/v1/control/kill",
+            KILL,
             Role::Trader,
             steer::PLAIN,
             "Set the kill word: no order leaves, working ones are canceled, latched over restarts.",
@@ -357,9 +358,9 @@ pub const ROUTES: &[Route] = &[
     asset!("/uplot.css", "Style of the charts.", STYLE, "vendor/uPlot.min.css"),
 ];
 
-/// Whether a path is one of those that never wait for another request.
-pub(super) fn is_urgent(path: &str) -> bool {
-    ROUTES.iter().any(|route| route.path == path && route.method == Method::PostUrgent)
+/// Whether a request waits for no other one: the rest may wait seconds for a hot process that hangs.
+pub(super) fn has_threads_of_its_own(path: &str) -> bool {
+    path == KILL
 }
 
 /// Answers one request.

@@ -85,6 +85,8 @@ const side = (name) => [name, name === "buy" ? "good" : "bad"];
 const clock = (ms) => new Date(ms).toISOString().slice(11, 23);
 // Exact decimal text, without the zeros behind it.
 const short = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+// A price of zero is one that nobody has told yet.
+const some = (text) => (Number(text) ? short(text) : "–");
 const nanos = (ns) => (ns >= 1e6 ? `${(ns / 1e6).toFixed(2)} ms` : ns >= 1e3 ? `${(ns / 1e3).toFixed(1)} µs` : `${ns} ns`);
 
 // What cannot be read right now, by who tried.
@@ -138,7 +140,7 @@ function showState(state) {
     i.symbol,
     i.book_valid ? ["valid", "good"] : ["invalid", "bad"],
     short(i.bid_qty), [i.bid, "good"], [i.ask, "bad"], short(i.ask_qty),
-    [short(i.position), tone(Number(i.position))], short(i.entry_price), short(i.mark),
+    [short(i.position), tone(Number(i.position))], some(i.entry_price), some(i.mark),
     [short(i.realized), tone(Number(i.realized))], String(i.open_orders),
   ]), "no instrument");
 }

@@ -1,8 +1,9 @@
 //! Who may do what over HTTP, and what becomes of it.
 
 use crate::PROGRAM;
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 use tickpath_control::{
     api::{Method, ROUTES},
     audit::AuditLog,
@@ -10,7 +11,7 @@ use tickpath_control::{
 };
 use tickpath_shared::{counters::Counter, types::TradingState};
 use tickpath_tests::{
-    desk::{Desk, wait_for},
+    desk::{Desk, signal, wait_for},
     http,
     python::with_packages,
 };
@@ -382,5 +383,36 @@ fn schemathesis_finds_nothing() {
     println!("{rows} rows in the audit log");
     // A token may change something a hundred times a minute; the rest was told to wait.
     assert!(rows > 20);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// While the hot process hangs, verbs wait for its answer in every thread; a kill is set and latched beside them.
+#[test]
+fn a_kill_waits_for_no_other_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = Desk::busy();
+    environment.push(("TICKPATH__SUPERVISOR__STALL_MS", "60000"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&["--seed", "46"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
+    let trader = token(&desk, Role::Trader, None);
+    let post = |verb: &str| {
+        let path = format!("/api/v1/control/{verb}");
+        http::call(desk.control, "POST", &path, &[("Authorization", trader.as_str())], "").unwrap().0
+    };
+    let hot = desk.child("hot").unwrap();
+    signal(hot, Signal::STOP);
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..12).map(|_| scope.spawn(|| post("disarm"))).collect();
+        std::thread::sleep(Duration::from_millis(500));
+        let killer = scope.spawn(|| post("kill"));
+        wait_for("the latch", || desk.data.kill_latch().exists()).unwrap();
+        assert!(waiting.iter().any(|request| !request.is_finished()), "the others still wait");
+        assert_eq!(killer.join().unwrap(), 504, "set and stored, not seen");
+        assert!(waiting.into_iter().all(|request| [503, 504].contains(&request.join().unwrap())));
+    });
+    signal(hot, Signal::CONT);
+    wait_for("the word to be seen", || desk.status().is_ok_and(|s| s.kill_seen().is_some())).unwrap();
     assert_eq!(desk.stop().unwrap(), 0);
 }

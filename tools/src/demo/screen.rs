@@ -42,8 +42,11 @@ impl Screen {
             return;
         }
         if self.next_line.is_none_or(|at| Instant::now() >= at) {
-            self.next_line = Some(Instant::now() + LINE_EVERY);
             let mut out = std::io::stdout().lock();
+            if self.next_line.is_none() {
+                notes.iter().for_each(|note| drop(writeln!(out, "{note}")));
+            }
+            self.next_line = Some(Instant::now() + LINE_EVERY);
             let _ = writeln!(out, "{}", line(status, elapsed, rate));
         }
     }
