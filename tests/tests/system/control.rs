@@ -408,7 +408,8 @@ fn a_kill_waits_for_no_other_request() {
         std::thread::sleep(Duration::from_millis(500));
         let killer = scope.spawn(|| post("kill"));
         wait_for("the latch", || desk.data.kill_latch().exists()).unwrap();
-        assert!(waiting.iter().any(|request| !request.is_finished()), "the others still wait");
+        let left = waiting.iter().filter(|request| !request.is_finished()).count();
+        assert!(left > 8, "{left} of 12 still wait: more than were at work at once");
         assert_eq!(killer.join().unwrap(), 504, "set and stored, not seen");
         assert!(waiting.into_iter().all(|request| [503, 504].contains(&request.join().unwrap())));
     });
