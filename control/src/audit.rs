@@ -270,6 +270,18 @@ mod tests {
         }
     }
 
+    /// Whoever changes a row and its hash has to change every row behind it, too.
+    #[test]
+    fn a_row_that_was_made_anew_does_not_fit_the_one_behind_it() {
+        let (_dir, log) = log(5);
+        let rows = log.rows(5, 3).unwrap();
+        let [_, third, second] = &rows[..] else { panic!("{rows:?}") };
+        let forged = AuditRow { who: "bob".into(), ..third.clone() };
+        let hash = forged.hash_after(&second.hash);
+        log.connection.execute("UPDATE audit SET who = 'bob', hash = ?1 WHERE sequence = 3", [hash]).unwrap();
+        assert_eq!(log.verify().unwrap(), Err(4));
+    }
+
     #[test]
     fn the_chain_goes_on_after_a_restart() {
         let (dir, first) = log(3);
