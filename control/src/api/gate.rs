@@ -15,7 +15,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -210,9 +210,12 @@ fn accept(
 ) {
     while !stop.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((stream, peer)) => {
-                if open.enter(peer) && sender.try_send((stream, peer)).is_err() {
+            Ok((mut stream, peer)) => {
+                if !open.enter(peer) {
+                    refuse(&mut stream, Reason::UNAVAILABLE);
+                } else if let Err(TrySendError::Full((mut stream, _))) = sender.try_send((stream, peer)) {
                     open.leave(peer);
+                    refuse(&mut stream, Reason::UNAVAILABLE);
                 }
             }
             // Out of descriptors, or a client that gave up: the loop goes on either way.

@@ -5,7 +5,7 @@ use hdrhistogram::{
     Histogram,
     serialization::{Deserializer, interval_log},
 };
-use std::time::Duration;
+use std::{io::Read, net::TcpStream, time::Duration};
 use tickpath_shared::counters::{Counter, Stage};
 use tickpath_tests::{
     desk::{Desk, wait_for},
@@ -147,7 +147,33 @@ fn gate_refuses(desk: &Desk) {
             assert_eq!(answer.matches("HTTP/1.1").count(), 1, "one answer: {answer}");
         }
     }
-    let idle: Vec<_> = (0..40).filter_map(|_| std::net::TcpStream::connect(desk.control).ok()).collect();
+    let idle: Vec<_> = (0..40).filter_map(|_| TcpStream::connect(desk.control).ok()).collect();
     std::thread::sleep(Duration::from_millis(50));
     drop(idle);
+}
+
+/// Connections that say nothing: those beyond the bound are told so, and whoever asks afterwards is served.
+#[test]
+fn connections_beyond_the_bound_are_refused_with_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "72"]).unwrap();
+    desk.start().unwrap();
+    wait_for("the interface", || get(desk.control, "/health/live").is_ok_and(|(status, _)| status == 200))
+        .unwrap();
+    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(desk.control).unwrap()).collect();
+    let refused = silent
+        .iter()
+        .filter(|stream| {
+            let mut start = [0; 12];
+            stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            matches!((&mut &**stream).read(&mut start), Ok(12)) && &start == b"HTTP/1.1 503"
+        })
+        .count();
+    println!("{refused} of 100 refused");
+    assert!((36..=40).contains(&refused), "{refused}: 64 are served");
+    drop(silent);
+    wait_for("an answer", || get(desk.control, "/health/live").is_ok_and(|(status, _)| status == 200))
+        .unwrap();
+    assert_eq!(desk.stop().unwrap(), 0);
 }
