@@ -52,11 +52,9 @@ fn pairs_on_the_recorded_pair_explain_themselves() {
     assert_eq!(pairs.intents, found["counters"]["intents"].as_u64().unwrap());
     assert_eq!(pairs.fills, found["fills"].as_u64().unwrap());
     assert!(pairs.fills > 20 && pairs.left["below_entry"] > 100, "{pairs:?}");
-    // The noise is learned from sixty samples, and anew when eight outliers came in a row: which samples there are at
-    // full pace depends on how soon the machine answers.
-    let warming = pairs.left["warming_up"];
-    let relearned = pairs.left.get("outlier").copied().unwrap_or(0) / 8;
-    assert!(warming.is_multiple_of(60) && (60..=60 * (1 + relearned)).contains(&warming), "{pairs:?}");
+    // The noise is learned from sixty samples, and anew after outliers in a row or when samples are missing: which there
+    // are at full pace depends on how soon the machine answers.
+    assert!(pairs.left["warming_up"] >= 60, "{pairs:?}");
     // Every sample is an opportunity: it is traded on, told as left, or a position is held meanwhile.
     let told: u64 = pairs.left.values().sum();
     assert!(story.lines.len() > 50 && told > 500, "{told} of {} lines", story.lines.len());
