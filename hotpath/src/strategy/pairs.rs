@@ -136,8 +136,10 @@ impl Pairs {
         // Units only shift both logarithms by a constant, which the intercept takes up.
         let [y, x] = [base, hedge].map(|top| libm::log(top.mid_halves() as f64));
         let Some(filter) = &mut self.filter else {
-            if desk.venue_ms() > due_ms + MISSED_MAX * every_ms {
+            let (late_ms, bound_ms) = (desk.venue_ms().saturating_sub(due_ms), MISSED_MAX * every_ms);
+            if self.warm_up.seen > 0 && late_ms > bound_ms {
                 self.warm_up = WarmUp::default();
+                desk.pass(instruments[0], Reason::SamplesMissing, late_ms as f64, bound_ms as f64);
             }
             return self.warm_up(desk, x, y);
         };

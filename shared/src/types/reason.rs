@@ -62,6 +62,7 @@ crate::labelled_enum! {
         VolumeTooSmall = 119, "volume_too_small", "Too little was traded in the bar; value: over the usual volume.";
         SideTaken = 120, "side_taken", "The side has had its one entry of the session.";
         SignalOld = 121, "signal_old", "The signal came too late to be traded on; value: its age in milliseconds.";
+        SamplesMissing = 122, "samples_missing", "The warm-up began anew, for samples were missing; value: milliseconds late.";
     }
 }
 
