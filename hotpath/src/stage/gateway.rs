@@ -129,6 +129,19 @@ pub struct OrderIds {
     pub epoch: u64,
 }
 
+/// What is known of the venue's clock.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct VenueClock {
+    /// Its time at the session's beginning, in nanoseconds since 1970.
+    epoch_ns: u64,
+    /// Bound of the error when it was measured.
+    error_ns: Option<u64>,
+    /// Session time of that.
+    measured_ns: Nanos,
+    /// Bound of the error at the last timer.
+    bound_ns: Option<u64>,
+}
+
 /// The gateway's state. What was deserialised is for replay: its tables may allocate as they grow.
 #[derive(Serialize, Deserialize)]
 pub struct Gateway {
@@ -146,14 +159,7 @@ pub struct Gateway {
     has_start_position: Vec<bool>,
     links: [bool; connection::COUNT],
     pressure: Pressure,
-    venue_epoch_ns: u64,
-    clock_error_ns: Option<u64>,
-    /// Session time of that.
-    #[serde(default)]
-    clock_ns: Nanos,
-    /// Bound of its error at the last timer.
-    #[serde(default)]
-    clock_bound_ns: Option<u64>,
+    clock: VenueClock,
     marks: Vec<Mark>,
     positions: Positions,
     orders: OrderTable,
@@ -207,11 +213,6 @@ impl Gateway {
         is_unclean: bool,
         is_killed: bool,
     ) -> Self {
-        let state = match (is_killed, is_unclean) {
-            (true, _) => TradingState::Halted,
-            (false, true) => TradingState::CancelOnly,
-            (false, false) => TradingState::Disarmed,
-        };
         Self {
             definitions: definitions.to_vec(),
             limits: config.risk.clone(),
@@ -220,16 +221,13 @@ impl Gateway {
             next_id: ClientOrderId::new(ids.instance, ids.epoch, 1),
             recv_window_ns: config.venue.recv_window_ms * 1_000_000,
             answer_timeout_ns: config.venue.answer_timeout_ms * 1_000_000,
-            state,
+            state: state_at_start(is_unclean, is_killed),
             is_killed,
             is_reconciled: false,
             has_start_position: vec![false; definitions.len()],
             links: [false; connection::COUNT],
             pressure: Pressure::Low,
-            venue_epoch_ns: 0,
-            clock_error_ns: None,
-            clock_ns: 0,
-            clock_bound_ns: None,
+            clock: VenueClock::default(),
             marks: vec![Mark::default(); definitions.len()],
             positions: Positions::new(definitions.len()),
             orders: OrderTable::default(),
@@ -320,8 +318,8 @@ impl Gateway {
 
     /// Bound of the error of the venue's clock: clocks drift apart while nobody compares them.
     pub(super) fn clock_error_at(&self, now: Nanos) -> Option<u64> {
-        let since = now.saturating_sub(self.clock_ns);
-        self.clock_error_ns.map(|error| error.saturating_add(since / CLOCK_DRIFT_PART))
+        let since = now.saturating_sub(self.clock.measured_ns);
+        self.clock.error_ns.map(|error| error.saturating_add(since / CLOCK_DRIFT_PART))
     }
 
     /// Signed notional of a position at its mark, rounded away from zero.
@@ -380,7 +378,7 @@ impl Gateway {
             is_reconciled: self.is_reconciled,
             is_connected: self.links.iter().all(|up| *up),
             pressure: self.pressure,
-            clock_error_ns: self.clock_bound_ns,
+            clock_error_ns: self.clock.bound_ns,
         }
     }
 
@@ -450,7 +448,7 @@ impl Gateway {
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl GatewayPort) {
-        self.clock_bound_ns = self.clock_error_at(now);
+        self.clock.bound_ns = self.clock_error_at(now);
         self.chase_orders(now, port);
         self.expire_held(now, port);
         self.watch(now, port);
@@ -471,12 +469,12 @@ impl Gateway {
 
     /// The venue's time in unix milliseconds at `now`.
     fn venue_ms(&self, now: Nanos) -> u64 {
-        (self.venue_epoch_ns + now) / 1_000_000
+        (self.clock.epoch_ns + now) / 1_000_000
     }
 
     /// How long ago something happened by the venue's clock; nothing is younger than now.
     fn venue_age_ns(&self, now: Nanos, venue_ms: u64) -> Nanos {
-        (self.venue_epoch_ns + now).saturating_sub(venue_ms.saturating_mul(1_000_000))
+        (self.clock.epoch_ns + now).saturating_sub(venue_ms.saturating_mul(1_000_000))
     }
 
     /// Trading state.
@@ -520,7 +518,7 @@ impl Gateway {
             self.next_order,
             self.state as u64,
             u64::from(self.is_killed) | u64::from(self.is_reconciled) << 1 | (self.pressure as u64) << 8,
-            self.venue_epoch_ns,
+            self.clock.epoch_ns,
             self.told,
         ];
         let marks = self.marks.iter().flat_map(|m| [m.price_e8 as u64, m.seen_ns]);
@@ -541,6 +539,15 @@ impl Gateway {
             .chain(self.seen.words())
             .chain(self.shown.words());
         digest::fold(self.ids.epoch, words)
+    }
+}
+
+/// What the session comes up in.
+fn state_at_start(is_unclean: bool, is_killed: bool) -> TradingState {
+    match (is_killed, is_unclean) {
+        (true, _) => TradingState::Halted,
+        (false, true) => TradingState::CancelOnly,
+        (false, false) => TradingState::Disarmed,
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! This is the interface between the processes. `ARCHITECTURE.md` shows the table of kinds.
 
+mod codes;
 mod payload;
 
+pub use codes::*;
 pub use payload::*;
 
 use crate::{Nanos, crc};

@@ -1,6 +1,6 @@
 //! What the session thread reports about the account: time, positions, orders, trades, commands.
 
-use super::{Gateway, GatewayPort, body};
+use super::{Gateway, GatewayPort, VenueClock, body};
 use crate::{
     message::{AccountMessage, Ask},
     order::{Order, OrderName, Report},
@@ -52,9 +52,9 @@ impl Gateway {
 
     fn on_time(&mut self, now: Nanos, message: &AccountMessage) {
         if let Some(time) = body::<TimeRecord>(message) {
-            self.venue_epoch_ns = time.venue_epoch_ns;
-            (self.clock_error_ns, self.clock_ns) = (Some(time.error_bound_ns), now);
-            self.clock_bound_ns = self.clock_error_ns;
+            let error_ns = Some(time.error_bound_ns);
+            self.clock =
+                VenueClock { epoch_ns: time.venue_epoch_ns, error_ns, measured_ns: now, bound_ns: error_ns };
         }
     }
 

@@ -80,7 +80,7 @@ impl Gateway {
         let oldest = self.marks.iter().map(|mark| mark.seen_ns).min();
         set(BreakerMetric::FeedAge, oldest.map(|seen| ms(now.saturating_sub(seen))));
         set(BreakerMetric::JournalPressure, Some(self.pressure as u64 as f64));
-        set(BreakerMetric::ClockError, self.clock_bound_ns.map(ms));
+        set(BreakerMetric::ClockError, self.clock.bound_ns.map(ms));
         let is_waited_for = self.orders.open() > 0;
         // Nothing was to be said before the oldest of them was sent.
         let asked = self.orders.iter().map(|order| order.sent_ns).min().unwrap_or(now);

@@ -7,6 +7,9 @@ use std::arch::x86_64::*;
 /// See [`super::Isa::Avx2`].
 pub(crate) struct Avx2;
 
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2; both pointers have sixteen readable bytes.
 #[inline(always)]
 unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
     // SAFETY: the caller has enabled the features; sixteen bytes are readable at both.
@@ -17,6 +20,10 @@ unsafe fn two(low: *const u8, high: *const u8) -> __m256i {
 }
 
 /// Mask of the bytes of 32 that are the same in both.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2; both pointers have 32 readable bytes.
 #[inline(always)]
 unsafe fn equal32(text: *const u8, wanted: *const u8) -> u32 {
     // SAFETY: the caller has enabled the features; 32 bytes are readable at both.
@@ -27,6 +34,10 @@ unsafe fn equal32(text: *const u8, wanted: *const u8) -> u32 {
 }
 
 /// Mask of the bytes of 64 that equal a byte.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2; the pointer has 64 readable bytes.
 #[inline(always)]
 unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
     // SAFETY: the caller has enabled the features; 64 bytes are readable.
@@ -38,6 +49,10 @@ unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
 }
 
 /// Converts two numbers into the first and third word; the second result is what was no digit.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2.
 #[inline(always)]
 unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
     // SAFETY: the caller has enabled the features; the constant is aligned and as long as a vector.
@@ -55,6 +70,10 @@ unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m
 }
 
 /// Writes the positions of the lowest eight bits and returns the others.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2; the pointer has room for eight positions.
 #[inline(always)]
 unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
     // SAFETY: the caller has enabled the features; there is room for eight positions.
@@ -194,6 +213,10 @@ impl Kernel for Avx2 {
 }
 
 /// Converts and stores four numbers; the result is what was no digit.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2, BMI1 and BMI2; each number has sixteen readable bytes, and `out` may be written.
 #[inline(always)]
 unsafe fn convert_four(
     at: [*const u8; 4],

@@ -7,6 +7,9 @@ use std::arch::x86_64::*;
 /// See [`super::Isa::Avx512`].
 pub(crate) struct Avx512;
 
+/// # Safety
+///
+/// The caller has enabled the features of [`super::Isa::Avx512`]; each pointer has sixteen readable bytes.
 #[inline(always)]
 unsafe fn four(at: [*const u8; 4]) -> __m512i {
     // SAFETY: the caller has enabled the features; sixteen bytes are readable at each.
@@ -21,6 +24,10 @@ unsafe fn four(at: [*const u8; 4]) -> __m512i {
 }
 
 /// Stores sixteen positions.
+///
+/// # Safety
+///
+/// The caller has enabled the features of [`super::Isa::Avx512`]; the pointer has room for sixteen positions.
 #[inline(always)]
 unsafe fn store(to: *mut u32, within: __m128i, base: __m512i) {
     // SAFETY: the caller has enabled the features; there is room for sixteen positions.
@@ -28,6 +35,10 @@ unsafe fn store(to: *mut u32, within: __m128i, base: __m512i) {
 }
 
 /// Compares 1 to 64 bytes.
+///
+/// # Safety
+///
+/// The caller has enabled the features of [`super::Isa::Avx512`]; `len` bytes of the text are readable, 1 to 64, and 64 of the literal.
 #[inline(always)]
 unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
     // SAFETY: the caller has enabled the features; the mask keeps the load of the text within its length; the literal is padded to 64 bytes.
@@ -145,6 +156,10 @@ impl Kernel for Avx512 {
 }
 
 /// Converts and stores four numbers; the result is what was no digit.
+///
+/// # Safety
+///
+/// The caller has enabled the features of [`super::Isa::Avx512`]; `out` may be written.
 #[inline(always)]
 unsafe fn convert(text: __m512i, rows: __m512i, proof: &Proof, out: *mut [i64; 4]) -> __m512i {
     // SAFETY: the caller has enabled the features; `out` may be written, constants are aligned and as long as a vector.

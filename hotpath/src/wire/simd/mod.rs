@@ -310,31 +310,67 @@ pub(crate) trait Kernel {
     type Bad: Copy;
 
     /// True while nothing was bad.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
     unsafe fn is_clean(bad: Self::Bad) -> bool;
 
     /// Both.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
     unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad;
 
     /// The first, and the lower two numbers of the second.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
     unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad;
 
     /// True when the literal stands at a position. Literals above 64 bytes read up to 64 bytes further.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. 128 bytes are readable behind the position.
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool;
 
     /// Writes the positions of all quotes from a position to the end of the text and returns how many there
     /// are; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize;
 
     /// Mask of the quotes among 64 bytes.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. 64 bytes are readable behind the position.
     unsafe fn quote_mask(at: *const u8) -> u64;
 
     /// True when a text is a pattern but for its open bytes.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. As many bytes as the pattern has, filled up to 64, are readable behind the position.
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool;
 
     /// As [`Self::numbers`], with the rows in one piece.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. Sixteen bytes are readable behind each position, and `out` may be written.
     unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad;
 
     /// Converts four numbers and stores them.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. Sixteen bytes are readable behind each position and at each row, and `out` may be written.
     unsafe fn numbers(
         at: [*const u8; 4],
         rows: [*const u8; 4],

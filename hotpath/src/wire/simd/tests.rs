@@ -6,12 +6,18 @@ use crate::wire::text::PADDING;
 mod on {
     use super::*;
 
+    /// # Safety
+    ///
+    /// The processor has the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx512(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         // SAFETY: the features are enabled.
         unsafe { number_and_quotes::<Avx512>(text, rows) }
     }
 
+    /// # Safety
+    ///
+    /// The processor has the features.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx2(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         // SAFETY: the features are enabled.
@@ -19,6 +25,10 @@ mod on {
     }
 
     /// Converts the number that starts the text and ends before its first quote or comma.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
     #[inline(always)]
     unsafe fn number_and_quotes<K: Kernel>(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         let mut bytes = text.as_bytes().to_vec();

@@ -178,20 +178,16 @@ impl Exchange {
         let (position, is_reduce_only) = self.position_side(p)?;
         let (filters, is_close_position) = (&self.instruments[index].filters, p.flag("closePosition")?);
         let qty = algo_qty(filters, kind, is_close_position, p)?;
-        let price = match kind.is_market() {
-            true => None,
-            false => Some(filters.price(p.required("price")?)?),
-        };
+        let price = if kind.is_market() { None } else { Some(filters.price(p.required("price")?)?) };
         let is_trailing = kind == AlgoKind::TrailingStopMarket;
         let trigger = if is_trailing { p.get("activatePrice") } else { Some(p.required("triggerPrice")?) };
         let is_mark = p.get("workingType") == Some("MARK_PRICE");
         let now = self.working_price(index, is_mark);
         let trigger_price = trigger.map_or(Ok(now), |text| filters.price(text))?;
+        let count = self.algos.orders.len();
         let mut algo = AlgoOrder {
-            id: 2_000_001 + self.algos.orders.len() as u64,
-            client_algo_id: p
-                .get("clientAlgoId")
-                .map_or_else(|| format!("sim-algo-{}", self.algos.orders.len()), str::to_owned),
+            id: 2_000_001 + count as u64,
+            client_algo_id: p.get("clientAlgoId").map_or_else(|| format!("sim-algo-{count}"), str::to_owned),
             instrument: index,
             kind,
             side,
