@@ -100,7 +100,7 @@ pub fn main_with_args(dir: Option<String>) -> ExitCode {
         Ok(data) => data,
         Err(e) => return fail(&format!("{dir}: {e}"), 6),
     };
-    let config = match config::load(&[data.config()], std::env::vars()) {
+    let config = match config::load(&data, config::environment()) {
         Ok(config) => config,
         Err(e) => return fail(&e.to_string(), 3),
     };

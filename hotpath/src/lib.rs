@@ -46,7 +46,7 @@ pub fn main_with<S: strategy::Strategy>(dir: Option<String>) -> ExitCode {
             return ExitCode::from(6);
         }
     };
-    let config = match config::load(&[data.config()], std::env::vars()) {
+    let config = match config::load(&data, config::environment()) {
         Ok(config) => config,
         Err(e) => {
             eprintln!("tickpath-hot: {e}");

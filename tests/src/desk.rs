@@ -328,7 +328,7 @@ impl Desk {
     ///
     /// When it does not load.
     pub fn config(&self) -> Result<Config> {
-        Ok(config::load(&[self.data.config()], self.environment.iter().cloned())?)
+        Ok(config::load(&self.data, self.environment.iter().cloned())?)
     }
 
     /// A REST client with the desk's keys.

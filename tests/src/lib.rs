@@ -5,6 +5,7 @@ pub mod browser;
 pub mod desk;
 pub mod http;
 pub mod python;
+pub mod random;
 pub mod relay;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod host;
 pub mod latency;
 pub mod offline;
+pub mod settings;
 pub mod supervisor;
 pub mod template;
 pub mod venue;

@@ -27,16 +27,49 @@ impl Config {
     }
 
     fn check_control(&self) -> Result<(), ConfigError> {
+        let control = &self.control;
         for (key, list) in [
-            ("control.webhook_sources", &self.control.webhook_sources),
-            ("control.proxies", &self.control.proxies),
+            ("control.webhook_sources", &control.webhook_sources),
+            ("control.proxies", &control.proxies),
+            ("control.sources", &control.sources),
         ] {
             let wrong = list.iter().find(|text| text.parse::<std::net::IpAddr>().is_err());
             ensure(wrong.is_none(), || {
                 format!("{key}: {:?} is no IP address", wrong.map_or("", String::as_str))
             })?;
         }
-        in_range("control.webhook_age_s_max", self.control.webhook_age_s_max, 1, 3600)
+        ensure(control.bind.parse::<std::net::SocketAddr>().is_ok(), || {
+            format!("control.bind: {:?} is no address with port, as 127.0.0.1:8080", control.bind)
+        })?;
+        in_range("control.port_tries", control.port_tries.into(), 0, 100)?;
+        let is_page = |text: &String| {
+            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ']))
+        };
+        let wrong = control.origins.iter().find(|text| !is_page(text));
+        ensure(wrong.is_none(), || {
+            let text = wrong.map_or("", String::as_str);
+            format!("control.origins: {text:?} is not of the form https://host or https://host:port")
+        })?;
+        let takes_jwt = [&control.jwt_secret_file, &control.jwt_public_key_file];
+        let is_named = !control.jwt_issuer.is_empty() && !control.jwt_audience.is_empty();
+        ensure(is_named || takes_jwt.iter().all(|file| file.as_os_str().is_empty()), || {
+            "control.jwt_issuer: \"\" must name who issues tokens, and control.jwt_audience for whom".into()
+        })?;
+        in_range("control.webhook_age_s_max", control.webhook_age_s_max, 1, 3600)?;
+        self.check_alerts()
+    }
+
+    fn check_alerts(&self) -> Result<(), ConfigError> {
+        let (alert, notify) = (&self.alert, &self.notify);
+        in_range("alert.error_percent_max", alert.error_percent_max, 0, 100)?;
+        in_range("alert.drawdown_percent_max", alert.drawdown_percent_max, 0, 100)?;
+        in_range("alert.capital", alert.capital as u64, 0, i64::MAX as u64)?;
+        in_range("alert.disk_free_percent_min", alert.disk_free_percent_min, 0, 100)?;
+        in_range("alert.outage_s_max", alert.outage_s_max, 0, 3_600)?;
+        in_range("notify.queue_max", notify.queue_max as u64, 1, 10_000)?;
+        in_range("notify.attempts_max", notify.attempts_max.into(), 1, 20)?;
+        in_range("notify.timeout_ms", notify.timeout_ms, 100, 60_000)
     }
 
     fn check_simulation(&self) -> Result<(), ConfigError> {
@@ -58,7 +91,7 @@ impl Config {
 
     fn check_identity(&self) -> Result<(), ConfigError> {
         InstanceId::new(&self.instance.id)
-            .map_err(|e| ConfigError::Invalid(format!("instance.id: {:?}: {e}", self.instance.id)))?;
+            .map_err(|e| ConfigError::invalid(format!("instance.id: {:?}: {e}", self.instance.id)))?;
         let is_live_armed = self.instance.mode == Mode::Live && self.instance.arm_at_start;
         ensure(!is_live_armed, || "instance.arm_at_start: true is for simulation only, mode is live".into())
     }
@@ -150,7 +183,7 @@ impl Config {
         }
         for budget in &self.risk.budget {
             StrategyName::number_of(&budget.strategy)
-                .map_err(|why| ConfigError::Invalid(format!("risk.budget.strategy: {why}")))?;
+                .map_err(|why| ConfigError::invalid(format!("risk.budget.strategy: {why}")))?;
             in_range("risk.budget.notional_max", budget.notional_max as u64, 0, i64::MAX as u64)?;
         }
         Ok(())
@@ -204,7 +237,7 @@ impl Config {
 }
 
 pub(super) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
+    if holds { Ok(()) } else { Err(ConfigError::invalid(message())) }
 }
 
 pub(super) fn in_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {

@@ -117,7 +117,7 @@ impl Config {
                 )
             })?;
             within(&orb.bounds())?;
-            let starts = orb.session_starts().map_err(ConfigError::Invalid)?;
+            let starts = orb.session_starts().map_err(ConfigError::invalid)?;
             ensure(starts.iter().all(|start| start.is_multiple_of(orb.bar_ms)), || {
                 format!("orb.bar_ms: {} does not divide the start of sessions, {:?}", orb.bar_ms, orb.start)
             })?;
@@ -148,7 +148,7 @@ impl Config {
             if let Some((other, ..)) = enabled[..i].iter().find(|(_, taken, _)| taken == symbol) {
                 let text =
                     format!("{key}: {symbol:?} is traded by {other} too, whose position would be shared");
-                return Err(ConfigError::Invalid(text));
+                return Err(ConfigError::invalid(text));
             }
         }
         Ok(())

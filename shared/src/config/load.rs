@@ -1,13 +1,18 @@
-//! Layers of the configuration: files, then the environment.
+//! Layers of the configuration: files, a `.env` file, then the environment.
 
-use super::Config;
+use super::{
+    Config,
+    origin::{Origin, Origins, key_at, line_of, too_large},
+    variables::{layer_of, read_dotenv},
+};
+use crate::paths::DataDir;
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 use thiserror::Error;
 use toml::{Table, Value};
-
-/// Prefix of environment overrides.
-const ENV_PREFIX: &str = "TICKPATH__";
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
@@ -29,47 +34,155 @@ pub enum ConfigError {
         message: String,
     },
     /// A value outside its range or in conflict with another.
-    #[error("configuration {0}")]
-    Invalid(String),
+    #[error("configuration {}{message}", origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: ")))]
+    Invalid {
+        /// Where it was configured; nowhere if a default is in conflict.
+        origin: Option<Origin>,
+        /// Key, value and bound.
+        message: String,
+    },
 }
 
-/// Loads `files` in order, then the overrides of `environment`, and checks the result.
+impl ConfigError {
+    /// A complaint that begins with the key.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid { origin: None, message: message.into() }
+    }
+}
+
+/// A configuration and where its values come from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// Where it was configured.
+    pub origins: Origins,
+}
+
+/// Variables of this process. Bytes that are no text are shown as such: whoever reads them refuses them.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value)))
+}
+
+fn lossy(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+/// The configuration of a data directory: its `config.toml`, its `.env`, then the environment.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] names file and line, or the variable.
+/// [`ConfigError`] names key, value, bound, and file with line or variable.
 pub fn load(
-    files: &[PathBuf],
+    data: &DataDir,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut merged = Table::new();
+    load_layers(&[data.config()], Some(&data.root().join(".env")), environment).map(|loaded| loaded.config)
+}
+
+/// Loads `files` in order, then a `.env` file if it is there, then the overrides of `environment`, and checks the result.
+///
+/// # Errors
+///
+/// [`ConfigError`] names key, value, bound, and file with line or variable.
+pub fn load_layers(
+    files: &[PathBuf],
+    dotenv: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigError> {
+    let (mut merged, mut origins) = (Table::new(), Origins::default());
     for path in files {
-        merge(&mut merged, read_file(path)?);
+        let text = read(path)?;
+        merge(&mut merged, parse_file(path, &text)?);
+        origins.add_file(path, &text);
     }
-    for (name, text) in environment {
-        if let Some(key) = name.strip_prefix(ENV_PREFIX) {
-            apply_override(&mut merged, &name, key, &text)?;
+    let variables = match dotenv.filter(|path| path.exists()) {
+        Some(path) => read_dotenv(path, &read(path)?)?,
+        None => Vec::new(),
+    };
+    let named = |(line, name, text): (usize, String, String)| {
+        let file = dotenv.map_or_else(String::new, |path| path.display().to_string());
+        (format!("{name} ({file}:{line})"), name, text)
+    };
+    let environment: Vec<_> = environment.map(|(name, text)| (name.clone(), name, text)).collect();
+    for layer in [variables.into_iter().map(named).collect(), environment] {
+        apply_variables(&mut merged, &mut origins, layer)?;
+    }
+    let config = Config::deserialize(Value::Table(merged.clone()))
+        .map_err(|e| parse_error("(all layers)", e.message()))?;
+    match config.check() {
+        Ok(()) => Ok(Loaded { config, origins }),
+        Err(ConfigError::Invalid { message, .. }) => {
+            let value_at = |key: &str| lookup(&merged, key);
+            let origin = origins.behind(&message, value_at).cloned();
+            Err(ConfigError::Invalid { origin, message })
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Variables of one layer: our own names win over those of others.
+fn apply_variables(
+    merged: &mut Table,
+    origins: &mut Origins,
+    mut variables: Vec<(String, String, String)>,
+) -> Result<(), ConfigError> {
+    variables.sort_by_key(|(_, name, _)| name.starts_with("TICKPATH__"));
+    for (shown, name, text) in variables {
+        let layer = layer_of(&name, &text).map_err(|e| match e {
+            ConfigError::Parse { message, .. } => ConfigError::Parse { origin: shown.clone(), message },
+            other => other,
+        })?;
+        if let Some(layer) = layer {
+            origins.add_variable(&shown, &layer);
+            merge(merged, layer);
         }
     }
-    let config =
-        Config::deserialize(Value::Table(merged)).map_err(|e| parse_error("(all layers)", &e.to_string()))?;
-    config.check()?;
-    Ok(config)
+    Ok(())
 }
 
-/// Reads a file as a table; parses it as a whole configuration first so that an error has a line.
-fn read_file(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    if let Err(e) = toml::from_str::<Config>(&text) {
-        let start = e.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..start].matches('\n').count() + 1;
-        return Err(parse_error(&format!("{}:{line}", path.display()), e.message()));
+/// A value as text: `instrument[0].symbol`.
+fn lookup(table: &Table, key: &str) -> Option<String> {
+    let mut at: Option<&Value> = None;
+    for part in key.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let inner = match at {
+            None => table.get(name)?,
+            Some(value) => value.get(name)?,
+        };
+        at = Some(match index {
+            Some(index) => inner.get(index)?,
+            None => inner,
+        });
     }
-    toml::from_str(&text).map_err(|e| parse_error(&path.display().to_string(), e.message()))
+    at.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-fn parse_error(origin: &str, message: &str) -> ConfigError {
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// A file as a table; read as a whole configuration first so that an error has a key and a line.
+fn parse_file(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    if let Err(e) = toml::from_str::<Config>(text) {
+        let start = e.span().map_or(0, |span| span.start);
+        let origin = format!("{}:{}", path.display(), line_of(text, start));
+        let key = key_at(text, start).filter(|_| !e.message().contains("unknown field"));
+        let message =
+            key.map_or_else(|| e.message().to_owned(), |key| format!("{key}: {}", e.message().trim()));
+        return Err(parse_error(&origin, &message));
+    }
+    if let Some((key, at)) = too_large(text) {
+        let origin = format!("{}:{}", path.display(), line_of(text, at));
+        return Err(parse_error(&origin, &format!("{key}: larger than {}", i64::MAX)));
+    }
+    toml::from_str(text).map_err(|e| parse_error(&path.display().to_string(), e.message()))
+}
+
+pub(super) fn parse_error(origin: &str, message: &str) -> ConfigError {
     let mut message = message.trim().to_owned();
     if let Some(meant) = suggestion(&message) {
         message.push_str(&format!("; did you mean `{meant}`?"));
@@ -87,29 +200,6 @@ fn merge(into: &mut Table, from: Table) {
             }
         }
     }
-}
-
-/// `RISK__COLLAR_BPS=50` sets `risk.collar_bps`. A value that is no TOML (a bare word) is a string.
-fn apply_override(into: &mut Table, name: &str, key: &str, text: &str) -> Result<(), ConfigError> {
-    let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
-    let as_toml = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
-    let candidates = as_toml.into_iter().chain([Value::String(text.to_owned())]);
-    let mut refusal = None;
-    for value in candidates {
-        let mut layer = value;
-        for part in path.iter().rev() {
-            layer = Value::Table(Table::from_iter([(part.clone(), layer)]));
-        }
-        match (Config::deserialize(layer.clone()), layer) {
-            (Ok(_), Value::Table(layer)) => {
-                merge(into, layer);
-                return Ok(());
-            }
-            (Err(e), _) => refusal = refusal.or(Some(e.to_string())),
-            (Ok(_), _) => {}
-        }
-    }
-    Err(parse_error(name, &refusal.unwrap_or_else(|| "not a key".into())))
 }
 
 /// The expected name closest to the unknown one, taken from serde's own list.
@@ -155,7 +245,8 @@ collar_bps = 80
         let path = dir.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        load(&[path], env).map_err(|e| e.to_string())
+        let text = |e: ConfigError| e.to_string().replace(&dir.path().display().to_string(), "");
+        load_layers(&[path], None, env).map(|loaded| loaded.config).map_err(text)
     }
 
     #[test]
@@ -173,7 +264,7 @@ collar_bps = 80
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         std::fs::write(&a, SOUND).unwrap();
         std::fs::write(&b, "[risk]\nopen_orders_max = 3\n").unwrap();
-        let config = load(&[a, b], std::iter::empty()).unwrap();
+        let config = load_layers(&[a, b], None, std::iter::empty()).unwrap().config;
         assert_eq!((config.risk.collar_bps, config.risk.open_orders_max), (80, 3));
     }
 
@@ -192,7 +283,7 @@ collar_bps = 80
     #[test]
     fn a_value_out_of_range_names_key_value_and_bound() {
         let text = load_text(SOUND, &[("TICKPATH__RISK__COLLAR_BPS", "0")]).unwrap_err();
-        assert_eq!(text, "configuration risk.collar_bps: 0 is outside 1..=5000");
+        assert_eq!(text, "configuration TICKPATH__RISK__COLLAR_BPS: risk.collar_bps: 0 is outside 1..=5000");
     }
 
     #[test]

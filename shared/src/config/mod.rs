@@ -1,24 +1,32 @@
-//! Typed configuration. Layers, later wins: defaults, `config.toml`, further files, environment
-//! (`TICKPATH__SECTION__KEY`). Unknown keys are refused with a suggestion.
+//! Typed configuration. Layers, later wins: defaults, `config.toml`, `.env`, environment (`TICKPATH__SECTION__KEY`, and
+//! well-known names of others). Unknown keys are refused with a suggestion.
 
 mod check;
 mod check_strategy;
 mod control;
 mod live;
 mod load;
+mod origin;
 mod strategy;
+mod variables;
 
-pub use control::{Control, Supervisor};
+pub use control::{Alert, AlertSeverity, Control, LogLevel, Notify, Supervisor};
 pub use live::LiveParameters;
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, Loaded, environment, load, load_layers};
+pub use origin::{Origin, Origins};
 pub use strategy::{MarketMaker, Orb, Pairs, Probe, SignalFollow, Smc, TaCombo, TradeRules};
+pub use variables::{ALIASES, Alias};
 
 use crate::types::{BreakerAction, BreakerMetric, BreakerRelease, decimal};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
+/// What can be configured as a JSON Schema (draft 2020-12), made from the types below.
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Who we are and what is at stake.
@@ -55,6 +63,10 @@ pub struct Config {
     pub journal: Journal,
     /// The control process.
     pub control: Control,
+    /// When people are told.
+    pub alert: Alert,
+    /// Who is told.
+    pub notify: Notify,
     /// The supervisor.
     pub supervisor: Supervisor,
     /// The account that the simulator of `tickpath demo` gives.
@@ -66,19 +78,24 @@ pub const SHARE_E8_MAX: i64 = 10_000_000;
 
 /// An account of the simulator: what it holds and what trading costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Simulation {
     /// Wallet balance at the start, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub balance: i64,
     /// Commission of an order that rested, as a share, -0.1 to 0.1.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub maker_fee: i64,
     /// Commission of an order that took, as a share, -0.1 to 0.1.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub taker_fee: i64,
     /// Share of the displayed price by which what an order takes is dearer, within its limit, 0 to 0.1.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub slippage: i64,
 }
 
@@ -90,6 +107,7 @@ impl Default for Simulation {
 
 /// Trading mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Orders go to a simulator.
@@ -111,6 +129,7 @@ impl Mode {
 
 /// Who we are and what is at stake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Instance {
     /// Three base-36 digits, unique among the programs that trade the account.
@@ -131,6 +150,7 @@ impl Default for Instance {
 
 /// The venue and the account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Venue {
     /// Protocol family.
@@ -190,6 +210,7 @@ pub struct Venue {
 
 /// Orders and fills by hand or of another program. Fills always count for the position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ForeignOrders {
     /// Open orders count for the limits and are canceled with ours; a person is told.
@@ -203,6 +224,7 @@ pub enum ForeignOrders {
 
 /// A further line of market data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Line {
     /// Streams of book data; empty for the first line's.
@@ -213,6 +235,7 @@ pub struct Line {
 
 /// Kind of API key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// One signature a session.
@@ -255,6 +278,7 @@ impl Default for Venue {
 
 /// One instrument.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Instrument {
     /// Venue symbol, upper case.
@@ -280,6 +304,7 @@ fn default_book_levels() -> usize {
 
 /// Parts of the hot path that a thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StageName {
     /// Receives and decodes market data.
@@ -292,6 +317,7 @@ pub enum StageName {
 
 /// What a hot thread does when there is nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// Polls without a pause: lowest latency, one core.
@@ -305,6 +331,7 @@ pub enum Wait {
 
 /// One hot thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Thread {
     /// Core to pin to; absent: not pinned.
@@ -323,6 +350,7 @@ pub struct Thread {
 
 /// What is asked of the operating system; the start report says what was taken and what was refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
     /// Microseconds that a read may poll the network card's queue, 0..=1000; 0 asks for nothing.
@@ -340,6 +368,7 @@ pub struct Host {
 
 /// Limits, checked in the gateway, the last hop before the venue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Risk {
     /// Largest distance of a price from the mark price, basis points, 1..=5000.
@@ -355,13 +384,16 @@ pub struct Risk {
     pub intent_age_ms_max: u64,
     /// Largest notional of an order, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub order_notional_max: i64,
     /// Largest notional of position and orders in flight of an instrument, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub position_notional_max: i64,
     /// Largest gross notional of the account: positions at their marks, orders in flight and the new one at their
     /// prices, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub gross_notional_max: i64,
     /// The same for single strategies; one that is not named has the account's.
     pub budget: Vec<Budget>,
@@ -371,9 +403,11 @@ pub struct Risk {
     pub symbols: Vec<String>,
     /// Most that an order with a stop may lose at it, quote currency; 0 for no bound.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub trade_risk_max: i64,
     /// Least distance of the target over that of the stop of an order that has both; 0 for no bound.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub reward_ratio_min: i64,
     /// Largest quantity of an order in lots of the instrument.
     pub order_lots_max: i64,
@@ -387,6 +421,7 @@ pub struct Risk {
     pub confirm: bool,
     /// Largest notional of an order that needs no person, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub confirm_notional_over: i64,
     /// How long an order waits for a person, milliseconds, 1000 to 45000.
     pub confirm_within_ms: u64,
@@ -444,10 +479,12 @@ pub const CONFIRM_WITHIN_MS_MAX: u64 = 45_000;
 
 /// A limit over time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
     /// What is watched.
     #[serde(with = "metric_label")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub metric: BreakerMetric,
     /// The largest value that is no reason, in the metric's unit.
     pub threshold: f64,
@@ -486,17 +523,20 @@ mod metric_label {
 
 /// What a strategy may hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Its name, or its number.
     pub strategy: String,
     /// Largest gross notional of its positions and orders in flight, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub notional_max: i64,
 }
 
 /// What happens when lanes run short of segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Overload {
     /// Live: telemetry is dropped, risk stops, inputs are skipped with a gap mark.
@@ -508,6 +548,7 @@ pub enum Overload {
 
 /// Lanes and archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
     /// Where lanes live: `auto` takes /dev/shm and falls back to the data directory with a warning,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The probe: answers every change of an instrument's best prices or book with one order, so that latency can be
 /// measured on every tick. It trades without sense and is refused in live mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Probe {
     /// Off unless latency is measured.
@@ -23,6 +24,7 @@ pub struct Probe {
 /// The market maker: a post-only quote a side, after Guéant, Lehalle and Fernandez-Tapia. Prices are in quote currency,
 /// inventory in quotes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MarketMaker {
     /// Off unless wanted.
@@ -67,6 +69,7 @@ impl Default for MarketMaker {
 /// The pairs strategy: trades the log price of one instrument against another's when it is far from where a Kalman
 /// filter expects it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Pairs {
     /// Off: nothing of it runs.
@@ -171,10 +174,12 @@ impl Default for Pairs {
 
 /// How a strategy with a stop and a target trades on one instrument.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TradeRules {
     /// Most that a trade may lose between entry and stop, quote currency.
     #[serde(with = "decimal::e8")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub risk_max: i64,
     /// Largest quantity.
     pub qty_max: String,
@@ -215,6 +220,7 @@ impl Default for TradeRules {
 
 /// Votes of classic indicators over bars by time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TaCombo {
     /// Off unless wanted.
@@ -273,6 +279,7 @@ impl Default for TaCombo {
 
 /// Opening range breakout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Orb {
     /// Off unless wanted.
@@ -363,6 +370,7 @@ impl Orb {
 
 /// Follows signals that come by command: `tickpath set signal_follow.signal 1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SignalFollow {
     /// Off unless wanted.
@@ -398,6 +406,7 @@ impl Default for SignalFollow {
 
 /// Smart-money concepts over bars by time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Smc {
     /// Off unless wanted.

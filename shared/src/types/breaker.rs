@@ -41,6 +41,7 @@ crate::labelled_enum! {
 
 /// What is done when a breaker trips. Each does what those before it do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerAction {
     /// A person is told.
@@ -56,6 +57,7 @@ pub enum BreakerAction {
 
 /// When a breaker lets go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerRelease {
     /// When a person releases it.

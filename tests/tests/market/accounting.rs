@@ -1,12 +1,12 @@
 //! The books of an account: ours by average cost and by lots, and the simulated venue's ledger, over a million fills
 //! with fees and funding, to the last unit.
 
-use super::orders::network::Random;
 use tickpath_hotpath::{
     account::Positions,
     sim::{Account, Execution, FeeRates, SimOrder, Submit},
 };
 use tickpath_shared::types::{InstrumentDefinition, PositionSide, SelfTrade, Side, TimeInForce};
+use tickpath_tests::random::Random;
 use tickpath_tools::{offline::pnl::Lots, venue};
 
 const FILLS: u64 = 1_000_000;

@@ -1,7 +1,6 @@
 //! Several connections to the same streams in virtual time: recorded data over lines with delays of their own, lines
 //! that are cut, and connections that are replaced before they end.
 
-use super::orders::network::Random;
 use std::collections::BTreeMap;
 use tickpath_hotpath::{
     book::{DiffResult, SyncedBook},
@@ -10,6 +9,7 @@ use tickpath_hotpath::{
     venue::{Decoded, MarketDecoder},
 };
 use tickpath_shared::Nanos;
+use tickpath_tests::random::Random;
 use tickpath_tests::recorded_pair;
 use tickpath_tools::{
     capture::{CaptureReader, MarketLine, MarketSource},

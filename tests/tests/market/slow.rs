@@ -2,9 +2,9 @@
 //! peer that delivers a byte a second. Nothing is traded on that is older than allowed.
 
 use super::cores::{Bench, Damage};
-use super::orders::network::Random;
 use std::collections::VecDeque;
 use tickpath_shared::Nanos;
+use tickpath_tests::random::Random;
 use tickpath_tools::capture::{MarketLine, MarketSource, SyntheticMarket};
 
 const MS: Nanos = 1_000_000;

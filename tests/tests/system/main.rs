@@ -14,6 +14,7 @@ mod api;
 mod autobahn;
 mod calls;
 mod clients;
+mod config;
 mod control;
 mod crash;
 mod demo;

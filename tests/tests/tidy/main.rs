@@ -57,7 +57,10 @@ fn crates_depend_only_as_designed() {
         let manifest = std::fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         let found: Vec<&str> = CRATES
             .into_iter()
-            .filter(|other| manifest.lines().any(|l| l.starts_with(&format!("tickpath-{other}.workspace"))))
+            .filter(|other| {
+                let forms = [format!("tickpath-{other}.workspace"), format!("tickpath-{other} =")];
+                manifest.lines().any(|line| forms.iter().any(|form| line.starts_with(form)))
+            })
             .collect();
         let mut edges = edges.to_vec();
         edges.sort_by_key(|e| CRATES.iter().position(|c| c == e));

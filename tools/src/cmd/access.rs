@@ -118,7 +118,7 @@ pub(super) fn token(command: &TokenCommand) -> Result<ExitCode> {
 /// Checks the whole chain and shows its end.
 pub(super) fn audit(a: &AuditArguments) -> Result<ExitCode> {
     let data = a.dir.open()?;
-    let config = config::load(&[data.config()], std::env::vars())?;
+    let config = config::load(&data, config::environment())?;
     let path = data.audit(config.instance.mode.label());
     if !path.exists() {
         bail!("{}: nothing was changed over HTTP yet", path.display());

@@ -1,6 +1,7 @@
 //! Sub-commands, one file a group.
 
 mod access;
+mod config;
 mod demo;
 mod fit;
 mod host;
@@ -35,6 +36,11 @@ enum Command {
     Demo(demo::DemoArguments),
     /// The venue simulator
     Venue(Box<venue::VenueArguments>),
+    /// A new data directory for a simulation: configuration and keys
+    Init(config::InitArguments),
+    /// The configuration: a new one, what is wrong with one, what is in force
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Start and supervise the hot and the control process
     Run(process::RunArguments),
     /// The hot process alone
@@ -111,6 +117,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         None => demo::run(&demo::DemoArguments::default()),
         Some(Command::Demo(a)) => demo::run(&a),
         Some(Command::Venue(a)) => venue::run(&a),
+        Some(Command::Init(a)) => config::init(&a),
+        Some(Command::Config(a)) => config::config(&a),
         Some(Command::Run(a)) => process::run(&a),
         Some(Command::Hot(a)) => process::hot(&a),
         Some(Command::Control(a)) => process::control(&a),

@@ -33,7 +33,7 @@ impl DirArguments {
 }
 
 fn load(data: &DataDir) -> Result<Config> {
-    Ok(config::load(&[data.config()], std::env::vars())?)
+    Ok(config::load(data, config::environment())?)
 }
 
 pub(super) fn hot(arguments: &DirArguments) -> Result<ExitCode> {

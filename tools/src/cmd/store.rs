@@ -34,7 +34,7 @@ pub(super) struct RestoreArguments {
 }
 
 fn mode(data: &DataDir) -> Result<&'static str> {
-    Ok(config::load(&[data.config()], std::env::vars())?.instance.mode.label())
+    Ok(config::load(data, config::environment())?.instance.mode.label())
 }
 
 /// Nobody else writes the databases while this is held.

@@ -81,7 +81,7 @@ pub fn run(program: &Path, options: &DemoOptions, is_stop: &AtomicBool) -> Resul
         .try_lock("demo.lock")?
         .with_context(|| format!("another instance runs in {}", data.root().display()))?;
     let setup = Setup::prepare(&data, options)?;
-    let config = config::load(&[data.config()], std::env::vars())?;
+    let config = config::load(&data, config::environment())?;
     let log = Arc::new(Mutex::new(Vec::new()));
     let is_done = AtomicBool::new(false);
     let mut specs = vec![setup.venue_spec(program, &data, options, &config.simulation)];

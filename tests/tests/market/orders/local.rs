@@ -1,11 +1,11 @@
 //! The simulated venue behind the REST client: every request is a call, and some answers are lost.
 
-use super::network::Random;
 use std::{
     error::Error,
     sync::{Arc, Mutex, MutexGuard},
 };
 use tickpath_hotpath::venue::{Answer, Call, Method, Transport};
+use tickpath_tests::random::Random;
 use tickpath_tools::venue::{HttpRequest, binance::Exchange};
 
 /// The venue behind a REST client: every request is a call.

@@ -4,7 +4,7 @@ use super::{
     io::{IdText, Io, Seen},
     legs::Legs,
     local::{Local, lock},
-    network::{Odds, Random},
+    network::Odds,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,7 @@ use tickpath_shared::{
     record::{Cause, ChangeRecord, CommandRecord, IntentRecord, Kind, OrderReportRecord, TimeRecord},
     types::{InstanceId, InstrumentDefinition, Side, TimeInForce, decimal},
 };
+use tickpath_tests::random::Random;
 use tickpath_tests::wide_limits;
 use tickpath_tools::{
     capture::{MarketLine, MarketSource, SyntheticMarket},
