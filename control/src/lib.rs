@@ -37,6 +37,9 @@ pub enum ControlError {
     /// The HTTP interface could not be opened.
     #[error(transparent)]
     Gate(#[from] api::GateError),
+    /// Tokens could not be taken.
+    #[error(transparent)]
+    Jwt(#[from] auth::JwtError),
     /// Alerts could not be taken.
     #[error(transparent)]
     Webhook(#[from] webhook::WebhookError),
@@ -66,8 +69,9 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let mode = config.instance.mode.label();
     let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
     let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
+    let jwt = auth::JwtKeys::load(data, &config.control)?;
     let (archived, stored) = (archiver.gauges(), store.gauges());
-    let shared = api::Shared::new(data.clone(), config.clone(), archived, stored, audit, webhooks);
+    let shared = api::Shared::new(data.clone(), config.clone(), archived, stored, audit, webhooks, jwt);
     let stop_refits = flag();
     let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
     let gate = api::Gate::start(&config.control, shared, stop_gate)?;

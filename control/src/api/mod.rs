@@ -20,7 +20,7 @@ pub use routes::{Method, ROUTES, Route};
 use crate::{
     archive::ArchiveGauges,
     audit::AuditLog,
-    auth::{Door, TokenFile},
+    auth::{Door, JwtKeys, TokenFile},
     store::StoreGauges,
     webhook::Webhooks,
 };
@@ -64,8 +64,9 @@ impl Shared {
         store: Arc<StoreGauges>,
         audit: Arc<Mutex<AuditLog>>,
         webhooks: Webhooks,
+        jwt: JwtKeys,
     ) -> Arc<Self> {
-        let door = Door::new(TokenFile::new(&data), config.control.open_reads);
+        let door = Door::new(TokenFile::new(&data), jwt, config.control.open_reads);
         Arc::new(Self {
             data,
             config,

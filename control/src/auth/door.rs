@@ -1,6 +1,6 @@
 //! The door that every request passes: whose it is, whether that is enough, and whether it comes too often.
 
-use super::{Principal, Role, TokenFile};
+use super::{JwtKeys, Principal, Role, TokenFile};
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -61,6 +61,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Door {
     tokens: TokenFile,
+    jwt: JwtKeys,
     is_open_to_readers: bool,
     strangers: Limiter<IpAddr>,
     changes: Limiter<String>,
@@ -70,9 +71,10 @@ pub struct Door {
 
 impl Door {
     /// A door with these tokens; readers need none when `is_open_to_readers`.
-    pub fn new(tokens: TokenFile, is_open_to_readers: bool) -> Self {
+    pub fn new(tokens: TokenFile, jwt: JwtKeys, is_open_to_readers: bool) -> Self {
         Self {
             tokens,
+            jwt,
             is_open_to_readers,
             strangers: Limiter::new(STRANGERS),
             changes: Limiter::new(STRANGERS),
@@ -133,7 +135,11 @@ impl Door {
         }
         let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let known = match token {
-            Some((_, token)) => self.tokens.judge(token.trim(), visit.now_unix_s),
+            // No opaque token has a dot.
+            Some((_, token)) if token.contains('.') => {
+                self.jwt.judge(token.trim(), visit.now_unix_s).map_err(|e| format!("revoked tokens: {e}"))
+            }
+            Some((_, token)) => self.tokens.judge(token.trim(), visit.now_unix_s).map_err(|e| e.to_string()),
             None => Ok(None),
         };
         match known {
@@ -142,7 +148,7 @@ impl Door {
                 self.guesses.take(visit.peer, now)?;
                 Err(Refusal::Unknown)
             }
-            Err(e) => Err(Refusal::Broken(e.to_string())),
+            Err(why) => Err(Refusal::Broken(why)),
         }
     }
 }
@@ -218,7 +224,8 @@ mod tests {
             (role, format!("Bearer {}", file.create(&new, 1).unwrap()))
         };
         let tokens = [Role::Viewer, Role::Trader, Role::Admin].map(make).to_vec();
-        House { _dir: dir, door: Door::new(TokenFile::new(&data), is_open_to_readers), tokens }
+        let jwt = JwtKeys::load(&data, &tickpath_shared::config::Control::default()).unwrap();
+        House { _dir: dir, door: Door::new(TokenFile::new(&data), jwt, is_open_to_readers), tokens }
     }
 
     fn visit(authorization: Option<&str>, role: Role) -> Visit<'_> {

@@ -1,9 +1,11 @@
 //! Who may do what: roles, tokens, and how often anybody may ask.
 
 mod door;
+mod jwt;
 mod token;
 
 pub use door::{Door, Refusal, Visit};
+pub use jwt::{JwtError, JwtKeys, LIFE_S_MAX, NewJwt, revoke_jwt};
 pub(crate) use token::hex;
 pub use token::{NewToken, Token, TokenError, TokenFile};
 

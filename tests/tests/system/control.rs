@@ -1,15 +1,19 @@
 //! Who may do what over HTTP, and what becomes of it.
 
 use crate::PROGRAM;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer, SigningKey, pkcs8::EncodePublicKey};
+use hmac::{Hmac, KeyInit, Mac};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::{collections::BTreeSet, process::Command, time::Duration};
 use tickpath_control::{
     api::{Method, ROUTES},
     audit::AuditLog,
     auth::{NewToken, Role, TokenFile},
 };
-use tickpath_shared::{counters::Counter, types::TradingState};
+use tickpath_shared::{clock::unix_ns_now, counters::Counter, paths::replace_file, types::TradingState};
 use tickpath_tests::{
     desk::{Desk, signal, wait_for},
     http,
@@ -60,11 +64,88 @@ fn token(desk: &Desk, role: Role, expires_unix_s: Option<u64>) -> String {
     format!("Bearer {}", file.create(&NewToken { name: &name, role, expires_unix_s }, 0).unwrap())
 }
 
+const SECRET: &str = "the secret of the tokens that are signed here";
+
+fn now_s() -> u64 {
+    unix_ns_now() / 1_000_000_000
+}
+
+fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+/// A desk that takes tokens of both algorithms.
+fn desk_with_web_tokens(dir: &std::path::Path) -> Desk {
+    let mut desk = desk_behind_proxy(dir);
+    let public = signing_key().verifying_key().to_public_key_pem(Default::default()).unwrap();
+    for (name, text) in [("jwt", SECRET), ("jwt.pem", public.as_str())] {
+        replace_file(&dir.join(name), text.as_bytes()).unwrap();
+    }
+    for (name, value) in [("SECRET_FILE", "jwt"), ("PUBLIC_KEY_FILE", "jwt.pem"), ("ISSUER", "desk")] {
+        desk.environment.push((format!("TICKPATH__CONTROL__JWT_{name}"), value.to_owned()));
+    }
+    desk
+}
+
+/// JSON Web Tokens as headers with what they open.
+fn web_tokens(now: u64) -> Vec<(Option<String>, Role)> {
+    let token = |alg: &str, change: &dyn Fn(&mut Value), sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let mut claims = json!({"iss": "desk", "aud": "tickpath", "sub": "anna", "role": "admin", "jti": "1",
+                                "iat": now, "exp": now + 3_600});
+        change(&mut claims);
+        // Changes are limited by name.
+        claims["sub"] = json!(format!("{alg}-{}", claims["role"].as_str().unwrap()));
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let signed = format!(
+            "{}.{}",
+            part(format!("{{\"alg\":\"{alg}\"}}").as_bytes()),
+            part(claims.to_string().as_bytes())
+        );
+        Some(format!("Bearer {signed}.{}", part(&sign(signed.as_bytes()))))
+    };
+    let hmac = |secret: Vec<u8>| {
+        move |signed: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+            mac.update(signed);
+            mac.finalize().into_bytes().to_vec()
+        }
+    };
+    let ours = hmac(SECRET.as_bytes().to_vec());
+    let by_key = |signed: &[u8]| signing_key().sign(signed).to_vec();
+    let public = signing_key().verifying_key().to_public_key_pem(Default::default()).unwrap();
+    let role = |name: &'static str| move |claims: &mut Value| claims["role"] = json!(name);
+    let keep = |_: &mut Value| {};
+    vec![
+        (token("none", &keep, &|_| Vec::new()), Role::Anyone),
+        // The public key taken for a secret.
+        (token("HS256", &keep, &hmac(public.into_bytes())), Role::Anyone),
+        (token("EdDSA", &keep, &ours), Role::Anyone),
+        (token("HS384", &keep, &ours), Role::Anyone),
+        (token("HS256", &keep, &hmac(vec![1; 32])), Role::Anyone),
+        (
+            token("EdDSA", &keep, &|signed| SigningKey::from_bytes(&[8; 32]).sign(signed).to_vec()),
+            Role::Anyone,
+        ),
+        (
+            token("HS256", &|c| (c["iat"], c["exp"]) = (json!(now - 3_000), json!(now - 31)), &ours),
+            Role::Anyone,
+        ),
+        (token("HS256", &|c| c["nbf"] = json!(now + 600), &ours), Role::Anyone),
+        (token("HS256", &|c| c["aud"] = json!("another"), &ours), Role::Anyone),
+        (token("HS256", &|c| c["iss"] = json!("another"), &ours), Role::Anyone),
+        (token("HS256", &role("anyone"), &ours), Role::Anyone),
+        (token("HS256", &role("viewer"), &ours), Role::Viewer),
+        (token("EdDSA", &role("trader"), &by_key), Role::Trader),
+        (token("HS256", &role("admin"), &ours), Role::Admin),
+        (token("EdDSA", &role("admin"), &by_key), Role::Admin),
+    ]
+}
+
 /// Every route with every credential: whoever has the role is let in, nobody else, and nobody else changes anything.
 #[test]
 fn every_route_lets_in_whom_the_table_says() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk_behind_proxy(dir.path());
+    let mut desk = desk_with_web_tokens(dir.path());
     desk.start_venue(&["--seed", "41"]).unwrap();
     desk.start().unwrap();
     desk.wait_for_counter(Counter::OrdersSent, 1).unwrap();
@@ -74,26 +155,26 @@ fn every_route_lets_in_whom_the_table_says() {
         [Role::Viewer, Role::Trader, Role::Admin].map(|role| token(&desk, role, None));
     let late = token(&desk, Role::Admin, Some(1));
     let flipped = format!("{}{}", &admin[..admin.len() - 1], if admin.ends_with('A') { 'B' } else { 'A' });
-    let credentials = [
+    let mut credentials = vec![
         (None, Role::Anyone),
-        (Some("Bearer "), Role::Anyone),
-        (Some("Bearer null"), Role::Anyone),
-        (Some("Basic YWRtaW46YWRtaW4="), Role::Anyone),
-        // A token that somebody wrote himself, of no algorithm.
-        (Some("Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYWRtaW4ifQ."), Role::Anyone),
-        (Some(flipped.as_str()), Role::Anyone),
-        (Some(late.as_str()), Role::Anyone),
-        (Some(revoked.as_str()), Role::Anyone),
-        (Some(viewer.as_str()), Role::Viewer),
-        (Some(trader.as_str()), Role::Trader),
-        (Some(admin.as_str()), Role::Admin),
+        (Some("Bearer ".to_owned()), Role::Anyone),
+        (Some("Bearer null".to_owned()), Role::Anyone),
+        (Some("Basic YWRtaW46YWRtaW4=".to_owned()), Role::Anyone),
+        (Some(flipped), Role::Anyone),
+        (Some(late), Role::Anyone),
+        (Some(revoked), Role::Anyone),
+        (Some(viewer), Role::Viewer),
+        (Some(trader), Role::Trader),
+        (Some(admin.clone()), Role::Admin),
     ];
+    credentials.extend(web_tokens(now_s()));
     let clients = Clients::new(&desk);
     let (mut let_in, mut refused) = (0, 0);
     for route in ROUTES {
         // An unknown member is refused after the door and before anything happens.
         let body = if route.method == Method::Get { "" } else { r#"{"is_a_test": true}"# };
-        for (credential, role) in credentials {
+        for (credential, role) in &credentials {
+            let (credential, role) = (credential.as_deref(), *role);
             let (status, text) = clients.ask(route.method.label(), route.path, credential, body);
             let is_bad_token = credential.is_some() && role == Role::Anyone;
             let expected = match role {

@@ -3,10 +3,10 @@
 use super::{print, process::DirArguments};
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use std::process::ExitCode;
+use std::{io::Read, process::ExitCode};
 use tickpath_control::{
     audit::AuditLog,
-    auth::{NewToken, Role, TokenFile},
+    auth::{JwtKeys, LIFE_S_MAX, NewJwt, NewToken, Role, TokenFile, revoke_jwt},
 };
 use tickpath_shared::{clock::unix_ns_now, config};
 
@@ -19,6 +19,8 @@ pub(super) enum TokenCommand {
     Create(CreateArguments),
     /// Names, roles and ends of all tokens
     List(ListArguments),
+    /// Sign a JSON Web Token for a short while and print it, with its id on stderr
+    Issue(IssueArguments),
     /// Forget a token; it opens nothing from the next request on
     Revoke(RevokeArguments),
 }
@@ -55,8 +57,27 @@ pub(super) struct RevokeArguments {
     #[command(flatten)]
     dir: DirArguments,
     /// Its name
+    #[arg(long, required_unless_present = "id", conflicts_with = "id")]
+    name: Option<String>,
+    /// Id of a JSON Web Token
+    #[arg(long)]
+    id: Option<String>,
+}
+
+/// Arguments of `token issue`.
+#[derive(Debug, Args)]
+pub(super) struct IssueArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// By what it is called in the audit log, after `jwt:`
     #[arg(long)]
     name: String,
+    /// viewer, trader or admin
+    #[arg(long, value_parser = role)]
+    role: Role,
+    /// Minutes that it lives
+    #[arg(long, default_value_t = LIFE_S_MAX / 60, value_parser = clap::value_parser!(u64).range(1..=LIFE_S_MAX / 60))]
+    minutes: u64,
 }
 
 /// Arguments of `audit`.
@@ -76,6 +97,12 @@ fn role(text: &str) -> Result<Role, String> {
     let known = [Role::Viewer, Role::Trader, Role::Admin];
     let found = known.into_iter().find(|role| role.label() == text);
     found.ok_or_else(|| format!("{text:?} is none of {}", known.map(Role::label).join(", ")))
+}
+
+fn random_id() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 fn now_unix_s() -> u64 {
@@ -107,9 +134,23 @@ pub(super) fn token(command: &TokenCommand) -> Result<ExitCode> {
                 print(&format!("{} {} {end}\n", token.name, token.role));
             }
         }
+        TokenCommand::Issue(a) => {
+            let data = a.dir.open()?;
+            let config = config::load(&data, config::environment())?;
+            let id = random_id()?;
+            let new = NewJwt { name: &a.name, role: a.role, life_s: a.minutes * 60, id: &id };
+            let token = JwtKeys::load(&data, &config.control)?.sign(&new, now_unix_s())?;
+            eprintln!("id {id}: tickpath token revoke --id {id} takes it back");
+            print(&format!("{token}\n"));
+        }
         TokenCommand::Revoke(a) => {
-            TokenFile::new(&a.dir.open()?).revoke(&a.name)?;
-            print(&format!("{} opens nothing any more\n", a.name));
+            let data = a.dir.open()?;
+            let name = a.name.as_ref().or(a.id.as_ref()).map_or("", String::as_str);
+            match &a.id {
+                Some(id) => revoke_jwt(&data, id)?,
+                None => TokenFile::new(&data).revoke(name)?,
+            }
+            print(&format!("{name} opens nothing any more\n"));
         }
     }
     Ok(ExitCode::SUCCESS)
