@@ -96,6 +96,14 @@ fn control(text: &mut Text, shared: &Shared) {
     );
     let failing = u8::from(shared.store.is_failing.load(Ordering::Relaxed));
     text.one("store_failing", "gauge", "1 while the store cannot be written.", failing);
+    let streams = shared.streams.open.load(Ordering::Relaxed);
+    text.one("event_streams", "gauge", "Readers of server-sent events.", streams);
+    text.one(
+        "event_streams_dropped_total",
+        "counter",
+        "Readers of server-sent events that were let go because they were too slow.",
+        load(&shared.streams.dropped),
+    );
     let sessions = list_sessions(&shared.data).map_or(0, |sessions| sessions.len());
     text.one("sessions", "gauge", "Sessions in the data directory.", sessions);
 }

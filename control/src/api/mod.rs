@@ -13,6 +13,7 @@ mod openapi;
 mod records;
 mod routes;
 mod steer;
+mod stream;
 
 pub use gate::{Gate, GateError};
 pub use routes::{Method, ROUTES, Route};
@@ -46,6 +47,7 @@ pub struct Shared {
     webhooks: Webhooks,
     pending: Mutex<Vec<steer::Pending>>,
     history: Mutex<history::History>,
+    streams: Arc<stream::StreamGauges>,
 }
 
 /// A name that nobody can guess: 64 random bits in hexadecimal.
@@ -78,6 +80,7 @@ impl Shared {
             webhooks,
             pending: Mutex::default(),
             history: Mutex::default(),
+            streams: Arc::default(),
         })
     }
 

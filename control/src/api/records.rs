@@ -147,6 +147,23 @@ pub(super) fn totals(shared: &Shared) -> Result<Value, StoreError> {
     Ok(query(shared, sql, &[])?.pop().unwrap_or_default())
 }
 
+/// Rows of a table behind one, the oldest first.
+pub(super) fn newer(
+    shared: &Shared,
+    table: &'static str,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Value>, StoreError> {
+    let sql = format!("SELECT rowid AS id, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?");
+    query(shared, &sql, &[Box::new(after), Box::new(limit)])
+}
+
+/// The newest row of a table; 0 for an empty one.
+pub(super) fn newest(shared: &Shared, table: &'static str) -> Result<i64, StoreError> {
+    let sql = format!("SELECT coalesce(max(rowid), 0) AS id FROM {table}");
+    Ok(query(shared, &sql, &[])?.pop().and_then(|row| row["id"].as_i64()).unwrap_or(0))
+}
+
 fn answer(result: Result<Value, StoreError>) -> Answer {
     match result {
         Ok(value) => Answer::json(200, &value),

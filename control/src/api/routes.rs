@@ -4,7 +4,7 @@
 use super::{
     Shared, alerts,
     fields::{Field, Values},
-    health, history, latency, listing, metrics, openapi, records, steer,
+    health, history, latency, listing, metrics, openapi, records, steer, stream,
 };
 use crate::auth::{Principal, Refusal, Role, Visit};
 use serde_json::json;
@@ -131,6 +131,13 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
+impl Route {
+    /// Content type of what it serves.
+    pub const fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+}
+
 type Handler = fn(&Shared, &Ask) -> Answer;
 
 const fn get(path: &'static str, role: Role, meaning: &'static str, handler: Handler) -> Route {
@@ -237,6 +244,15 @@ pub const ROUTES: &[Route] = &[
         records::equity,
     ),
     list("/api/v1/events", records::EVENTS, "What the sessions told, the newest first.", records::events),
+    Route {
+        content_type: stream::CONTENT_TYPE,
+        ..get(
+            stream::PATH,
+            Role::Viewer,
+            "Server-sent events: `state` four times a second, `fill` and `event` as they are stored.",
+            |_, _| stream::admitted(),
+        )
+    },
     get("/api/v1/held", Role::Viewer, "Orders that wait for a person.", |s, _| listing::held(s)),
     get("/api/v1/sessions", Role::Viewer, "Sessions of the data directory, the oldest first.", |s, _| {
         listing::sessions(s)

@@ -5,7 +5,12 @@ use hdrhistogram::{
     Histogram,
     serialization::{Deserializer, interval_log},
 };
-use std::{io::Read, net::TcpStream, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
 use tickpath_shared::counters::{Counter, Stage};
 use tickpath_tests::{
     desk::{Desk, wait_for},
@@ -152,28 +157,160 @@ fn gate_refuses(desk: &Desk) {
     drop(idle);
 }
 
-/// Connections that say nothing: those beyond the bound are told so, and whoever asks afterwards is served.
+/// Connections that say nothing, or little: the oldest make room and are told so, and whoever asks is served at once.
 #[test]
-fn connections_beyond_the_bound_are_refused_with_a_word() {
+fn who_says_little_keeps_nobody_from_being_served() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
     desk.start_venue(&["--seed", "72"]).unwrap();
     desk.start().unwrap();
     wait_for("the interface", || get(desk.control, "/health/live").is_ok_and(|(status, _)| status == 200))
         .unwrap();
-    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(desk.control).unwrap()).collect();
-    let refused = silent
-        .iter()
-        .filter(|stream| {
-            let mut start = [0; 12];
-            stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-            matches!((&mut &**stream).read(&mut start), Ok(12)) && &start == b"HTTP/1.1 503"
-        })
-        .count();
-    println!("{refused} of 100 refused");
-    assert!((36..=40).contains(&refused), "{refused}: 64 are served");
-    drop(silent);
-    wait_for("an answer", || get(desk.control, "/health/live").is_ok_and(|(status, _)| status == 200))
-        .unwrap();
+    let control = desk.child("control").unwrap();
+    let before = memory_kib(control);
+    let (mut slow, mut refused, mut latencies) = (VecDeque::new(), 0_u32, Vec::new());
+    for round in 0..SLOW {
+        let mut stream = TcpStream::connect(desk.control).unwrap();
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nX: ").unwrap();
+        slow.push_back(stream);
+        // As many as a process may have open; each says a byte now and then.
+        if slow.len() > 600 {
+            refused += u32::from(is_refused(&slow.pop_front().unwrap()));
+        }
+        if let Some(stream) = slow.get_mut(round % 600) {
+            let _ = stream.write_all(b"a");
+        }
+        // Readers of this host share 200 requests a second.
+        std::thread::sleep(Duration::from_millis(1));
+        if round % 10 == 0 {
+            let start = Instant::now();
+            assert_eq!(get(desk.control, "/health/live").unwrap().0, 200);
+            latencies.push(start.elapsed());
+        }
+    }
+    latencies.sort_unstable();
+    let (grown, threads) = (memory_kib(control).saturating_sub(before), threads(control));
+    let at = |share: usize| latencies[latencies.len() * share / 100];
+    println!(
+        "{SLOW} slow connections, {refused} told that it is busy; {} honest requests p50 {:?}, p99 {:?}, max {:?}; \
+         {grown} KiB more, {threads} threads",
+        latencies.len(),
+        at(50),
+        at(99),
+        latencies[latencies.len() - 1]
+    );
+    assert!(refused > SLOW as u32 / 4, "{refused}");
+    assert!(grown < 32 << 10 && threads <= 32, "{grown} KiB, {threads} threads");
+    drop(slow);
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// Slow connections in a test run.
+const SLOW: usize = 3_000;
+
+fn is_refused(stream: &TcpStream) -> bool {
+    let mut start = [0; 12];
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    matches!((&mut &*stream).read(&mut start), Ok(12)) && &start == b"HTTP/1.1 503"
+}
+
+/// A line of what the system tells of a process.
+fn told(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn memory_kib(pid: u32) -> u64 {
+    told(pid, "VmRSS:")
+}
+
+fn threads(pid: u32) -> u64 {
+    told(pid, "Threads:")
+}
+
+/// A reader of server-sent events.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn open(address: SocketAddr, after: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: {address}\r\n{after}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Fields of the next event of a name.
+    fn next(&mut self, wanted: &str) -> Option<(String, serde_json::Value)> {
+        let (mut id, mut name, mut data) = (String::new(), String::new(), String::new());
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("id", value)) => value.clone_into(&mut id),
+                Some(("event", value)) => value.clone_into(&mut name),
+                Some(("data", value)) => value.clone_into(&mut data),
+                _ if line == "\n" && name == wanted => {
+                    return Some((id, serde_json::from_str(&data).unwrap()));
+                }
+                _ if line == "\n" => name.clear(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Fifty readers of events and a hundred requests a second while it trades; a reader that comes back misses no fill, and
+/// those beyond the bound are told so.
+#[test]
+fn events_are_streamed_and_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "73"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Fills, 3).unwrap();
+    let mut first = Events::open(desk.control, "");
+    let (id, _) = first.next("fill").unwrap();
+    drop(first);
+    let seen: i64 = id.split('.').next().unwrap().parse().unwrap();
+    let others: Vec<Events> = (0..50).map(|_| Events::open(desk.control, "")).collect();
+    let orders = desk.counter(Counter::OrdersSent);
+    let mut latencies = Vec::new();
+    for number in 0..500_u64 {
+        let path =
+            ["/health/state", "/api/v1/fills", "/api/v1/latency", "/api/v1/positions"][number as usize % 4];
+        let start = Instant::now();
+        assert_eq!(get(desk.control, path).unwrap().0, 200);
+        latencies.push(start.elapsed());
+        std::thread::sleep(Duration::from_millis(10).saturating_sub(start.elapsed()));
+    }
+    latencies.sort_unstable();
+    println!(
+        "500 requests beside 50 readers: p50 {:?}, p99 {:?}, max {:?}",
+        latencies[250], latencies[495], latencies[499]
+    );
+    assert!(desk.counter(Counter::OrdersSent) > orders, "it trades on");
+    // Whoever comes back hears every fill behind the last one, each once, and the state beside them.
+    let mut again = Events::open(desk.control, &format!("Last-Event-ID: {id}\r\n"));
+    let stored = desk.counter(Counter::Fills) as i64;
+    let mut last = seen;
+    while last < stored.max(seen + 3) {
+        let (_, fill) = again.next("fill").unwrap();
+        assert_eq!(fill["id"].as_i64(), Some(last + 1), "{fill}");
+        last += 1;
+    }
+    let (_, state) = again.next("state").unwrap();
+    assert!(state["instruments"].as_array().is_some_and(|all| all.len() == 2), "{state}");
+    let mut further: Vec<Events> = (0..20).map(|_| Events::open(desk.control, "")).collect();
+    let told = further.iter_mut().filter_map(|events| events.next("state")).count();
+    assert!((10..=13).contains(&told), "{told} of 20 let in beside 51");
+    drop((others, further));
+    wait_for("the readers' end to be seen", || {
+        get(desk.control, "/metrics").is_ok_and(|(_, text)| text.contains("\ntickpath_event_streams 1\n"))
+    })
+    .unwrap();
     assert_eq!(desk.stop().unwrap(), 0);
 }

@@ -1,0 +1,377 @@
+//! What a request must look like: judged here, then written anew with the few headers that routes look at.
+
+use super::{
+    super::{alerts, routes, routes::PEER_HEADER, stream},
+    BODY_BYTES_MAX,
+};
+use std::net::{IpAddr, SocketAddr};
+use tickpath_shared::config;
+
+/// Methods that the routes answer, if only with those that they would have served.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+const JSON: &[u8] = b"application/json";
+/// Longest `Last-Event-ID`.
+const EVENT_ID_BYTES_MAX: usize = 64;
+
+/// A request the gate does not let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    pub(super) status: u16,
+    pub(super) text: &'static str,
+}
+
+impl Reason {
+    pub(super) const MALFORMED: Self = Self { status: 400, text: "malformed request" };
+    pub(super) const VERSION: Self = Self { status: 505, text: "HTTP/1.1 only" };
+    pub(super) const HOST: Self =
+        Self { status: 400, text: "exactly one Host that this server answers for is needed" };
+    pub(super) const ORIGIN: Self = Self { status: 403, text: "requests of foreign pages are not served" };
+    pub(super) const SOURCE: Self = Self { status: 403, text: "not from this address" };
+    pub(super) const ENCODING: Self = Self { status: 501, text: "Transfer-Encoding is not served" };
+    pub(super) const LENGTH: Self = Self { status: 400, text: "at most one decimal Content-Length" };
+    pub(super) const TOO_LARGE: Self = Self { status: 413, text: "body of more than 64 KiB" };
+    pub(super) const HEAD: Self = Self { status: 431, text: "head of more than 16 KiB" };
+    pub(super) const CONTENT: Self = Self { status: 415, text: "a body is application/json" };
+    pub(super) const TIMEOUT: Self = Self { status: 408, text: "request not complete within 5 s" };
+    pub(super) const METHOD: Self = Self { status: 405, text: "method not served" };
+    pub(super) const UNAVAILABLE: Self = Self { status: 503, text: "busy" };
+}
+
+/// Hosts that requests may name.
+pub(super) struct Policy {
+    hosts: Vec<String>,
+    /// Whose word about clients is believed.
+    proxies: Vec<IpAddr>,
+    /// Whose requests are served; everybody's when empty.
+    sources: Vec<IpAddr>,
+    /// Pages of other hosts that may read and steer.
+    origins: Vec<String>,
+}
+
+impl Policy {
+    pub(super) fn new(config: &config::Control, address: SocketAddr) -> Self {
+        let names = config.hosts.iter().cloned().chain([address.ip().to_string()]);
+        let hosts = names.flat_map(|name| [format!("{name}:{}", address.port()), name]).collect();
+        // The configuration has been checked.
+        let proxies = config.proxies.iter().filter(|_| config.behind_proxy).filter_map(|p| p.parse().ok());
+        let sources = config.sources.iter().filter_map(|source| source.parse().ok());
+        Self {
+            hosts,
+            proxies: proxies.collect(),
+            sources: sources.collect(),
+            origins: config.origins.clone(),
+        }
+    }
+
+    /// Whose request it is: the last word of a proxy that is known, else of nobody but the connection.
+    fn client(&self, peer: IpAddr, forwarded: &[&[u8]]) -> IpAddr {
+        let said = forwarded.last().filter(|_| self.proxies.contains(&peer));
+        let address = |text: &str| {
+            text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        };
+        let last =
+            said.and_then(|value| address(std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim()));
+        last.unwrap_or(peer)
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    /// Browsers name the page that sends a request. A page of our own hosts may do what it likes, one of a listed host too,
+    /// and is told so.
+    fn page(&self, origin: &[u8]) -> Page {
+        let Ok(origin) = std::str::from_utf8(origin) else { return Page::Foreign };
+        if origin.split_once("://").is_some_and(|(_, host)| self.allows_host(host)) {
+            return Page::Own;
+        }
+        match self.origins.iter().find(|listed| listed.eq_ignore_ascii_case(origin)) {
+            Some(listed) => Page::Listed(listed.clone()),
+            None => Page::Foreign,
+        }
+    }
+}
+
+/// Where a page that sends a request comes from.
+enum Page {
+    Own,
+    Listed(String),
+    Foreign,
+}
+
+/// A head that was judged.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// In the form that goes to tiny_http.
+    pub(super) clean: String,
+    /// Bytes of the body that follows.
+    pub(super) body_bytes: usize,
+    /// It waits for no other request.
+    pub(super) is_urgent: bool,
+    /// A page of a listed host sends it and may read the answer.
+    pub(super) page: Option<String>,
+    /// What becomes of it.
+    pub(super) purpose: Purpose,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is answered.
+    Answer,
+    /// A browser asks whether a page of a listed host may ask.
+    Preflight,
+    /// It is sent events, behind the one that it names.
+    Stream(Option<String>),
+}
+
+/// Judges a head and writes it anew with the few headers that routes look at.
+pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reason> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HEAD),
+        Err(httparse::Error::Version) => return Err(Reason::VERSION),
+        _ => return Err(Reason::MALFORMED),
+    }
+    if request.version != Some(1) {
+        return Err(Reason::VERSION);
+    }
+    let values = |name: &str| -> Vec<&[u8]> {
+        request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect()
+    };
+    let method = request.method.unwrap_or_default();
+    if !METHODS.contains(&method) {
+        return Err(Reason::METHOD);
+    }
+    if !values("transfer-encoding").is_empty() {
+        return Err(Reason::ENCODING);
+    }
+    let body_bytes = check_length(&values("content-length"))?;
+    let host = check_host(&values("host"), policy)?;
+    let path = request.path.filter(|p| p.starts_with('/')).ok_or(Reason::MALFORMED)?;
+    let is_alert = path.starts_with(alerts::PREFIX);
+    let peer = policy.client(peer, &values("x-forwarded-for"));
+    // Alerts have a list of their own.
+    if !policy.sources.is_empty() && !is_alert && !policy.sources.contains(&peer) {
+        return Err(Reason::SOURCE);
+    }
+    let page = check_origin(&values("origin"), method, policy)?;
+    let is_preflight =
+        method == "OPTIONS" && page.is_some() && !values("access-control-request-method").is_empty();
+    let is_json =
+        |value: &&[u8]| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii() == JSON);
+    // Forms of foreign pages cannot say this of themselves. Alerts say what they like, and carry a secret.
+    if body_bytes > 0 && !is_alert && !values("content-type").first().is_some_and(is_json) {
+        return Err(Reason::CONTENT);
+    }
+    let authorization = authorization(&values("authorization"))?;
+    let clean = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}{PEER_HEADER}: {peer}\r\n\
+         Content-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
+    );
+    let bare = path.split('?').next().unwrap_or_default();
+    let purpose = match method {
+        _ if is_preflight => Purpose::Preflight,
+        "GET" if bare == stream::PATH => Purpose::Stream(event_id(&values("last-event-id"))),
+        _ => Purpose::Answer,
+    };
+    Ok(Head { clean, body_bytes, is_urgent: routes::has_threads_of_its_own(bare), page, purpose })
+}
+
+fn check_host<'a>(values: &[&'a [u8]], policy: &Policy) -> Result<&'a str, Reason> {
+    let [host] = values else { return Err(Reason::HOST) };
+    std::str::from_utf8(host).ok().filter(|host| policy.allows_host(host)).ok_or(Reason::HOST)
+}
+
+/// The page of a listed host that sends a request. Foreign pages change nothing; what they read, their browser keeps.
+fn check_origin(values: &[&[u8]], method: &str, policy: &Policy) -> Result<Option<String>, Reason> {
+    let mut listed = None;
+    for page in values.iter().map(|origin| policy.page(origin)) {
+        match page {
+            Page::Own => {}
+            Page::Listed(origin) => listed = Some(origin),
+            Page::Foreign if method == "GET" => {}
+            Page::Foreign => return Err(Reason::ORIGIN),
+        }
+    }
+    Ok(listed)
+}
+
+fn event_id(values: &[&[u8]]) -> Option<String> {
+    let [value] = values else { return None };
+    let is_id = value.len() <= EVENT_ID_BYTES_MAX && value.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    is_id.then(|| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The header as it is handed on, empty where there is none.
+fn authorization(values: &[&[u8]]) -> Result<String, Reason> {
+    match values {
+        [] => Ok(String::new()),
+        // What is not plain text is no token, and stands in no header.
+        [value] if value.iter().all(|b| (b' '..=b'~').contains(b)) => {
+            Ok(format!("Authorization: {}\r\n", String::from_utf8_lossy(value)))
+        }
+        _ => Err(Reason::MALFORMED),
+    }
+}
+
+fn check_length(values: &[&[u8]]) -> Result<usize, Reason> {
+    let [value] = values else {
+        return if values.is_empty() { Ok(0) } else { Err(Reason::LENGTH) };
+    };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Reason::LENGTH);
+    }
+    let length = std::str::from_utf8(value).ok().and_then(|v| v.parse::<usize>().ok());
+    length.filter(|bytes| *bytes <= BODY_BYTES_MAX).ok_or(Reason::TOO_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(text: &str) -> Result<String, u16> {
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let policy = Policy::new(&config::Control::default(), address);
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        check_head(text.as_bytes(), &policy, peer).map(|h| h.clean).map_err(|r| r.status)
+    }
+
+    #[test]
+    fn a_plain_request_is_rewritten() {
+        let forged = "X-Evil: a\r\nX-Tickpath-Peer: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8\r\n";
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n{forged}Authorization: Bearer t\r\n\r\n"
+        );
+        assert_eq!(
+            judge(&request).unwrap(),
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer t\r\n\
+             X-Tickpath-Peer: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        assert!(judge("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn requests_that_smuggle_or_exhaust_are_refused() {
+        let cases = [
+            ("Transfer-Encoding: xchunked\r\nContent-Length: 3\r\n", 501),
+            ("Content-Length: 0\r\nContent-Length: 40\r\n", 400),
+            ("Content-Length: +40\r\n", 400),
+            ("Content-Length: 40x\r\n", 400),
+            ("Content-Length: 18446744073709551615\r\n", 413),
+            ("Content-Length: 99999999999999999999999\r\n", 413),
+        ];
+        for (headers, status) in cases {
+            let text = format!("POST / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+            assert_eq!(judge(&text), Err(status), "{headers:?}");
+        }
+        assert_eq!(judge("GET / HTTP/1.1\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), Err(400));
+        assert_eq!(judge("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"), Err(505));
+        assert_eq!(judge("BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(405));
+        assert_eq!(judge("GET http://x/ HTTP/1.1\r\nHost: localhost\r\n\r\n"), Err(400));
+    }
+
+    #[test]
+    fn a_body_is_json_and_a_token_is_plain_text() {
+        let post = |headers: &str| {
+            judge(&format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n{headers}\r\n"))
+        };
+        assert_eq!(post(""), Err(415));
+        assert_eq!(post("Content-Type: application/x-www-form-urlencoded\r\n"), Err(415));
+        assert_eq!(post("Content-Type: text/plain\r\n"), Err(415));
+        assert!(post("Content-Type: application/json; charset=utf-8\r\n").is_ok());
+        let get = |headers: &str| judge(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
+        assert_eq!(get("Authorization: Bearer \u{e9}\r\n"), Err(400));
+        assert_eq!(get("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), Err(400));
+    }
+
+    #[test]
+    fn behind_a_proxy_its_last_word_is_the_clients_address() {
+        let policy = |behind_proxy| {
+            let config = config::Control { behind_proxy, ..config::Control::default() };
+            Policy::new(&config, "127.0.0.1:8080".parse().unwrap())
+        };
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        let said: [&[u8]; 1] = [b"6.6.6.6, 7.7.7.7"];
+        assert_eq!(policy(true).client(peer, &said), IpAddr::from([7, 7, 7, 7]));
+        assert_eq!(policy(true).client(peer, &[b"7.7.7.7:4711"]), IpAddr::from([7, 7, 7, 7]));
+        assert_eq!(policy(true).client(peer, &[b"nonsense"]), peer);
+        let another = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(policy(true).client(another, &said), another, "no proxy of ours");
+        assert_eq!(policy(false).client(peer, &said), peer, "anybody may say anything");
+    }
+
+    #[test]
+    fn foreign_pages_change_nothing() {
+        let post =
+            |origin: &str| judge(&format!("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\r\n"));
+        assert_eq!(post("http://evil.example"), Err(403));
+        assert_eq!(post("null"), Err(403));
+        assert!(post("http://localhost:8080").is_ok());
+    }
+
+    #[test]
+    fn a_listed_page_may_ask_first_and_nobody_else() {
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let config = config::Control {
+            origins: vec!["https://desk.example:8443".into()],
+            ..config::Control::default()
+        };
+        let policy = Policy::new(&config, address);
+        let judge = |text: &str| check_head(text.as_bytes(), &policy, IpAddr::from([127, 0, 0, 1]));
+        let ask = |method: &str, origin: &str, more: &str| {
+            judge(&format!("{method} /x HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{more}\r\n"))
+        };
+        let first = "Access-Control-Request-Method: POST\r\n";
+        let listed = ask("OPTIONS", "https://desk.example:8443", first).unwrap();
+        assert_eq!(
+            (listed.purpose, listed.page.as_deref()),
+            (Purpose::Preflight, Some("https://desk.example:8443"))
+        );
+        assert!(ask("POST", "https://desk.example:8443", "").is_ok());
+        for origin in
+            ["https://desk.example", "http://desk.example:8443", "https://desk.example:8443.evil", "null"]
+        {
+            assert_eq!(ask("OPTIONS", origin, first).unwrap_err(), Reason::ORIGIN, "{origin}");
+            assert_eq!(ask("POST", origin, "").unwrap_err(), Reason::ORIGIN, "{origin}");
+            assert_eq!(ask("GET", origin, "").unwrap().page, None, "{origin}");
+        }
+        assert_eq!(ask("OPTIONS", "http://localhost:8080", first).unwrap().purpose, Purpose::Answer);
+    }
+
+    #[test]
+    fn only_listed_addresses_are_served_and_alerts_have_a_list_of_their_own() {
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let config = config::Control {
+            sources: vec!["10.0.0.7".into()],
+            behind_proxy: true,
+            ..config::Control::default()
+        };
+        let policy = Policy::new(&config, address);
+        let ask = |path: &str, peer: [u8; 4], client: &str| {
+            let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n\r\n");
+            check_head(text.as_bytes(), &policy, IpAddr::from(peer)).map(|_| ()).map_err(|r| r.status)
+        };
+        assert_eq!(ask("/", [127, 0, 0, 1], "10.0.0.7"), Ok(()));
+        assert_eq!(ask("/", [127, 0, 0, 1], "10.0.0.8"), Err(403));
+        assert_eq!(ask("/", [10, 0, 0, 8], "10.0.0.7"), Err(403), "nobody's word but a proxy's");
+        assert_eq!(ask(&format!("{}tradingview", alerts::PREFIX), [127, 0, 0, 1], "10.0.0.8"), Ok(()));
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_the_event_that_it_names() {
+        let ask = |id: &str| {
+            let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+            let policy = Policy::new(&config::Control::default(), address);
+            let text = format!("GET {}?x=1 HTTP/1.1\r\nHost: localhost\r\n{id}\r\n", stream::PATH);
+            check_head(text.as_bytes(), &policy, IpAddr::from([127, 0, 0, 1])).unwrap().purpose
+        };
+        assert_eq!(ask(""), Purpose::Stream(None));
+        assert_eq!(ask("Last-Event-ID: 12.3\r\n"), Purpose::Stream(Some("12.3".into())));
+        assert_eq!(ask("Last-Event-ID: 12.3'--\r\n"), Purpose::Stream(None));
+    }
+}
