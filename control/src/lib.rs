@@ -1,6 +1,7 @@
 //! The control process: archives the journal, folds it into the store, serves HTTP and hands on what operators want. It
 //! may crash, hang or be upgraded while the hot process trades on; it never writes anything the hot path waits for.
 
+pub mod alert;
 pub mod api;
 pub mod archive;
 pub mod audit;
@@ -9,6 +10,7 @@ pub mod fit;
 pub mod held;
 mod log;
 mod refit;
+mod sessions;
 pub mod store;
 pub mod webhook;
 
@@ -40,6 +42,9 @@ pub enum ControlError {
     /// Tokens could not be taken.
     #[error(transparent)]
     Jwt(#[from] auth::JwtError),
+    /// Nobody could be told of alerts.
+    #[error(transparent)]
+    Notify(#[from] alert::NotifyError),
     /// Alerts could not be taken.
     #[error(transparent)]
     Webhook(#[from] webhook::WebhookError),
@@ -71,7 +76,16 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
     let jwt = auth::JwtKeys::load(data, &config.control)?;
     let (archived, stored) = (archiver.gauges(), store.gauges());
-    let shared = api::Shared::new(data.clone(), config.clone(), archived, stored, audit, webhooks, jwt);
+    let stop_alerts = flag();
+    let sources = alert::Sources {
+        data: data.clone(),
+        config: config.clone(),
+        archive: Arc::clone(&archived),
+        store: Arc::clone(&stored),
+    };
+    let (alerts, alerting) = alert::start(sources, Arc::clone(&stop_alerts))?;
+    let parts = api::Parts { archive: archived, store: stored, audit, webhooks, jwt, alerts };
+    let shared = api::Shared::new(data.clone(), config.clone(), parts);
     let stop_refits = flag();
     let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
     let gate = api::Gate::start(&config.control, shared, stop_gate)?;
@@ -79,6 +93,8 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     while !is_stop() {
         std::thread::sleep(Duration::from_millis(20));
     }
+    stop_alerts.store(true, Ordering::Relaxed);
+    let _ = alerting.join();
     stop_refits.store(true, Ordering::Relaxed);
     if let Some(refits) = refits {
         let _ = refits.join();

@@ -227,6 +227,12 @@ impl Desk {
         wait_for("the simulator", || std::net::TcpStream::connect(self.venue).is_ok())
     }
 
+    /// Ends the simulator: the venue is gone.
+    pub fn stop_venue(&mut self) {
+        // A process that is dropped is killed.
+        self.venue_process = None;
+    }
+
     /// Starts the supervisor.
     ///
     /// # Errors

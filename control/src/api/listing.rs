@@ -18,6 +18,12 @@ pub(super) fn held(shared: &Shared) -> Answer {
     }
 }
 
+/// Alerts that hold, the worst first, and those that ended while this process runs.
+pub(super) fn alerts(shared: &Shared) -> Answer {
+    let (active, ended) = shared.alerts.list();
+    Answer::json(200, &json!({"active": active, "ended": ended}))
+}
+
 pub(super) fn sessions(shared: &Shared) -> Answer {
     match list_sessions(&shared.data) {
         Ok(sessions) => {

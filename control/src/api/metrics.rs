@@ -96,6 +96,18 @@ fn control(text: &mut Text, shared: &Shared) {
     );
     let failing = u8::from(shared.store.is_failing.load(Ordering::Relaxed));
     text.one("store_failing", "gauge", "1 while the store cannot be written.", failing);
+    text.family("alert", "gauge", "1 while an alert holds.");
+    for alert in shared.alerts.list().0 {
+        let labels = format!("name=\"{}\",severity=\"{}\"", alert.name, alert.severity.label());
+        text.sample("alert", &labels, 1);
+    }
+    text.family("notifications_total", "counter", "Messages about alerts, by what became of them.");
+    let notified = &shared.alerts.notified;
+    for (outcome, count) in
+        [("sent", &notified.sent), ("failed", &notified.failed), ("dropped", &notified.dropped)]
+    {
+        text.sample("notifications_total", &format!("outcome=\"{outcome}\""), load(count));
+    }
     let streams = shared.streams.open.load(Ordering::Relaxed);
     text.one("event_streams", "gauge", "Readers of server-sent events.", streams);
     text.one(

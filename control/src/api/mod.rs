@@ -1,7 +1,6 @@
 //! The HTTP interface: a gate that lets only clean requests pass, tiny_http behind it on a Unix socket, and
 //! the routes.
 
-mod alerts;
 mod fields;
 mod gate;
 mod health;
@@ -14,14 +13,17 @@ mod records;
 mod routes;
 mod steer;
 mod stream;
+mod webhook;
 
 pub use gate::{Gate, GateError};
 pub use routes::{Method, ROUTES, Route};
 
 use crate::{
+    alert::Alerts,
     archive::ArchiveGauges,
     audit::AuditLog,
     auth::{Door, JwtKeys, TokenFile},
+    sessions::CurrentStatus,
     store::StoreGauges,
     webhook::Webhooks,
 };
@@ -29,11 +31,7 @@ use std::{
     io::{self, Read},
     sync::{Arc, Mutex},
 };
-use tickpath_shared::{
-    config::Config,
-    paths::{CurrentSession, DataDir},
-    status::StatusReader,
-};
+use tickpath_shared::{config::Config, paths::DataDir, status::StatusReader};
 
 /// What every route may look at.
 pub struct Shared {
@@ -41,13 +39,24 @@ pub struct Shared {
     config: Config,
     archive: Arc<ArchiveGauges>,
     store: Arc<StoreGauges>,
-    status: Mutex<Option<(CurrentSession, Arc<StatusReader>)>>,
+    status: CurrentStatus,
     door: Door,
     audit: Arc<Mutex<AuditLog>>,
     webhooks: Webhooks,
+    alerts: Arc<Alerts>,
     pending: Mutex<Vec<steer::Pending>>,
     history: Mutex<history::History>,
     streams: Arc<stream::StreamGauges>,
+}
+
+/// What other parts of the process share with the routes.
+pub(crate) struct Parts {
+    pub(crate) archive: Arc<ArchiveGauges>,
+    pub(crate) store: Arc<StoreGauges>,
+    pub(crate) audit: Arc<Mutex<AuditLog>>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) jwt: JwtKeys,
+    pub(crate) alerts: Arc<Alerts>,
 }
 
 /// A name that nobody can guess: 64 random bits in hexadecimal.
@@ -59,25 +68,19 @@ fn random_name() -> io::Result<String> {
 
 impl Shared {
     /// Everything the routes need.
-    pub(crate) fn new(
-        data: DataDir,
-        config: Config,
-        archive: Arc<ArchiveGauges>,
-        store: Arc<StoreGauges>,
-        audit: Arc<Mutex<AuditLog>>,
-        webhooks: Webhooks,
-        jwt: JwtKeys,
-    ) -> Arc<Self> {
+    pub(crate) fn new(data: DataDir, config: Config, parts: Parts) -> Arc<Self> {
+        let Parts { archive, store, audit, webhooks, jwt, alerts } = parts;
         let door = Door::new(TokenFile::new(&data), jwt, config.control.open_reads);
         Arc::new(Self {
+            status: CurrentStatus::new(data.clone()),
             data,
             config,
             archive,
             store,
-            status: Mutex::new(None),
             door,
             audit,
             webhooks,
+            alerts,
             pending: Mutex::default(),
             history: Mutex::default(),
             streams: Arc::default(),
@@ -86,15 +89,6 @@ impl Shared {
 
     /// The status file of the current session; `None` while there is none.
     fn status(&self) -> Option<Arc<StatusReader>> {
-        let current = self.data.current_session().ok().flatten()?;
-        let mut held = self.status.lock().ok()?;
-        if let Some((session, reader)) = held.as_ref()
-            && *session == current
-        {
-            return Some(Arc::clone(reader));
-        }
-        let reader = Arc::new(StatusReader::open(&current.shared_dir.join("status")).ok()?);
-        *held = Some((current, Arc::clone(&reader)));
-        Some(reader)
+        self.status.get()
     }
 }

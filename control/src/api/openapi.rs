@@ -1,9 +1,9 @@
 //! The interface as an OpenAPI 3.1 document, made from the table of routes.
 
 use super::{
-    alerts,
     fields::{Field, exclusive},
     routes::{JSON, Method, ROUTES, Route},
+    webhook,
 };
 use crate::auth::Role;
 use serde_json::{Map, Value, json};
@@ -110,7 +110,7 @@ fn errors(route: &Route) -> Vec<(u16, &'static str)> {
     if !route.fields.is_empty() || route.method != Method::Get {
         errors.push((400, "A value that is not taken."));
     }
-    if route.role > Role::Anyone || route.path.starts_with(alerts::PREFIX) {
+    if route.role > Role::Anyone || route.path.starts_with(webhook::PREFIX) {
         errors.push((401, "No token, or none that opens anything."));
         errors.push((403, "A token of a lesser role."));
         errors.push((503, "What it is read from or sent to is not there."));
@@ -147,7 +147,7 @@ fn responses(route: &Route) -> Value {
             if is_free { json!({"type": "object"}) } else { json!({"$ref": "#/components/schemas/Error"}) };
         add(status, meaning, of_json(error));
     }
-    if route.path.starts_with(alerts::PREFIX) {
+    if route.path.starts_with(webhook::PREFIX) {
         add(202, "Taken.", of_json(json!({"type": "object"})));
     }
     if route.fields.iter().any(|field| field.name == "confirm") {

@@ -2,9 +2,9 @@
 //! and the page of documentation go by it.
 
 use super::{
-    Shared, alerts,
+    Shared,
     fields::{Field, Values},
-    health, history, latency, listing, metrics, openapi, records, steer, stream,
+    health, history, latency, listing, metrics, openapi, records, steer, stream, webhook,
 };
 use crate::auth::{Principal, Refusal, Role, Visit};
 use serde_json::json;
@@ -253,6 +253,7 @@ pub const ROUTES: &[Route] = &[
             |_, _| stream::admitted(),
         )
     },
+    get("/api/v1/alerts", Role::Viewer, "Alerts that hold, and those that ended.", |s, _| listing::alerts(s)),
     get("/api/v1/held", Role::Viewer, "Orders that wait for a person.", |s, _| listing::held(s)),
     get("/api/v1/sessions", Role::Viewer, "Sessions of the data directory, the oldest first.", |s, _| {
         listing::sessions(s)
@@ -357,15 +358,21 @@ pub const ROUTES: &[Route] = &[
     post(
         "/api/v1/webhook/tradingview",
         Role::Anyone,
-        alerts::FIELDS,
+        webhook::FIELDS,
         "Take an alert, once, for the strategy that follows signals; the secret is in its body.",
-        alerts::tradingview,
+        webhook::tradingview,
     ),
     get("/api/v1/openapi.json", Role::Anyone, "This interface as an OpenAPI 3.1 document.", |_, _| {
         Answer::json(200, &openapi::document())
     }),
     asset!("/", "The operator's page.", HTML, "index.html"),
     asset!("/docs", "The routes for people.", HTML, "docs.html"),
+    asset!(
+        "/runbook.md",
+        "What alerts mean and what to do.",
+        "text/markdown; charset=utf-8",
+        "../../../docs/runbook.md"
+    ),
     asset!("/app.js", "Code of the page.", SCRIPT, "app.js"),
     asset!("/docs.js", "Code of the page of documentation.", SCRIPT, "docs.js"),
     asset!("/style.css", "Style of the pages.", STYLE, "style.css"),
@@ -436,7 +443,7 @@ fn answer_to(request: &mut Request, shared: &Shared) -> (Answer, String) {
         role: route.role,
         is_change: route.method != Method::Get,
         // Senders of alerts share their addresses with strangers: the secret decides, see `alerts`.
-        is_urgent: route.method == Method::PostUrgent || path.starts_with(alerts::PREFIX),
+        is_urgent: route.method == Method::PostUrgent || path.starts_with(webhook::PREFIX),
         now_unix_s: unix_ns_now() / 1_000_000_000,
     };
     let who = match shared.door.admit(&visit, host_ns_now()) {
@@ -475,7 +482,7 @@ mod tests {
                 ROUTES.iter().filter(|r| (r.path, r.method.label()) == (route.path, route.method.label()));
             assert_eq!(twins.count(), 1, "{}", route.path);
             let is_change = route.method != Method::Get;
-            let is_alert = route.path.starts_with(alerts::PREFIX);
+            let is_alert = route.path.starts_with(webhook::PREFIX);
             assert!(!is_change || is_alert || route.role >= Role::Trader, "{} changes something", route.path);
         }
     }

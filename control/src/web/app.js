@@ -36,6 +36,7 @@ const source = {
   fills: () => source.get("/api/v1/fills?limit=20"),
   events: () => source.get("/api/v1/events?limit=30"),
   held: () => source.get("/api/v1/held"),
+  alerts: () => source.get("/api/v1/alerts"),
 };
 
 // ---- small helpers ---------------------------------------------------------------------------------------------
@@ -174,7 +175,15 @@ function showHeld(rows) {
   });
 }
 
+function showAlerts(active) {
+  $("alerts_section").hidden = active.length === 0;
+  fill("alerts", active.map((a) => [
+    clock(a.since_ms), [a.severity, { critical: "bad", warning: "warn" }[a.severity] || ""], a.name, [a.text, "text"],
+  ]), "no alert");
+}
+
 const LISTS = {
+  alerts: (alerts) => showAlerts(alerts.active),
   held: (held) => showHeld(held.rows),
   orders: (orders) => fill("orders", orders.rows.map((o) => [
     clock(o.sent_ns / 1e6), o.symbol, side(o.side), short(o.qty), short(o.filled), short(o.price), o.state,

@@ -65,7 +65,7 @@ impl Config {
         in_range("alert.error_percent_max", alert.error_percent_max, 0, 100)?;
         in_range("alert.drawdown_percent_max", alert.drawdown_percent_max, 0, 100)?;
         in_range("alert.capital", alert.capital as u64, 0, i64::MAX as u64)?;
-        in_range("alert.disk_free_percent_min", alert.disk_free_percent_min, 0, 100)?;
+        in_range("alert.free_percent_min", alert.free_percent_min, 0, 100)?;
         in_range("alert.outage_s_max", alert.outage_s_max, 0, 3_600)?;
         in_range("notify.queue_max", notify.queue_max as u64, 1, 10_000)?;
         in_range("notify.attempts_max", notify.attempts_max.into(), 1, 20)?;

@@ -106,8 +106,8 @@ pub struct Alert {
     #[serde(with = "decimal::e8")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub capital: i64,
-    /// Least free share of the data directory's and the lanes' file systems, percent, 0..=100.
-    pub disk_free_percent_min: u64,
+    /// Least free share of memory and of the file systems of data directory and lanes, percent, 0..=100.
+    pub free_percent_min: u64,
     /// Seconds that a book may be invalid or a connection lost, 0..=3600.
     pub outage_s_max: u64,
 }
@@ -119,7 +119,7 @@ impl Default for Alert {
             error_percent_max: 5,
             drawdown_percent_max: 10,
             capital: 0,
-            disk_free_percent_min: 5,
+            free_percent_min: 5,
             outage_s_max: 10,
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod alerts;
 mod api;
 mod autobahn;
 mod calls;

@@ -1,7 +1,7 @@
 //! What a request must look like: judged here, then written anew with the few headers that routes look at.
 
 use super::{
-    super::{alerts, routes, routes::PEER_HEADER, stream},
+    super::{routes, routes::PEER_HEADER, stream, webhook},
     BODY_BYTES_MAX,
 };
 use std::net::{IpAddr, SocketAddr};
@@ -151,7 +151,7 @@ pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<
     let body_bytes = check_length(&values("content-length"))?;
     let host = check_host(&values("host"), policy)?;
     let path = request.path.filter(|p| p.starts_with('/')).ok_or(Reason::MALFORMED)?;
-    let is_alert = path.starts_with(alerts::PREFIX);
+    let is_alert = path.starts_with(webhook::PREFIX);
     let peer = policy.client(peer, &values("x-forwarded-for"));
     // Alerts have a list of their own.
     if !policy.sources.is_empty() && !is_alert && !policy.sources.contains(&peer) {
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(ask("/", [127, 0, 0, 1], "10.0.0.7"), Ok(()));
         assert_eq!(ask("/", [127, 0, 0, 1], "10.0.0.8"), Err(403));
         assert_eq!(ask("/", [10, 0, 0, 8], "10.0.0.7"), Err(403), "nobody's word but a proxy's");
-        assert_eq!(ask(&format!("{}tradingview", alerts::PREFIX), [127, 0, 0, 1], "10.0.0.8"), Ok(()));
+        assert_eq!(ask(&format!("{}tradingview", webhook::PREFIX), [127, 0, 0, 1], "10.0.0.8"), Ok(()));
     }
 
     #[test]

@@ -1,0 +1,233 @@
+//! What the rules look at, taken together twice a second.
+
+use super::{Sources, rules::result_e8};
+use crate::{held, store};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+use tickpath_shared::{
+    Nanos,
+    clock::host_ns_now,
+    config::Config,
+    counters::{Counter, Stage},
+    histogram::HistogramCopy,
+    record::DayRecord,
+    status::{InstrumentWord, LaneWord, Progress, StatusReader},
+    types::{BreakerMetric, decimal},
+};
+
+const SECOND_NS: Nanos = 1_000_000_000;
+const MINUTE_NS: Nanos = 60 * SECOND_NS;
+/// How long something that happened once is told of.
+const RECENT_NS: u64 = 300 * SECOND_NS;
+const WATCHED: [Counter; 6] = [
+    Counter::OrdersSent,
+    Counter::OrdersRejected,
+    Counter::OrdersUnknown,
+    Counter::PositionMismatches,
+    Counter::FillsForeign,
+    Counter::OutcomesForeign,
+];
+
+/// Everything at one moment.
+pub(super) struct Observation<'a> {
+    pub(super) config: &'a Config,
+    /// Of the last session, whether it runs or not.
+    pub(super) status: Option<&'a StatusReader>,
+    /// Its process is gone without having stopped in order.
+    pub(super) is_down: bool,
+    /// Session time.
+    pub(super) now: Nanos,
+    /// Tick to trade over the last minute.
+    pub(super) minute: Option<HistogramCopy>,
+    /// What counters gained in two minutes.
+    pub(super) gains: Vec<(Counter, u64)>,
+    /// Result of the session, and its best.
+    pub(super) result_e8: Option<i64>,
+    pub(super) peak_e8: Option<i64>,
+    /// Breakers that hold.
+    pub(super) breakers: Vec<&'static str>,
+    /// Input records that found no room in a lane.
+    pub(super) skipped: u64,
+    /// Orders that wait for a person.
+    pub(super) held: usize,
+    /// Codes and texts of recent grave events.
+    pub(super) events: Vec<(String, String)>,
+    /// Places and how much of them is free.
+    pub(super) free_percent: Vec<(String, u64)>,
+    pub(super) is_archive_failing: bool,
+    pub(super) lag_mib: u64,
+    pub(super) is_store_failing: bool,
+}
+
+impl<'a> Observation<'a> {
+    /// Status of a session that runs.
+    pub(super) fn running(&self) -> Option<&'a StatusReader> {
+        self.status.filter(|status| !status.is_stopped() && !self.is_down)
+    }
+
+    /// The part that made no turn for longest.
+    pub(super) fn slowest_part(&self) -> Option<(Progress, Nanos)> {
+        let status = self.running()?;
+        let age = |part: &Progress| (*part, self.now.saturating_sub(status.progress(*part).1));
+        Progress::ALL.iter().map(age).max_by_key(|(_, age)| *age)
+    }
+
+    pub(super) fn gained(&self, counter: Counter) -> u64 {
+        self.gains.iter().find(|(of, _)| *of == counter).map_or(0, |(_, gain)| *gain)
+    }
+
+    /// The last recent event of a code.
+    pub(super) fn seen(&self, code: &str) -> Option<String> {
+        self.events.iter().find(|(of, _)| of == code).map(|(_, text)| text.clone())
+    }
+
+    /// Positions at their marks by symbol, quote currency x 10^8.
+    pub(super) fn positions_e8(&self) -> Vec<(String, i128)> {
+        let Some(status) = self.running() else { return Vec::new() };
+        let of = |d: &tickpath_shared::types::InstrumentDefinition| {
+            let word = |word| i128::from(status.instrument(d.instrument, word));
+            let unit = i128::from(decimal::pow10(d.qty_scale));
+            let notional = word(InstrumentWord::Position) * word(InstrumentWord::MarkPrice) / unit;
+            (d.symbol.as_str().to_owned(), notional)
+        };
+        status.definitions().iter().map(of).collect()
+    }
+}
+
+/// Where observations come from.
+pub(super) struct Observer {
+    sources: Sources,
+    /// Session of what follows.
+    session: u64,
+    /// Counters at times of the last two minutes, and the histogram at those of the last one.
+    counters: VecDeque<(Nanos, Vec<u64>)>,
+    traces: VecDeque<(Nanos, HistogramCopy)>,
+    peak_e8: i64,
+}
+
+impl Observer {
+    pub(super) fn new(sources: Sources) -> Self {
+        let (counters, traces) = (VecDeque::new(), VecDeque::new());
+        Self { sources, session: 0, counters, traces, peak_e8: 0 }
+    }
+
+    /// Looks at everything. `unix_ns` is the wall clock.
+    pub(super) fn look<'a>(&'a mut self, status: Option<&'a StatusReader>, unix_ns: u64) -> Observation<'a> {
+        let is_down = status.is_some_and(|status| {
+            !status.is_stopped() && !Path::new(&format!("/proc/{}", status.identity().pid)).exists()
+        });
+        let now = status.map_or(0, |s| host_ns_now().saturating_sub(s.identity().start_host_ns));
+        let running = status.filter(|status| !status.is_stopped() && !is_down);
+        let result_e8 = running.map(result_e8);
+        if let Some(status) = status {
+            self.remember(status, now, result_e8);
+        }
+        let (minute, gains) = (self.minute(), self.gains());
+        Observation {
+            status,
+            is_down,
+            now,
+            minute,
+            gains,
+            result_e8,
+            peak_e8: result_e8.map(|_| self.peak_e8),
+            breakers: running.map_or_else(Vec::new, |_| self.breakers()),
+            skipped: running.map_or(0, |s| (0..4).map(|lane| s.lane(lane, LaneWord::Skipped)).sum()),
+            held: running.filter(|_| self.sources.config.risk.confirm).map_or(0, |status| {
+                held::waiting(&self.sources.data, status, now).map_or(0, |held| held.len())
+            }),
+            events: self.events(unix_ns).unwrap_or_default(),
+            free_percent: self.free(status),
+            is_archive_failing: self.sources.archive.is_failing.load(Ordering::Relaxed),
+            lag_mib: self.sources.archive.lag_bytes.load(Ordering::Relaxed) >> 20,
+            is_store_failing: self.sources.store.is_failing.load(Ordering::Relaxed),
+            config: &self.sources.config,
+        }
+    }
+
+    fn remember(&mut self, status: &StatusReader, now: Nanos, result_e8: Option<i64>) {
+        let session = status.identity().session;
+        if self.session != session {
+            self.session = session;
+            self.counters.clear();
+            self.traces.clear();
+            self.peak_e8 = 0;
+        }
+        self.peak_e8 = self.peak_e8.max(result_e8.unwrap_or(0));
+        self.counters.push_back((now, WATCHED.map(|counter| status.counter(counter)).into()));
+        self.traces.push_back((now, status.histogram(Stage::TickToTrade)));
+        while self.counters.front().is_some_and(|(at, _)| *at + 2 * MINUTE_NS < now) {
+            self.counters.pop_front();
+        }
+        while self.traces.front().is_some_and(|(at, _)| *at + MINUTE_NS < now) {
+            self.traces.pop_front();
+        }
+    }
+
+    fn minute(&self) -> Option<HistogramCopy> {
+        Some(self.traces.back()?.1.since(&self.traces.front()?.1))
+    }
+
+    fn gains(&self) -> Vec<(Counter, u64)> {
+        let (Some((_, first)), Some((_, last))) = (self.counters.front(), self.counters.back()) else {
+            return Vec::new();
+        };
+        let gain = |(at, counter): (usize, Counter)| (counter, last[at].saturating_sub(first[at]));
+        WATCHED.into_iter().enumerate().map(gain).collect()
+    }
+
+    /// Breakers that hold, as the hot process keeps them for its next start.
+    fn breakers(&self) -> Vec<&'static str> {
+        let day = std::fs::read(self.sources.data.run().join("day.json")).ok();
+        let day = day.and_then(|bytes| serde_json::from_slice::<DayRecord>(&bytes).ok());
+        day.map_or_else(Vec::new, |day| held_in(day.latched))
+    }
+
+    /// Grave events of the last minutes, the newest first.
+    fn events(&self, unix_ns: u64) -> Result<Vec<(String, String)>, store::StoreError> {
+        let store = store::open_to_read(&self.sources.data.store(self.sources.config.instance.mode.label()))?;
+        let mut statement = store.prepare_cached(
+            "SELECT code, text FROM events WHERE time_ns > ?1 AND code IN ('tampering', 'panic')
+             ORDER BY rowid DESC LIMIT 20",
+        )?;
+        let rows = statement.query_map([unix_ns.saturating_sub(RECENT_NS) as i64], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Free shares of the file systems that are written, and of memory.
+    fn free(&self, status: Option<&StatusReader>) -> Vec<(String, u64)> {
+        let lanes = status
+            .and_then(|_| self.sources.data.current_session().ok().flatten())
+            .map(|current| current.shared_dir)
+            .filter(|dir| dir.exists());
+        let places: Vec<PathBuf> =
+            [Some(self.sources.data.root().to_owned()), lanes].into_iter().flatten().collect();
+        let of = |place: PathBuf| {
+            let found = rustix::fs::statvfs(&place).ok().filter(|found| found.f_blocks > 0)?;
+            Some((place.display().to_string(), found.f_bavail * 100 / found.f_blocks))
+        };
+        places.into_iter().filter_map(of).chain(memory()).collect()
+    }
+}
+
+/// Breakers of the bits that a day keeps: four a metric.
+fn held_in(latched: u64) -> Vec<&'static str> {
+    let is_held = |metric: &&BreakerMetric| latched >> ((**metric as u32 - 1) * 4) & 15 != 0;
+    BreakerMetric::ALL.iter().filter(is_held).map(|metric| metric.label()).collect()
+}
+
+/// Share of the host's memory that is available.
+fn memory() -> Option<(String, u64)> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let of = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    let total = of("MemTotal:").filter(|total| *total > 0)?;
+    Some(("the memory".to_owned(), of("MemAvailable:")? * 100 / total))
+}
