@@ -8,10 +8,10 @@ pub mod audit;
 pub mod auth;
 pub mod fit;
 pub mod held;
-mod log;
 mod refit;
 mod sessions;
 pub mod store;
+mod telemetry;
 pub mod webhook;
 
 use std::{
@@ -66,6 +66,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let _lock = data
         .try_lock("control.lock")?
         .ok_or_else(|| ControlError::Locked(data.root().display().to_string()))?;
+    let lines = telemetry::install(config);
     let flag = || Arc::new(AtomicBool::new(false));
     let (stop_archive, stop_store, stop_gate) = (flag(), flag(), flag());
     let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archive));
@@ -76,7 +77,8 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
     let jwt = auth::JwtKeys::load(data, &config.control)?;
     let (archived, stored) = (archiver.gauges(), store.gauges());
-    let stop_alerts = flag();
+    let (stop_alerts, stop_telemetry) = (flag(), flag());
+    let telemetry = telemetry::start(data, config, lines, Arc::clone(&stop_telemetry))?;
     let sources = alert::Sources {
         data: data.clone(),
         config: config.clone(),
@@ -105,6 +107,8 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     stop_store.store(true, Ordering::Relaxed);
     store.join();
     drop(gate);
+    stop_telemetry.store(true, Ordering::Relaxed);
+    let _ = telemetry.join();
     Ok(())
 }
 
@@ -114,7 +118,6 @@ pub fn main_with_args(dir: Option<String>) -> ExitCode {
         eprintln!("usage: tickpath-control DIR");
         return ExitCode::from(2);
     };
-    log::init();
     let opened = DataDir::open(&PathBuf::from(&dir));
     let data = match opened {
         Ok(data) => data,

@@ -61,6 +61,11 @@ impl DataDir {
         self.root.join(format!("{mode}-audit.db"))
     }
 
+    /// Log lines and metrics over time, by trading mode.
+    pub fn telemetry(&self, mode: &str) -> PathBuf {
+        self.root.join(format!("{mode}-telemetry.db"))
+    }
+
     /// Exists while the kill switch is latched.
     pub fn kill_latch(&self) -> PathBuf {
         self.root.join("kill")

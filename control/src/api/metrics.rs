@@ -108,6 +108,12 @@ fn control(text: &mut Text, shared: &Shared) {
     {
         text.sample("notifications_total", &format!("outcome=\"{outcome}\""), load(count));
     }
+    text.one(
+        "log_lines_lost_total",
+        "counter",
+        "Log lines that could not be kept.",
+        crate::telemetry::lost(),
+    );
     let streams = shared.streams.open.load(Ordering::Relaxed);
     text.one("event_streams", "gauge", "Readers of server-sent events.", streams);
     text.one(

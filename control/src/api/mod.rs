@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod records;
 mod routes;
+mod series;
 mod steer;
 mod stream;
 mod webhook;

@@ -8,7 +8,9 @@ use super::{
 use crate::store::{self, StoreError};
 use rusqlite::{ToSql, types::ValueRef};
 use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 use tickpath_shared::{
+    paths::DataDir,
     record::Severity,
     types::{OrderState, decimal},
 };
@@ -39,6 +41,22 @@ pub(super) const ORDERS: &[Field] = &[
 pub(super) const BY_SYMBOL: &[Field] = &[BEFORE, LIMIT, SYMBOL];
 pub(super) const EVENTS: &[Field] =
     &[BEFORE, LIMIT, Field::optional("severity", Shape::Word(severities), "Only events of this severity.")];
+pub(super) const LOGS: &[Field] = &[
+    BEFORE,
+    LIMIT,
+    Field::optional(
+        "level",
+        Shape::Word(|| vec!["error", "warn", "info", "debug"]),
+        "Only lines of this level.",
+    ),
+    Field::optional(
+        "service",
+        Shape::Word(|| vec!["tickpath-control", "tickpath-hot"]),
+        "Only lines of this process.",
+    ),
+    Field::optional("correlation_id", Shape::Text(64), "Only lines about this request or record."),
+    Field::optional("contains", Shape::Text(64), "Only lines whose message contains this."),
+];
 pub(super) const PNL: &[Field] = &[
     Field::optional(
         "by",
@@ -60,26 +78,57 @@ const OPEN: &str = "state NOT IN ('filled', 'canceled', 'expired', 'rejected', '
 
 /// A list: its table, and a condition for every text that may narrow it.
 struct Listing {
+    /// The database, by the data directory and the mode.
+    database: fn(&DataDir, &str) -> PathBuf,
     table: &'static str,
     narrowed: &'static [(&'static str, &'static str)],
 }
 
 pub(super) fn orders(shared: &Shared, ask: &Ask) -> Answer {
-    const LISTING: Listing =
-        Listing { table: "orders", narrowed: &[("symbol", "symbol = ?"), ("state", "state = ?")] };
+    const LISTING: Listing = Listing {
+        database: DataDir::store,
+        table: "orders",
+        narrowed: &[("symbol", "symbol = ?"), ("state", "state = ?")],
+    };
     list(shared, ask, &LISTING, if ask.values.flag("open") { OPEN } else { "1" })
 }
 
 pub(super) fn fills(shared: &Shared, ask: &Ask) -> Answer {
-    list(shared, ask, &Listing { table: "fills", narrowed: &[("symbol", "symbol = ?")] }, "1")
+    list(
+        shared,
+        ask,
+        &Listing { database: DataDir::store, table: "fills", narrowed: &[("symbol", "symbol = ?")] },
+        "1",
+    )
 }
 
 pub(super) fn trades(shared: &Shared, ask: &Ask) -> Answer {
-    list(shared, ask, &Listing { table: "trades", narrowed: &[("symbol", "symbol = ?")] }, "1")
+    list(
+        shared,
+        ask,
+        &Listing { database: DataDir::store, table: "trades", narrowed: &[("symbol", "symbol = ?")] },
+        "1",
+    )
 }
 
 pub(super) fn events(shared: &Shared, ask: &Ask) -> Answer {
-    list(shared, ask, &Listing { table: "events", narrowed: &[("severity", "severity = ?")] }, "1")
+    list(
+        shared,
+        ask,
+        &Listing { database: DataDir::store, table: "events", narrowed: &[("severity", "severity = ?")] },
+        "1",
+    )
+}
+
+/// Log lines of both processes.
+pub(super) fn logs(shared: &Shared, ask: &Ask) -> Answer {
+    const NARROWED: &[(&str, &str)] = &[
+        ("level", "level = ?"),
+        ("service", "service = ?"),
+        ("correlation_id", "correlation_id = ?"),
+        ("contains", "instr(message, ?) > 0"),
+    ];
+    list(shared, ask, &Listing { database: DataDir::telemetry, table: "logs", narrowed: NARROWED }, "1")
 }
 
 fn list(shared: &Shared, ask: &Ask, listing: &Listing, condition: &str) -> Answer {
@@ -96,7 +145,8 @@ fn list(shared: &Shared, ask: &Ask, listing: &Listing, condition: &str) -> Answe
     }
     sql.push_str(" ORDER BY rowid DESC LIMIT ?");
     values.push(Box::new(limit + 1));
-    answer(query(shared, &sql, &values).map(|mut rows| {
+    let path = (listing.database)(&shared.data, shared.config.instance.mode.label());
+    answer(query_in(&path, &sql, &values).map(|mut rows| {
         let is_more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| is_more).map(|row| row["id"].clone());
@@ -172,7 +222,11 @@ fn answer(result: Result<Value, StoreError>) -> Answer {
 }
 
 fn query(shared: &Shared, sql: &str, values: &[Box<dyn ToSql>]) -> Result<Vec<Value>, StoreError> {
-    let connection = store::open_to_read(&shared.data.store(shared.config.instance.mode.label()))?;
+    query_in(&shared.data.store(shared.config.instance.mode.label()), sql, values)
+}
+
+fn query_in(path: &Path, sql: &str, values: &[Box<dyn ToSql>]) -> Result<Vec<Value>, StoreError> {
+    let connection = store::open_to_read(path)?;
     let mut statement = connection.prepare(sql)?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let given: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();

@@ -4,7 +4,7 @@
 use super::{
     Shared,
     fields::{Field, Values},
-    health, history, latency, listing, metrics, openapi, records, steer, stream, webhook,
+    health, history, latency, listing, metrics, openapi, records, series, steer, stream, webhook,
 };
 use crate::auth::{Principal, Refusal, Role, Visit};
 use serde_json::json;
@@ -253,6 +253,14 @@ pub const ROUTES: &[Route] = &[
             |_, _| stream::admitted(),
         )
     },
+    list("/api/v1/logs", records::LOGS, "Log lines of both processes, the newest first.", records::logs),
+    get("/api/v1/metrics/names", Role::Viewer, "Metrics that are kept over time.", |s, _| series::names(s)),
+    list(
+        "/api/v1/metrics/query",
+        series::FIELDS,
+        "A metric over time, put together over a range or step by step.",
+        series::query,
+    ),
     get("/api/v1/alerts", Role::Viewer, "Alerts that hold, and those that ended.", |s, _| listing::alerts(s)),
     get("/api/v1/held", Role::Viewer, "Orders that wait for a person.", |s, _| listing::held(s)),
     get("/api/v1/sessions", Role::Viewer, "Sessions of the data directory, the oldest first.", |s, _| {

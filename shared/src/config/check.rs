@@ -56,6 +56,8 @@ impl Config {
         ensure(is_named || takes_jwt.iter().all(|file| file.as_os_str().is_empty()), || {
             "control.jwt_issuer: \"\" must name who issues tokens, and control.jwt_audience for whom".into()
         })?;
+        in_range("control.log_days", control.log_days.into(), 1, 365)?;
+        in_range("control.metric_days", control.metric_days.into(), 1, 365)?;
         in_range("control.webhook_age_s_max", control.webhook_age_s_max, 1, 3600)?;
         self.check_alerts()
     }

@@ -44,6 +44,10 @@ pub struct Control {
     pub webhook_age_s_max: u64,
     /// Least important log lines that are written.
     pub log_level: LogLevel,
+    /// Days that log lines can be asked for, 1..=365; their files turn over at 10 MiB, five of them.
+    pub log_days: u32,
+    /// Days that metrics can be asked for, 1..=365.
+    pub metric_days: u32,
     /// Archived bytes waiting above which readiness fails, mebibytes.
     pub lag_mib_max: u64,
 }
@@ -70,6 +74,8 @@ impl Default for Control {
                 .into(),
             webhook_age_s_max: 60,
             log_level: LogLevel::Info,
+            log_days: 3,
+            metric_days: 7,
             lag_mib_max: 32,
         }
     }

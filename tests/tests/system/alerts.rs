@@ -111,7 +111,7 @@ fn a_kill_and_a_lost_venue_are_told_once_with_their_ends() {
     let told = heard.lock().unwrap()[0].clone();
     assert!(told["runbook"] == "/runbook.md#kill_switch" && told["mode"] == "simulation", "{told}");
     assert!(get(desk.control, "/runbook.md").unwrap().1.contains("## kill_switch"));
-    let log = std::fs::read_to_string(dir.path().join("logs/control.log")).unwrap();
+    let log = std::fs::read_to_string(dir.path().join("logs/control.jsonl")).unwrap();
     assert!(log.contains("kill_switch") && !log.contains("very-secret-path"));
     let shown = get(desk.control, "/api/v1/config").unwrap().1;
     assert!(!shown.contains("very-secret-path"));
@@ -141,5 +141,53 @@ fn a_dead_receiver_touches_nothing() {
     .unwrap();
     let orders = desk.counter(Counter::OrdersSent);
     desk.wait_for_counter(Counter::OrdersSent, orders + 3).unwrap();
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
+/// Lines of both processes stand in a file and in a list, with the request that caused them; metrics are kept over time.
+#[test]
+fn what_happened_can_be_asked_for_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "62"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Fills, 3).unwrap();
+    let ask = |path: &str| -> Value {
+        let (status, text) = get(desk.control, path).unwrap();
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let rows = |query: &str| ask(&format!("/api/v1/logs?{query}"))["rows"].as_array().unwrap().clone();
+    wait_for("lines of both", || {
+        ["tickpath-control", "tickpath-hot"]
+            .iter()
+            .all(|service| !rows(&format!("service={service}")).is_empty())
+    })
+    .unwrap();
+    let hot = rows("service=tickpath-hot&limit=1000");
+    let started = hot.iter().find(|line| line["target"] == "tickpath_hot::started").unwrap();
+    assert!(started["level"] == "info" && !started["message"].as_str().unwrap().is_empty(), "{started}");
+    let of_it = rows(&format!("correlation_id={}", started["correlation_id"].as_str().unwrap()));
+    assert_eq!(of_it.len(), 1, "session, lane and sequence are one record's");
+    let text = std::fs::read_to_string(dir.path().join("logs/control.jsonl")).unwrap();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let names = ["timestamp", "level", "target", "message", "service", "version", "mode", "instance"];
+        assert!(names.iter().all(|name| line[name].is_string()), "{line}");
+    }
+    assert!(text.contains("control process ready") && text.contains("tickpath_hot::started"));
+    // The second look at the metrics, fifteen seconds after the first one, has latencies.
+    let query =
+        |query: &str| ask(&format!("/api/v1/metrics/query?{query}"))["series"].as_array().unwrap().clone();
+    wait_for("latencies", || !query("name=stage_seconds&labels=tick_to_trade&aggregation=max").is_empty())
+        .unwrap();
+    let fills = query("name=fills_total&aggregation=max");
+    assert!(fills[0]["points"][0]["value"].as_f64().unwrap() >= 3.0, "{fills:?}");
+    assert_eq!(query("name=instrument_mark_price&aggregation=count").len(), 2, "one an instrument");
+    let p99 = query(
+        "name=stage_seconds&labels=stage%3D%22tick_to_trade%22%2Cquantile%3D%220.99%22&aggregation=p50&step_s=60",
+    );
+    assert!(p99.len() == 1 && p99[0]["points"][0]["value"].as_f64().unwrap() > 0.0, "{p99:?}");
+    assert_eq!(get(desk.control, "/api/v1/metrics/query?name=x&from_ms=5&to_ms=5").unwrap().0, 400);
     assert_eq!(desk.stop().unwrap(), 0);
 }

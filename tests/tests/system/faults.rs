@@ -113,7 +113,8 @@ fn a_second_instance_is_refused() {
 #[test]
 fn a_port_in_use_stops_control_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    let alone = ("TICKPATH__CONTROL__PORT_TRIES", "0");
+    let mut desk = Desk::new(dir.path(), PROGRAM, &[&Desk::busy()[..], &[alone]].concat()).unwrap();
     let _taken = std::net::TcpListener::bind(desk.control).unwrap();
     desk.start_venue(&[]).unwrap();
     desk.start().unwrap();
