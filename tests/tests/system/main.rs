@@ -29,6 +29,7 @@ mod lines;
 mod page;
 mod quotes;
 mod replay;
+mod secrets;
 mod silence;
 mod store;
 mod strategies;

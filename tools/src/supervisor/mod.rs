@@ -3,11 +3,13 @@
 
 mod child;
 mod kill_road;
+mod service;
 
 pub use child::ChildSpec;
 
 use child::Child;
 use kill_road::KillRoad;
+use service::ServiceManager;
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -84,11 +86,14 @@ impl<'a> Supervisor<'a> {
     ///
     /// [`Ended`] when a process ended in a way that a restart does not mend.
     pub fn run(&mut self, is_stop: impl Fn() -> bool) -> Result<(), Ended> {
+        let mut manager = ServiceManager::of_environment();
         let mut outcome = Ok(());
         while !is_stop() && outcome.is_ok() {
             outcome = self.turn();
+            manager.turn(|| self.is_up(), Instant::now());
             std::thread::sleep(PAUSE);
         }
+        manager.stopping();
         self.stop();
         outcome
     }
@@ -191,6 +196,12 @@ impl<'a> Supervisor<'a> {
         if let Some(hot) = self.children.iter_mut().find(|child| child.name() == "hot") {
             hot.kill();
         }
+    }
+
+    /// The hot process that we started has made its first turns.
+    fn is_up(&self) -> bool {
+        let has_turned = |status: &StatusReader| status.progress(Progress::Gateway).0 > 0;
+        self.open_status().is_some_and(|status| self.is_current(&status) && has_turned(&status))
     }
 
     fn open_status(&self) -> Option<StatusReader> {
