@@ -98,6 +98,18 @@ impl Drop for Process {
     }
 }
 
+/// A number that the system tells of a process in `/proc/PID/status`, as `VmRSS:` or `Threads:`.
+///
+/// # Panics
+///
+/// When the process is gone, or there is no such line.
+pub fn status_line(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let number = line.split_whitespace().next().and_then(|number| number.parse().ok());
+    number.unwrap_or_else(|| panic!("process {pid}: no {name}"))
+}
+
 /// Sends a signal; a process that is gone is no error.
 pub fn signal(pid: u32, signal: rustix::process::Signal) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {

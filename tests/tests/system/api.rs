@@ -13,7 +13,7 @@ use std::{
 };
 use tickpath_shared::counters::{Counter, Stage};
 use tickpath_tests::{
-    desk::{Desk, wait_for},
+    desk::{Desk, status_line, wait_for},
     http::{get, raw},
 };
 
@@ -214,19 +214,12 @@ fn is_refused(stream: &TcpStream) -> bool {
     matches!((&mut &*stream).read(&mut start), Ok(12)) && &start == b"HTTP/1.1 503"
 }
 
-/// A line of what the system tells of a process.
-fn told(pid: u32, name: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
 fn memory_kib(pid: u32) -> u64 {
-    told(pid, "VmRSS:")
+    status_line(pid, "VmRSS:")
 }
 
 fn threads(pid: u32) -> u64 {
-    told(pid, "Threads:")
+    status_line(pid, "Threads:")
 }
 
 /// A reader of server-sent events.

@@ -14,6 +14,7 @@ mod alerts;
 mod api;
 mod autobahn;
 mod calls;
+mod catch_up;
 mod clients;
 mod config;
 mod control;
