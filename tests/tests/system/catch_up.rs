@@ -35,7 +35,8 @@ fn seconds() -> u64 {
 }
 
 fn lane(dir: &Path, lane: u16, name: &str, bytes: u64) -> LaneWriter {
-    let segments = (bytes / SEGMENT_BYTES as u64 + 16) as usize;
+    // Inputs are skipped before a pool is full.
+    let segments = (bytes * 5 / 4 / SEGMENT_BYTES as u64 + 16) as usize;
     let spec = LaneSpec { session: SESSION, lane, name: name.into(), segment_bytes: SEGMENT_BYTES, segments };
     let metadata = format!("{{\"start_unix_ns\":{}}}", unix_ns_now());
     Lane::create(dir, spec, &metadata).unwrap()
