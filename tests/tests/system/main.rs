@@ -20,6 +20,7 @@ mod config;
 mod control;
 mod crash;
 mod demo;
+mod disk;
 mod faults;
 mod foreign;
 mod foreign_orders;
