@@ -39,12 +39,6 @@ pub enum ControlError {
     /// The HTTP interface could not be opened.
     #[error(transparent)]
     Gate(#[from] api::GateError),
-    /// Tokens could not be taken.
-    #[error(transparent)]
-    Jwt(#[from] auth::JwtError),
-    /// Nobody could be told of alerts.
-    #[error(transparent)]
-    Notify(#[from] alert::NotifyError),
     /// Alerts could not be taken.
     #[error(transparent)]
     Webhook(#[from] webhook::WebhookError),
@@ -75,17 +69,27 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let mode = config.instance.mode.label();
     let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
     let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
-    let jwt = auth::JwtKeys::load(data, &config.control)?;
+    // Nothing that can be done without keeps the journal from being copied.
+    let mut missing = Vec::new();
+    let jwt = auth::JwtKeys::load(data, &config.control).unwrap_or_else(|e| {
+        missing.push(e.to_string());
+        auth::JwtKeys::none(data)
+    });
     let (archived, stored) = (archiver.gauges(), store.gauges());
     let (stop_alerts, stop_telemetry) = (flag(), flag());
-    let telemetry = telemetry::start(data, config, lines, Arc::clone(&stop_telemetry))?;
+    let (telemetry, without) = telemetry::start(data, config, lines, Arc::clone(&stop_telemetry));
+    missing.extend(without);
+    for what in &missing {
+        tracing::error!(what, "done without");
+    }
     let sources = alert::Sources {
         data: data.clone(),
         config: config.clone(),
         archive: Arc::clone(&archived),
         store: Arc::clone(&stored),
+        missing,
     };
-    let (alerts, alerting) = alert::start(sources, Arc::clone(&stop_alerts))?;
+    let (alerts, alerting) = alert::start(sources, Arc::clone(&stop_alerts));
     let parts = api::Parts { archive: archived, store: stored, audit, webhooks, jwt, alerts };
     let shared = api::Shared::new(data.clone(), config.clone(), parts);
     let stop_refits = flag();

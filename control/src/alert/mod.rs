@@ -4,7 +4,7 @@ mod notify;
 mod observe;
 mod rules;
 
-pub use notify::{NotifyError, NotifyGauges};
+pub use notify::NotifyGauges;
 pub use rules::{RULES, Rule};
 
 use crate::{archive::ArchiveGauges, sessions::CurrentStatus, store::StoreGauges};
@@ -135,19 +135,20 @@ pub struct Sources {
     pub archive: Arc<ArchiveGauges>,
     /// The store's gauges.
     pub store: Arc<StoreGauges>,
+    /// What the process does without, and why.
+    pub missing: Vec<String>,
 }
 
-/// Alerts, and the thread that looks until `stop`.
-///
-/// # Errors
-///
-/// [`NotifyError`] for a receiver that cannot be told anything.
-pub fn start(sources: Sources, stop: Arc<AtomicBool>) -> Result<(Arc<Alerts>, JoinHandle<()>), NotifyError> {
-    let notifier = Notifier::start(&sources.data, &sources.config)?;
+/// Alerts, and the thread that looks until `stop`. A receiver that cannot be told anything is an alert itself.
+pub fn start(mut sources: Sources, stop: Arc<AtomicBool>) -> (Arc<Alerts>, JoinHandle<()>) {
+    let notifier = Notifier::start(&sources.data, &sources.config).unwrap_or_else(|e| {
+        sources.missing.push(e.to_string());
+        Notifier::silent(&sources.config)
+    });
     let alerts = Arc::new(Alerts { notified: notifier.gauges(), ..Alerts::default() });
     let keeper = Keeper { alerts: Arc::clone(&alerts), watch: Watch::default(), notifier };
     let thread = std::thread::spawn(move || watch(keeper, sources, &stop));
-    Ok((alerts, thread))
+    (alerts, thread)
 }
 
 fn watch(mut keeper: Keeper, sources: Sources, stop: &AtomicBool) {
@@ -160,7 +161,9 @@ fn watch(mut keeper: Keeper, sources: Sources, stop: &AtomicBool) {
         let seen = observer.look(status.as_deref(), now_ns);
         let found: Vec<_> = RULES.iter().map(|rule| (rule, (rule.find)(&seen))).collect();
         for (rule, text) in found {
-            keeper.take(rule, (rule.hold_s)(&config), text, now_ns);
+            if let Some(hold_s) = (rule.hold_s)(&config) {
+                keeper.take(rule, hold_s, text, now_ns);
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Why nobody can be told.
 #[derive(Debug, Error)]
-pub enum NotifyError {
+pub(super) enum NotifyError {
     /// The address cannot be read.
     #[error("notify.url_file: {path}: {source}")]
     Read {
@@ -64,17 +64,21 @@ pub(super) struct Notifier {
 }
 
 impl Notifier {
-    pub(super) fn start(data: &DataDir, config: &Config) -> Result<Self, NotifyError> {
-        let notify = &config.notify;
-        let gauges = Arc::new(NotifyGauges::default());
-        let notifier = Self {
+    /// One that tells nobody.
+    pub(super) fn silent(config: &Config) -> Self {
+        Self {
             queue: None,
-            template: notify.template.clone(),
-            severity: notify.severity,
+            template: config.notify.template.clone(),
+            severity: config.notify.severity,
             instance: config.instance.id.clone(),
             mode: config.instance.mode.label(),
-            gauges: Arc::clone(&gauges),
-        };
+            gauges: Arc::default(),
+        }
+    }
+
+    pub(super) fn start(data: &DataDir, config: &Config) -> Result<Self, NotifyError> {
+        let (notify, notifier) = (&config.notify, Self::silent(config));
+        let gauges = notifier.gauges();
         serde_json::from_str::<serde_json::Value>(&notifier.body(&example()))
             .map_err(NotifyError::Template)?;
         if notify.url_file.as_os_str().is_empty() {

@@ -2,6 +2,7 @@
 
 use super::{Sources, rules::result_e8};
 use crate::{held, store};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use tickpath_shared::{
     config::Config,
     counters::{Counter, Stage},
     histogram::HistogramCopy,
+    paths::replace_file,
     record::DayRecord,
     status::{InstrumentWord, LaneWord, Progress, StatusReader},
     types::{BreakerMetric, decimal},
@@ -20,8 +22,15 @@ use tickpath_shared::{
 
 const SECOND_NS: Nanos = 1_000_000_000;
 const MINUTE_NS: Nanos = 60 * SECOND_NS;
+const PEAK_FILE: &str = "peak.json";
 /// How long something that happened once is told of.
 const RECENT_NS: u64 = 300 * SECOND_NS;
+/// Time that a fresh session has before its parts must make turns.
+const START_GRACE_NS: Nanos = 30 * SECOND_NS;
+/// Looks between two at what costs more: orders that wait, and what is stored of the peak.
+const SELDOM: u64 = 10;
+/// Rows of events that are looked through at the start.
+const EVENTS_BACK: i64 = 5_000;
 const WATCHED: [Counter; 6] = [
     Counter::OrdersSent,
     Counter::OrdersRejected,
@@ -53,6 +62,8 @@ pub(super) struct Observation<'a> {
     pub(super) skipped: u64,
     /// Orders that wait for a person.
     pub(super) held: usize,
+    /// What the control process does without, and why.
+    pub(super) missing: &'a [String],
     /// Codes and texts of recent grave events.
     pub(super) events: Vec<(String, String)>,
     /// Places and how much of them is free.
@@ -68,11 +79,14 @@ impl<'a> Observation<'a> {
         self.status.filter(|status| !status.is_stopped() && !self.is_down)
     }
 
-    /// The part that made no turn for longest.
+    /// The part that made no turn for longest. One that has not made its first has some time to.
     pub(super) fn slowest_part(&self) -> Option<(Progress, Nanos)> {
         let status = self.running()?;
-        let age = |part: &Progress| (*part, self.now.saturating_sub(status.progress(*part).1));
-        Progress::ALL.iter().map(age).max_by_key(|(_, age)| *age)
+        let age = |part: &Progress| {
+            let (turns, last) = status.progress(*part);
+            (turns > 0 || self.now > START_GRACE_NS).then(|| (*part, self.now.saturating_sub(last)))
+        };
+        Progress::ALL.iter().filter_map(age).max_by_key(|(_, age)| *age)
     }
 
     pub(super) fn gained(&self, counter: Counter) -> u64 {
@@ -105,13 +119,37 @@ pub(super) struct Observer {
     /// Counters at times of the last two minutes, and the histogram at those of the last one.
     counters: VecDeque<(Nanos, Vec<u64>)>,
     traces: VecDeque<(Nanos, HistogramCopy)>,
-    peak_e8: i64,
+    looks: u64,
+    held: usize,
+    peak: Peak,
+    /// Last row of the events that was looked at, and grave ones with their times.
+    event_row: Option<i64>,
+    events: Vec<(i64, String, String)>,
+}
+
+/// Best result of a session, kept over a restart of the control process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Peak {
+    session: u64,
+    e8: Option<i64>,
 }
 
 impl Observer {
     pub(super) fn new(sources: Sources) -> Self {
         let (counters, traces) = (VecDeque::new(), VecDeque::new());
-        Self { sources, session: 0, counters, traces, peak_e8: 0 }
+        let stored = std::fs::read(sources.data.run().join(PEAK_FILE)).ok();
+        let peak = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self {
+            sources,
+            session: 0,
+            counters,
+            traces,
+            looks: 0,
+            held: 0,
+            peak,
+            event_row: None,
+            events: Vec::new(),
+        }
     }
 
     /// Looks at everything. `unix_ns` is the wall clock.
@@ -121,10 +159,16 @@ impl Observer {
         });
         let now = status.map_or(0, |s| host_ns_now().saturating_sub(s.identity().start_host_ns));
         let running = status.filter(|status| !status.is_stopped() && !is_down);
-        let result_e8 = running.map(result_e8);
+        let result_e8 = running.and_then(result_e8);
         if let Some(status) = status {
             self.remember(status, now, result_e8);
         }
+        if self.looks.is_multiple_of(SELDOM) {
+            self.look_seldom(running, now);
+        }
+        self.looks += 1;
+        // What cannot be read now is read later.
+        let _ = self.read_events(unix_ns);
         let (minute, gains) = (self.minute(), self.gains());
         Observation {
             status,
@@ -133,13 +177,12 @@ impl Observer {
             minute,
             gains,
             result_e8,
-            peak_e8: result_e8.map(|_| self.peak_e8),
+            peak_e8: self.peak.e8,
             breakers: running.map_or_else(Vec::new, |_| self.breakers()),
             skipped: running.map_or(0, |s| (0..4).map(|lane| s.lane(lane, LaneWord::Skipped)).sum()),
-            held: running.filter(|_| self.sources.config.risk.confirm).map_or(0, |status| {
-                held::waiting(&self.sources.data, status, now).map_or(0, |held| held.len())
-            }),
-            events: self.events(unix_ns).unwrap_or_default(),
+            held: self.held,
+            missing: &self.sources.missing,
+            events: self.events.iter().rev().map(|(_, code, text)| (code.clone(), text.clone())).collect(),
             free_percent: self.free(status),
             is_archive_failing: self.sources.archive.is_failing.load(Ordering::Relaxed),
             lag_mib: self.sources.archive.lag_bytes.load(Ordering::Relaxed) >> 20,
@@ -154,9 +197,11 @@ impl Observer {
             self.session = session;
             self.counters.clear();
             self.traces.clear();
-            self.peak_e8 = 0;
+            if self.peak.session != session {
+                self.peak = Peak { session, e8: None };
+            }
         }
-        self.peak_e8 = self.peak_e8.max(result_e8.unwrap_or(0));
+        self.peak.e8 = self.peak.e8.max(result_e8);
         self.counters.push_back((now, WATCHED.map(|counter| status.counter(counter)).into()));
         self.traces.push_back((now, status.histogram(Stage::TickToTrade)));
         while self.counters.front().is_some_and(|(at, _)| *at + 2 * MINUTE_NS < now) {
@@ -186,17 +231,35 @@ impl Observer {
         day.map_or_else(Vec::new, |day| held_in(day.latched))
     }
 
-    /// Grave events of the last minutes, the newest first.
-    fn events(&self, unix_ns: u64) -> Result<Vec<(String, String)>, store::StoreError> {
-        let store = store::open_to_read(&self.sources.data.store(self.sources.config.instance.mode.label()))?;
-        let mut statement = store.prepare_cached(
-            "SELECT code, text FROM events WHERE time_ns > ?1 AND code IN ('tampering', 'panic')
-             ORDER BY rowid DESC LIMIT 20",
+    fn look_seldom(&mut self, running: Option<&StatusReader>, now: Nanos) {
+        self.held = running
+            .filter(|_| self.sources.config.risk.confirm)
+            .map_or(0, |status| held::waiting(&self.sources.data, status, now).map_or(0, |held| held.len()));
+        if let Ok(bytes) = serde_json::to_vec(&self.peak) {
+            // It is only kept for a restart.
+            let _ = replace_file(&self.sources.data.run().join(PEAK_FILE), &bytes);
+        }
+    }
+
+    /// Looks through events that are new, keeps grave ones, and forgets old ones.
+    fn read_events(&mut self, unix_ns: u64) -> Result<(), store::StoreError> {
+        let oldest = unix_ns.saturating_sub(RECENT_NS) as i64;
+        self.events.retain(|(time_ns, _, _)| *time_ns > oldest);
+        let path = self.sources.data.store(self.sources.config.instance.mode.label());
+        let store = store::open_to_read(&path)?;
+        let last: i64 =
+            store.query_row("SELECT coalesce(max(rowid), 0) FROM events", [], |row| row.get(0))?;
+        // A store that was made anew may have fewer rows.
+        let from = self.event_row.filter(|row| *row <= last).unwrap_or(last - EVENTS_BACK);
+        let mut statement = store.prepare(
+            "SELECT time_ns, code, text FROM events WHERE rowid > ?1 AND rowid <= ?2 AND time_ns > ?3
+             AND code IN ('tampering', 'panic') ORDER BY rowid",
         )?;
-        let rows = statement.query_map([unix_ns.saturating_sub(RECENT_NS) as i64], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows =
+            statement.query_map([from, last, oldest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        self.events.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        self.event_row = Some(last);
+        Ok(())
     }
 
     /// Free shares of the file systems that are written, and of memory.

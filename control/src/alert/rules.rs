@@ -20,8 +20,8 @@ pub struct Rule {
     pub name: &'static str,
     /// How bad it is.
     pub severity: AlertSeverity,
-    /// Seconds for which it must hold.
-    pub hold_s: fn(&Config) -> u64,
+    /// Seconds for which it must hold; `None` when it is turned off.
+    pub hold_s: fn(&Config) -> Option<u64>,
     /// What is wrong.
     pub(super) find: fn(&Observation<'_>) -> Option<String>,
 }
@@ -33,26 +33,38 @@ const fn rule(
     severity: AlertSeverity,
     find: fn(&Observation<'_>) -> Option<String>,
 ) -> Rule {
-    Rule { name, severity, hold_s: |_| 0, find }
+    Rule { name, severity, hold_s: |_| Some(0), find }
 }
 
 const fn lasting(
     name: &'static str,
     severity: AlertSeverity,
-    hold_s: fn(&Config) -> u64,
+    hold_s: fn(&Config) -> Option<u64>,
     find: fn(&Observation<'_>) -> Option<String>,
 ) -> Rule {
     Rule { hold_s, ..rule(name, severity, find) }
 }
 
-fn outage(config: &Config) -> u64 {
-    config.alert.outage_s_max
+fn outage(config: &Config) -> Option<u64> {
+    Some(config.alert.outage_s_max).filter(|seconds| *seconds > 0)
+}
+
+fn proof(config: &Config) -> Option<u64> {
+    Some(config.venue.proof_deadline_s)
 }
 
 /// Every rule.
 pub const RULES: &[Rule] = &[
-    rule("hot_down", Critical, |o| {
-        (o.is_down).then(|| "the hot process is gone and did not stop in order".to_owned())
+    // A session that ended before this process began is announced until the next one is.
+    lasting(
+        "hot_down",
+        Critical,
+        |_| Some(3),
+        |o| (o.is_down).then(|| "the hot process is gone and did not stop in order".to_owned()),
+    ),
+    lasting("hot_absent", Critical, outage, |o| {
+        let is_absent = o.running().is_none() && !o.is_down;
+        is_absent.then(|| "no hot process runs: it did not come up, or was stopped".to_owned())
     }),
     rule("stage_stalled", Critical, |o| {
         let (part, age) = o.slowest_part().filter(|(_, age)| *age > STALL_NS)?;
@@ -62,7 +74,8 @@ pub const RULES: &[Rule] = &[
         o.running()?.kill_seen().map(|_| "the kill switch is set: no order leaves".to_owned())
     }),
     rule("trading_halted", Critical, |o| {
-        let is_halted = o.running()?.trading_state() == TradingState::Halted;
+        let status = o.running()?;
+        let is_halted = status.trading_state() == TradingState::Halted && status.kill_seen().is_none();
         is_halted.then(|| "trading is halted; events say why".to_owned())
     }),
     rule("wrong_mode", Critical, |o| {
@@ -70,15 +83,10 @@ pub const RULES: &[Rule] = &[
         let is_meant = o.config.instance.mode == Mode::Live;
         (is_live != is_meant).then(|| "the hot process runs in another mode than is configured".to_owned())
     }),
-    lasting(
-        "not_reconciled",
-        Warning,
-        |c| c.venue.proof_deadline_s,
-        |o| {
-            (!o.running()?.is_reconciled())
-                .then(|| "orders and positions are not proven: nothing is opened".to_owned())
-        },
-    ),
+    lasting("not_reconciled", Warning, proof, |o| {
+        (!o.running()?.is_reconciled())
+            .then(|| "orders and positions are not proven: nothing is opened".to_owned())
+    }),
     lasting("link_lost", Critical, outage, |o| {
         let lost: Vec<&str> = [(1, "orders"), (2, "account events")]
             .into_iter()
@@ -112,18 +120,12 @@ pub const RULES: &[Rule] = &[
         let is_high = failed * 100 > sent * bound;
         is_high.then(|| format!("{failed} of {sent} orders refused or lost in two minutes, bound {bound} %"))
     }),
-    lasting(
-        "orders_unknown",
-        Critical,
-        |c| c.venue.proof_deadline_s,
-        |o| {
-            let status = o.running()?;
-            let open = status
-                .counter(Counter::OrdersUnknown)
-                .saturating_sub(status.counter(Counter::OrdersResolved));
-            (open > 0).then(|| format!("the outcome of {open} orders is not known"))
-        },
-    ),
+    lasting("orders_unknown", Critical, proof, |o| {
+        let status = o.running()?;
+        let open =
+            status.counter(Counter::OrdersUnknown).saturating_sub(status.counter(Counter::OrdersResolved));
+        (open > 0).then(|| format!("the outcome of {open} orders is not known"))
+    }),
     rule("drawdown", Critical, |o| {
         let bound = Some(o.config.alert.drawdown_percent_max).filter(|percent| *percent > 0)?;
         let capital = capital_e8(o.config).filter(|capital| *capital > 0)?;
@@ -172,6 +174,9 @@ pub const RULES: &[Rule] = &[
     lasting("store_failing", Warning, outage, |o| {
         o.is_store_failing.then(|| "the store cannot be written; it catches up when it can".to_owned())
     }),
+    rule("control_degraded", Warning, |o| {
+        (!o.missing.is_empty()).then(|| format!("the control process does without: {}", o.missing.join("; ")))
+    }),
     rule("orders_held", Info, |o| (o.held > 0).then(|| format!("{} orders wait for a person", o.held))),
 ];
 
@@ -185,14 +190,17 @@ fn capital_e8(config: &Config) -> Option<i64> {
     }
 }
 
-/// Result of a session with what is open at its marks, quote currency x 10^8.
-pub(super) fn result_e8(status: &StatusReader) -> i64 {
+/// Result of a session with what is open at its marks, quote currency x 10^8; `None` before every mark is known.
+pub(super) fn result_e8(status: &StatusReader) -> Option<i64> {
     let of = |d: &tickpath_shared::types::InstrumentDefinition| {
         let word = |word| i128::from(status.instrument(d.instrument, word));
-        let (mark, entry) = (word(InstrumentWord::MarkPrice), word(InstrumentWord::EntryPriceE8));
+        let (mark, position) = (word(InstrumentWord::MarkPrice), word(InstrumentWord::Position));
         let unit = i128::from(decimal::pow10(d.qty_scale));
-        let open = if mark > 0 { (mark - entry) * word(InstrumentWord::Position) / unit } else { 0 };
-        word(InstrumentWord::RealizedE8) - word(InstrumentWord::FeesE8) + open
+        let open = (mark - word(InstrumentWord::EntryPriceE8)) * position / unit;
+        let is_known = mark > 0 || position == 0;
+        let closed = word(InstrumentWord::RealizedE8) - word(InstrumentWord::FeesE8);
+        is_known.then_some(closed + if position == 0 { 0 } else { open })
     };
-    i64::try_from(status.definitions().iter().map(of).sum::<i128>()).unwrap_or(0)
+    let sum: Option<i128> = status.definitions().iter().map(of).sum();
+    sum.and_then(|sum| i64::try_from(sum).ok())
 }

@@ -208,8 +208,11 @@ pub(super) fn newer(
     query(shared, &sql, &[Box::new(after), Box::new(limit)])
 }
 
-/// The newest row of a table; 0 for an empty one.
+/// The newest row of a table; 0 for an empty one, and for a store that is not there yet.
 pub(super) fn newest(shared: &Shared, table: &'static str) -> Result<i64, StoreError> {
+    if !shared.data.store(shared.config.instance.mode.label()).exists() {
+        return Ok(0);
+    }
     let sql = format!("SELECT coalesce(max(rowid), 0) AS id FROM {table}");
     Ok(query(shared, &sql, &[])?.pop().and_then(|row| row["id"].as_i64()).unwrap_or(0))
 }

@@ -22,12 +22,8 @@ pub(super) const FIELDS: &[Field] = &[
         Shape::Text(128),
         "Only series whose labels contain this, as `symbol=\"BTCUSDT\"`.",
     ),
-    Field::optional(
-        "from_ms",
-        Shape::Integer(0, i64::MAX / 2),
-        "Unix milliseconds; an hour before `to_ms` otherwise.",
-    ),
     Field::optional("to_ms", Shape::Integer(0, i64::MAX / 2), "Unix milliseconds; now otherwise."),
+    Field::optional("range_s", Shape::Integer(1, 86_400 * 365), "Seconds before `to_ms`; an hour otherwise."),
     Field::optional(
         "step_s",
         Shape::Integer(1, 86_400 * 365),
@@ -65,15 +61,12 @@ pub(super) fn query(shared: &Shared, ask: &Ask) -> Answer {
     let question = Question {
         name: values.text("name").unwrap_or_default(),
         labels: values.text("labels"),
-        from_ms: values.integer("from_ms").unwrap_or(to_ms - RANGE_MS),
+        from_ms: to_ms - values.integer("range_s").map_or(RANGE_MS, |seconds| seconds * 1000),
         to_ms,
         step_ms: values.integer("step_s").map(|seconds| seconds * 1000),
         // The field has been checked.
         aggregation: Aggregation::from_label(label).unwrap_or(Aggregation::Avg),
     };
-    if question.from_ms >= to_ms {
-        return Answer::error(400, &format!("from_ms: {} is not before to_ms, {to_ms}", question.from_ms));
-    }
     let database = match open(shared) {
         Ok(database) => database,
         Err(answer) => return answer,
@@ -93,6 +86,9 @@ pub(super) fn query(shared: &Shared, ask: &Ask) -> Answer {
             400,
             &format!("more than {bound} samples: ask for a shorter range, or for fewer series"),
         ),
+        Err(Unanswered::TooFine(bound)) => {
+            Answer::error(400, &format!("step_s: more than {bound} points: ask for a longer step"))
+        }
         Err(Unanswered::Store(e)) => Answer::error(503, &e.to_string()),
     }
 }

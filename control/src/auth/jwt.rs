@@ -137,6 +137,12 @@ impl JwtKeys {
         })
     }
 
+    /// No keys: no token of this kind is taken.
+    pub(crate) fn none(data: &DataDir) -> Self {
+        let (issuer, audience) = (String::new(), String::new());
+        Self { secret: None, public: None, issuer, audience, revoked: revoked_file(data) }
+    }
+
     /// Whose token it is; `None` for one that opens nothing.
     ///
     /// # Errors
@@ -151,8 +157,8 @@ impl JwtKeys {
         if self.is_revoked(&claims.jti)? {
             return Ok(None);
         }
-        // No opaque token has such a name.
-        Ok(Some(Principal { name: format!("jwt:{}", claims.sub), role }))
+        // No opaque token has such a name; with its id, so that one can be revoked that did something.
+        Ok(Some(Principal { name: format!("jwt:{}#{}", claims.sub, claims.jti), role }))
     }
 
     fn verified(&self, token: &str) -> Option<Claims> {
@@ -366,7 +372,7 @@ mod tests {
         let k = keys();
         let body = claims().to_string();
         let judged = |token: &str| k.keys.judge(token, NOW).unwrap().map(|who| (who.name, who.role));
-        let anna = Some(("jwt:anna".to_owned(), Role::Trader));
+        let anna = Some(("jwt:anna#1".to_owned(), Role::Trader));
         let by_key = |signed: &[u8]| k.signing.sign(signed).to_vec();
         assert_eq!(judged(&token(r#"{"alg":"HS256","typ":"JWT"}"#, &body, with_secret(SECRET))), anna);
         assert_eq!(judged(&token(r#"{"alg":"EdDSA"}"#, &body, by_key)), anna);
@@ -448,7 +454,7 @@ mod tests {
         let new = NewJwt { name: "anna", role: Role::Admin, life_s: 9_999, id: "ab12" };
         let token = k.keys.sign(&new, NOW).unwrap();
         let who = k.keys.judge(&token, NOW + LIFE_S_MAX).unwrap().unwrap();
-        assert_eq!((who.name.as_str(), who.role), ("jwt:anna", Role::Admin));
+        assert_eq!((who.name.as_str(), who.role), ("jwt:anna#ab12", Role::Admin));
         let data = DataDir::open(k.dir.path()).unwrap();
         revoke_jwt(&data, "ab1").unwrap();
         assert!(k.keys.judge(&token, NOW).unwrap().is_some(), "another one");

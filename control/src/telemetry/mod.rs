@@ -13,9 +13,10 @@ use crate::{
 };
 use file::TurningFile;
 use lines::{Origin, lose};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, json};
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -76,19 +77,20 @@ fn open(data: &DataDir, mode: &str) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Starts the thread that writes until `stop`, and then what is left.
-///
-/// # Errors
-///
-/// [`StoreError`] when the database cannot be opened.
+/// Starts the thread that writes until `stop`, and then what is left. Without the database, which is tried again, it writes
+/// files alone; then why is returned, too.
 pub(crate) fn start(
     data: &DataDir,
     config: &Config,
     lines: Receiver<Line>,
     stop: Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, StoreError> {
+) -> (JoinHandle<()>, Option<String>) {
+    let (database, missing) = match open(data, config.instance.mode.label()) {
+        Ok(database) => (Some(database), None),
+        Err(e) => (None, Some(format!("logs and metrics over time: {e}"))),
+    };
     let mut writer = Writer {
-        database: open(data, config.instance.mode.label())?,
+        database,
         file: TurningFile::new(data.root().join("logs").join("control.jsonl")),
         hot: Origin::new("tickpath-hot", config),
         waiting: Vec::new(),
@@ -97,11 +99,11 @@ pub(crate) fn start(
         data: data.clone(),
         config: config.clone(),
     };
-    Ok(std::thread::spawn(move || writer.run(&lines, &stop)))
+    (std::thread::spawn(move || writer.run(&lines, &stop)), missing)
 }
 
 struct Writer {
-    database: Connection,
+    database: Option<Connection>,
     file: TurningFile,
     hot: Origin,
     /// Lines that stand in the file and not yet in the database.
@@ -144,106 +146,139 @@ impl Writer {
     }
 
     fn write(&mut self, service: &'static str, line: Line) {
-        if self.file.append(&line.json.to_string()).is_err() {
-            lose(1);
-        }
+        self.append(&line);
         self.waiting.push((service, line));
     }
 
-    /// Lines and rendered events into the database, in one transaction with how far they go.
-    fn store(&mut self) {
-        // A store that is not there yet has no events.
-        let (events, row) = self.events().unwrap_or_default();
-        for line in events {
-            self.write("tickpath-hot", line);
+    fn append(&mut self, line: &Line) {
+        if self.file.append(&line.json.to_string()).is_err() {
+            lose(1);
         }
-        if self.waiting.is_empty() {
+    }
+
+    /// Lines and rendered events into the database, in one transaction with how far they go. Events come into the file
+    /// afterwards: a transaction that fails brings them again.
+    fn store(&mut self) {
+        let mut lines = std::mem::take(&mut self.waiting);
+        let Some(database) = &mut self.database else { return lose(lines.len() as u64) };
+        let ours = lines.len();
+        // A store that is not there yet has no events.
+        let store = self.data.store(self.config.instance.mode.label());
+        let oldest_ms = now_ms() - i64::from(self.config.control.log_days) * DAY_MS;
+        let (events, row) = events(database, &store, &self.hot, oldest_ms).unwrap_or_default();
+        lines.extend(events.into_iter().map(|line| ("tickpath-hot", line)));
+        if lines.is_empty() {
             return;
         }
-        let lines = std::mem::take(&mut self.waiting);
-        if self.insert(&lines, row).is_err() {
-            lose(lines.len() as u64);
+        if insert(database, &lines, row).is_err() {
+            return lose(ours as u64);
         }
-    }
-
-    fn insert(&mut self, lines: &[(&'static str, Line)], row: Option<i64>) -> Result<(), StoreError> {
-        let transaction = self.database.transaction()?;
-        for (service, line) in lines {
-            transaction.prepare_cached(
-                "INSERT INTO logs (time_ms, service, level, target, message, correlation_id, symbol, line)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?.execute(params![
-                line.time_ms,
-                service,
-                line.level,
-                line.target,
-                line.message,
-                line.correlation_id,
-                line.symbol,
-                line.json.to_string(),
-            ])?;
+        for (_, line) in &lines[ours..] {
+            self.append(line);
         }
-        if let Some(row) = row {
-            let sql = "INSERT INTO cursor VALUES ('events', ?1) ON CONFLICT DO UPDATE SET row = ?1";
-            transaction.execute(sql, [row])?;
-        }
-        Ok(transaction.commit()?)
-    }
-
-    /// Events of the hot process that the store has and the log has not, as lines, and how far they go.
-    fn events(&mut self) -> Result<(Vec<Line>, Option<i64>), StoreError> {
-        let sql = "SELECT coalesce(max(row), 0) FROM cursor WHERE name = 'events'";
-        let from: i64 = self.database.query_row(sql, [], |row| row.get(0))?;
-        let store = store::open_to_read(&self.data.store(self.config.instance.mode.label()))?;
-        let mut statement = store.prepare(
-            "SELECT rowid, session, lane, sequence, time_ns, code, severity, text FROM events
-             WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![from, EVENTS_MAX])?;
-        let (mut lines, mut last) = (Vec::new(), None);
-        while let Some(row) = rows.next()? {
-            let [session, lane, sequence, time_ns]: [i64; 4] =
-                [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
-            let (code, severity, text): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
-            let fields = Map::from_iter([
-                ("message".to_owned(), text.into()),
-                ("request".to_owned(), format!("{session}-{lane}-{sequence}").into()),
-                ("session".to_owned(), json!(session)),
-            ]);
-            let level = match severity.as_str() {
-                "error" => "error",
-                "warning" => "warn",
-                _ => "info",
-            };
-            lines.push(self.hot.line(time_ns / 1_000_000, level, &format!("tickpath_hot::{code}"), fields));
-            last = Some(row.get(0)?);
-        }
-        Ok((lines, last))
     }
 
     fn sample(&mut self) {
         let Some(status) = self.current.get().filter(|status| !status.is_stopped()) else { return };
+        let Some(database) = &mut self.database else { return };
         let samples = self.sampler.take(&status);
-        let now_ms = (unix_ns_now() / 1_000_000) as i64;
-        if let Err(error) = series::store(&mut self.database, &samples, now_ms) {
+        if let Err(error) = series::store(database, &samples, now_ms()) {
             tracing::debug!(%error, "metrics were not kept");
         }
     }
 
-    /// Forgets what is too old.
-    fn clean(&self) {
-        let now_ms = (unix_ns_now() / 1_000_000) as i64;
+    /// Forgets what is too old; a database that could not be opened is tried again.
+    fn clean(&mut self) {
+        if self.database.is_none() {
+            self.database = open(&self.data, self.config.instance.mode.label()).ok();
+        }
+        let Some(database) = &self.database else { return };
         for (table, days) in
             [("logs", self.config.control.log_days), ("samples", self.config.control.metric_days)]
         {
-            let oldest = now_ms - i64::from(days) * DAY_MS;
-            if let Err(error) =
-                self.database.execute(&format!("DELETE FROM {table} WHERE time_ms < ?1"), [oldest])
+            let oldest = now_ms() - i64::from(days) * DAY_MS;
+            if let Err(error) = database.execute(&format!("DELETE FROM {table} WHERE time_ms < ?1"), [oldest])
             {
                 tracing::debug!(%error, table, "old rows were not forgotten");
             }
         }
     }
+}
+
+fn now_ms() -> i64 {
+    (unix_ns_now() / 1_000_000) as i64
+}
+
+fn insert(
+    database: &mut Connection,
+    lines: &[(&'static str, Line)],
+    row: Option<i64>,
+) -> Result<(), StoreError> {
+    let transaction = database.transaction()?;
+    let sql = "INSERT INTO logs (time_ms, service, level, target, message, correlation_id, symbol, line)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    for (service, line) in lines {
+        transaction.prepare_cached(sql)?.execute(params![
+            line.time_ms,
+            service,
+            line.level,
+            line.target,
+            line.message,
+            line.correlation_id,
+            line.symbol,
+            line.json.to_string(),
+        ])?;
+    }
+    if let Some(row) = row {
+        let sql = "INSERT INTO cursor VALUES ('events', ?1) ON CONFLICT DO UPDATE SET row = ?1";
+        transaction.execute(sql, [row])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Events of the hot process that the store has and the log has not, as lines, and how far they go. A log that begins, or a
+/// store that was made anew, begins with the events that a log would still have.
+fn events(
+    database: &Connection,
+    store: &Path,
+    hot: &Origin,
+    oldest_ms: i64,
+) -> Result<(Vec<Line>, Option<i64>), StoreError> {
+    let sql = "SELECT row FROM cursor WHERE name = 'events'";
+    let known: Option<i64> = database.query_row(sql, [], |row| row.get(0)).optional()?;
+    let store = store::open_to_read(store)?;
+    let one = |sql: &str, value: i64| -> Result<i64, StoreError> {
+        Ok(store.query_row(sql, [value], |row| row.get(0))?)
+    };
+    let last = one("SELECT coalesce(max(rowid), ?1) FROM events", 0)?;
+    let from = match known.filter(|row| *row <= last) {
+        Some(row) => row,
+        None => one("SELECT coalesce(max(rowid), 0) FROM events WHERE time_ns < ?1", oldest_ms * 1_000_000)?,
+    };
+    let mut statement = store.prepare(
+        "SELECT rowid, session, lane, sequence, time_ns, code, severity, text FROM events
+         WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![from, EVENTS_MAX])?;
+    let (mut lines, mut row_last) = (Vec::new(), known.is_none_or(|row| row > last).then_some(from));
+    while let Some(row) = rows.next()? {
+        let [session, lane, sequence, time_ns]: [i64; 4] =
+            [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
+        let (code, severity, text): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
+        let fields = Map::from_iter([
+            ("message".to_owned(), text.into()),
+            ("request".to_owned(), format!("{session}-{lane}-{sequence}").into()),
+            ("session".to_owned(), json!(session)),
+        ]);
+        let level = match severity.as_str() {
+            "error" => "error",
+            "warning" => "warn",
+            _ => "info",
+        };
+        lines.push(hot.line(time_ns / 1_000_000, level, &format!("tickpath_hot::{code}"), fields));
+        row_last = Some(row.get(0)?);
+    }
+    Ok((lines, row_last))
 }
 
 #[cfg(test)]
@@ -258,13 +293,13 @@ mod tests {
         let config = Config::default();
         let (sender, lines) = sync_channel(8);
         let origin = Origin::new("tickpath-control", &config);
-        let now_ms = (unix_ns_now() / 1_000_000) as i64;
+        let now_ms = now_ms();
         for (age_days, text) in [(4, "old"), (2, "young")] {
             let fields = Map::from_iter([("message".to_owned(), json!(text))]);
             sender.send(origin.line(now_ms - age_days * DAY_MS, "info", "tickpath", fields)).unwrap();
         }
         let stop = Arc::new(AtomicBool::new(true));
-        start(&data, &config, lines, stop).unwrap().join().unwrap();
+        start(&data, &config, lines, stop).0.join().unwrap();
         let text = std::fs::read_to_string(dir.path().join("logs/control.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 2);
         let count = |database: &Connection| -> i64 {
@@ -276,7 +311,8 @@ mod tests {
         let (sender, lines) = sync_channel(8);
         drop(sender);
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = start(&data, &config, lines, Arc::clone(&stop)).unwrap();
+        let (thread, missing) = start(&data, &config, lines, Arc::clone(&stop));
+        assert_eq!(missing, None);
         std::thread::sleep(Duration::from_millis(400));
         stop.store(true, Ordering::Relaxed);
         thread.join().unwrap();

@@ -12,6 +12,10 @@ use tickpath_shared::{
 
 /// Samples that a question may be about: the answer to more would take too long.
 const SAMPLES_MAX: usize = 500_000;
+/// Points of an answer.
+const POINTS_MAX: usize = 10_000;
+/// Times after which what has not changed is taken again: about an hour, so that every range of an hour has a sample.
+const AGAIN: u64 = 230;
 /// Words of an instrument that are worth a curve, and places of their decimals; prices and quantities have the
 /// instrument's own.
 const WORDS: [InstrumentWord; 6] = [
@@ -31,6 +35,7 @@ pub(super) type Sample = (String, String, f64);
 #[derive(Default)]
 pub(super) struct Sampler {
     session: u64,
+    taken: u64,
     before: BTreeMap<(String, String), f64>,
     stages: BTreeMap<Stage, HistogramCopy>,
 }
@@ -41,6 +46,10 @@ impl Sampler {
         let session = status.identity().session;
         if self.session != session {
             *self = Self { session, ..Self::default() };
+        }
+        self.taken += 1;
+        if self.taken.is_multiple_of(AGAIN) {
+            self.forget();
         }
         let mut samples: Vec<Sample> = Counter::ALL
             .iter()
@@ -65,6 +74,11 @@ impl Sampler {
         });
         samples.extend(self.latencies(status));
         samples
+    }
+
+    /// Takes everything again at the next time.
+    pub(super) fn forget(&mut self) {
+        self.before.clear();
     }
 
     fn latencies(&mut self, status: &StatusReader) -> Vec<Sample> {
@@ -184,6 +198,8 @@ pub(crate) type Curve = (String, Vec<(i64, f64)>);
 pub(crate) enum Unanswered {
     /// More samples than are looked at.
     TooMany(usize),
+    /// More points than are told.
+    TooFine(usize),
     Store(StoreError),
 }
 
@@ -213,7 +229,10 @@ pub(crate) fn ask(database: &Connection, question: &Question<'_>) -> Result<Vec<
         }
         found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
     }
-    Ok(found.into_iter().map(|(labels, samples)| (labels, put_together(question, &samples))).collect())
+    let curves: Vec<Curve> =
+        found.into_iter().map(|(labels, samples)| (labels, put_together(question, &samples))).collect();
+    let points: usize = curves.iter().map(|(_, points)| points.len()).sum();
+    if points > POINTS_MAX { Err(Unanswered::TooFine(POINTS_MAX)) } else { Ok(curves) }
 }
 
 fn put_together(question: &Question<'_>, samples: &[(i64, f64)]) -> Vec<(i64, f64)> {

@@ -129,7 +129,7 @@ fn apply_variables(
 ) -> Result<(), ConfigError> {
     variables.sort_by_key(|(_, name, _)| name.starts_with("TICKPATH__"));
     for (shown, name, text) in variables {
-        let layer = layer_of(&name, &text).map_err(|e| match e {
+        let layer = layer_of(&name, &text, merged).map_err(|e| match e {
             ConfigError::Parse { message, .. } => ConfigError::Parse { origin: shown.clone(), message },
             other => other,
         })?;
@@ -284,6 +284,60 @@ collar_bps = 80
     fn a_value_out_of_range_names_key_value_and_bound() {
         let text = load_text(SOUND, &[("TICKPATH__RISK__COLLAR_BPS", "0")]).unwrap_err();
         assert_eq!(text, "configuration TICKPATH__RISK__COLLAR_BPS: risk.collar_bps: 0 is outside 1..=5000");
+    }
+
+    #[test]
+    fn of_several_elements_the_wrong_one_is_named() {
+        let line = |text: &str| {
+            let refused = load_text(&format!("{SOUND}{text}"), &[]).unwrap_err();
+            let after = refused.split("config.toml:").nth(1).unwrap_or_else(|| panic!("{refused}"));
+            after.split(':').next().unwrap().parse::<usize>().unwrap()
+        };
+        // The sound part has eight lines.
+        assert_eq!(
+            line(
+                "[[instrument]]\nsymbol = \"B\"\nleverage = 5\n[[instrument]]\nsymbol = \"C\"\nleverage = 200\n"
+            ),
+            13
+        );
+        assert_eq!(line("[[instrument]]\nsymbol = \"B\"\n[[instrument]]\nsymbol = \"B\"\n"), 11);
+        assert_eq!(line("[[thread]]\nstages = [\"feed\", \"gateway\"]\n"), 9);
+    }
+
+    #[test]
+    fn names_of_others_keep_what_they_do_not_name() {
+        let bound = format!("{SOUND}[control]\nbind = \"10.0.0.5:8080\"\nbehind_proxy = true\n");
+        let config = load_text(&bound, &[("HEALTH_CHECK_PORT", "9000")]).unwrap();
+        assert_eq!(config.control.bind, "10.0.0.5:9000");
+        let text = SOUND.replace("\"AAA\"", "\"AAA\"\nleverage = 3");
+        let config = load_text(&text, &[("SYMBOLS", "[\"BBB\", \"AAA\"]")]).unwrap();
+        let found: Vec<_> = config.instrument.iter().map(|i| (i.symbol.as_str(), i.leverage)).collect();
+        assert_eq!(found, [("BBB", None), ("AAA", Some(3))]);
+        assert!(load_text(SOUND, &[("LOG_LEVEL", "trace")]).is_ok());
+    }
+
+    #[test]
+    fn a_dotenv_file_is_read_to_the_letter() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, dotenv) = (dir.path().join("c"), dir.path().join(".env"));
+        std::fs::write(&config, SOUND).unwrap();
+        let load = |text: &str| {
+            std::fs::write(&dotenv, text).unwrap();
+            load_layers(std::slice::from_ref(&config), Some(&dotenv), std::iter::empty())
+                .map(|loaded| loaded.config.instance.id)
+                .map_err(|e| e.to_string().rsplit('/').next().unwrap().to_owned())
+        };
+        assert_eq!(load("export TICKPATH__INSTANCE__ID='abc' # ours\n"), Ok("abc".into()));
+        assert_eq!(load("\n#x\nTICKPATH__INSTANCE__ID=abd # ours\n"), Ok("abd".into()));
+        for (text, line) in
+            [("A\n", 1), ("\nA B=1\n", 2), ("A=\"x\"rest\n", 1), ("A=\"b \\\" c\"\n", 1), ("A='x\n", 1)]
+        {
+            assert!(
+                load(text).unwrap_err().starts_with(&format!(".env:{line}: ")),
+                "{text:?}: {:?}",
+                load(text)
+            );
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Origins {
     }
 
     /// Where what a complaint names was configured. Complaints leave out which element of an array they mean: it is the
-    /// first whose line or whose value they quote.
+    /// one whose value they quote behind the key.
     pub(super) fn behind(
         &self,
         complaint: &str,
@@ -62,9 +62,10 @@ impl Origins {
                 |key: &str| without_index(key).strip_prefix(named).is_some_and(|rest| rest.starts_with('.'));
             return self.0.iter().find(|(key, _)| inside(key)).map(|(_, origin)| origin);
         }
-        let is_quoted =
-            |key: &str| value_at(key).is_some_and(|value| complaint[named.len()..].contains(&value));
-        let at = elements.iter().position(|(key, _)| is_quoted(key)).unwrap_or(0);
+        let quoted = plain(complaint[named.len()..].trim_start_matches([':', ' ']));
+        let is_quoted = |key: &str| value_at(key).is_some_and(|value| begins_with(&quoted, &plain(&value)));
+        // Of several with the value the last: it is the one too many.
+        let at = elements.iter().rposition(|(key, _)| is_quoted(key)).unwrap_or(0);
         Some(elements.swap_remove(at).1)
     }
 
@@ -85,6 +86,9 @@ impl Origins {
     }
 
     fn set(&mut self, key: &str, origin: Origin) {
+        // As a whole: its elements of an earlier layer are gone.
+        let inside = format!("{key}[");
+        self.0.retain(|old, _| !old.starts_with(&inside));
         // A later layer replaces a whole array: what stood in further elements of the earlier one is gone.
         if let Some(array) = key.split_once("[0]").map(|(array, _)| array.to_owned()) {
             let is_first = self.0.get(key).is_none_or(|old| !old.is_same_layer(&origin));
@@ -105,6 +109,17 @@ impl Origin {
             _ => false,
         }
     }
+}
+
+/// A value as configurations and complaints both can write it.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| *c != '"' && *c != ' ').flat_map(char::to_lowercase).collect()
+}
+
+/// A text begins with a value, which ends there.
+fn begins_with(text: &str, value: &str) -> bool {
+    let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    text.strip_prefix(value).is_some_and(is_end)
 }
 
 /// Line of a byte, from 1 on.

@@ -108,7 +108,7 @@ fn a_kill_and_a_lost_venue_are_told_once_with_their_ends() {
         "{:?}",
         heard.lock().unwrap()
     );
-    let told = heard.lock().unwrap()[0].clone();
+    let told = heard.lock().unwrap().iter().find(|body| body["alert"] == "kill_switch").unwrap().clone();
     assert!(told["runbook"] == "/runbook.md#kill_switch" && told["mode"] == "simulation", "{told}");
     assert!(get(desk.control, "/runbook.md").unwrap().1.contains("## kill_switch"));
     let log = std::fs::read_to_string(dir.path().join("logs/control.jsonl")).unwrap();
@@ -188,6 +188,6 @@ fn what_happened_can_be_asked_for_later() {
         "name=stage_seconds&labels=stage%3D%22tick_to_trade%22%2Cquantile%3D%220.99%22&aggregation=p50&step_s=60",
     );
     assert!(p99.len() == 1 && p99[0]["points"][0]["value"].as_f64().unwrap() > 0.0, "{p99:?}");
-    assert_eq!(get(desk.control, "/api/v1/metrics/query?name=x&from_ms=5&to_ms=5").unwrap().0, 400);
+    assert_eq!(get(desk.control, "/api/v1/metrics/query?name=x&range_s=0").unwrap().0, 400);
     assert_eq!(desk.stop().unwrap(), 0);
 }

@@ -2,7 +2,7 @@
 //! holds no thread. When too many do, the one that has come first makes room.
 
 use super::{
-    ANSWERED_MAX, BODY_BYTES_MAX, HEAD_BYTES_MAX, Job, Open, REQUEST_DEADLINE,
+    ANSWERED_MAX, BODY_BYTES_MAX, HEAD_BYTES_MAX, Job, Queue, REQUEST_DEADLINE,
     head::{Head, Policy, Purpose, Reason, check_head},
     preflight, refuse,
 };
@@ -15,9 +15,8 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{SyncSender, TrySendError},
+        mpsc::TrySendError,
     },
     time::{Duration, Instant},
 };
@@ -32,6 +31,8 @@ struct Unfinished {
     stream: TcpStream,
     peer: IpAddr,
     bytes: Vec<u8>,
+    /// The head's end lies behind this.
+    searched: usize,
     /// Judged head, and where the body begins.
     head: Option<(Head, usize)>,
     deadline: Instant,
@@ -46,22 +47,22 @@ pub(super) struct Front {
     order: VecDeque<Token>,
     next: usize,
     /// Ordinary requests, urgent ones.
-    queues: Vec<SyncSender<Job>>,
-    open: Arc<Open>,
+    queues: Vec<Queue>,
+    /// Somebody could not be let in for want of descriptors, and nobody will tell again.
+    is_short: bool,
 }
 
 impl Front {
     pub(super) fn new(
         listener: std::net::TcpListener,
         policy: Policy,
-        queues: Vec<SyncSender<Job>>,
-        open: Arc<Open>,
+        queues: Vec<Queue>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (mut listener, poll) = (TcpListener::from_std(listener), Poll::new()?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let (unfinished, order) = (HashMap::new(), VecDeque::new());
-        Ok(Self { listener, poll, policy, unfinished, order, next: 1, queues, open })
+        Ok(Self { listener, poll, policy, unfinished, order, next: 1, queues, is_short: false })
     }
 
     pub(super) fn run(mut self, stop: &AtomicBool) {
@@ -75,8 +76,7 @@ impl Front {
                     token => self.read(token),
                 }
             }
-            if events.is_empty() {
-                // Out of descriptors a while ago: nobody tells again of those who still wait.
+            if self.is_short {
                 self.accept();
             }
             self.expire(Instant::now());
@@ -84,7 +84,17 @@ impl Front {
     }
 
     fn accept(&mut self) {
-        while let Ok((mut stream, peer)) = self.listener.accept() {
+        use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+        loop {
+            let (mut stream, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                // One that has gone already, or a signal.
+                Err(e) if matches!(e.kind(), ConnectionAborted | Interrupted) => continue,
+                Err(e) => {
+                    self.is_short = e.kind() != WouldBlock;
+                    return;
+                }
+            };
             if self.unfinished.len() >= UNFINISHED_MAX {
                 self.drop_oldest();
             }
@@ -96,8 +106,9 @@ impl Front {
             self.order.push_back(token);
             let unfinished = Unfinished {
                 stream,
-                peer: SocketAddr::ip(&peer),
+                peer: SocketAddr::ip(&peer).to_canonical(),
                 bytes: Vec::new(),
+                searched: 0,
                 head: None,
                 deadline: Instant::now() + REQUEST_DEADLINE,
             };
@@ -147,7 +158,6 @@ impl Front {
     }
 
     fn hand_on(&mut self, whole: Unfinished) {
-        let peer = whole.peer;
         let Some((job, is_urgent)) = whole.into_job() else { return };
         let mut job = match job {
             Job { purpose: Purpose::Preflight, page: Some(page), mut stream, .. } => {
@@ -157,12 +167,13 @@ impl Front {
             }
             job => job,
         };
-        if !self.open.enter(peer) {
+        let (queue, client) = (&self.queues[usize::from(is_urgent)], job.client);
+        if !queue.open.enter(client) {
             return refuse(&mut job.stream, Reason::UNAVAILABLE);
         }
-        let sent = self.queues[usize::from(is_urgent)].try_send(job);
+        let sent = queue.sender.try_send(job);
         if let Err(TrySendError::Full(mut job) | TrySendError::Disconnected(mut job)) = sent {
-            self.open.leave(peer);
+            queue.open.leave(client);
             refuse(&mut job.stream, Reason::UNAVAILABLE);
         }
     }
@@ -188,7 +199,9 @@ impl Unfinished {
 
     fn is_whole(&mut self, policy: &Policy) -> Result<bool, Reason> {
         if self.head.is_none() {
-            let end = self.bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4);
+            let (from, mut unseen) = (self.searched, self.bytes[self.searched..].windows(4));
+            let end = unseen.position(|w| w == b"\r\n\r\n").map(|at| from + at + 4);
+            self.searched = self.bytes.len().saturating_sub(3);
             if end.unwrap_or(self.bytes.len()) > HEAD_BYTES_MAX {
                 return Err(Reason::HEAD);
             }
@@ -208,7 +221,7 @@ impl Unfinished {
         clean.extend_from_slice(&self.bytes[end..end + head.body_bytes]);
         let stream: std::net::TcpStream = self.stream.into();
         stream.set_nonblocking(false).ok()?;
-        let job = Job { stream, peer: self.peer, clean, page: head.page, purpose: head.purpose };
+        let job = Job { stream, client: head.client, clean, page: head.page, purpose: head.purpose };
         Some((job, head.is_urgent))
     }
 }

@@ -17,7 +17,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -37,8 +37,8 @@ const ANSWERED_MAX: usize = 64;
 /// Those of one address that is not this host's.
 const PEER_MAX: usize = 16;
 /// Threads that hand requests on and write answers.
-const WORKERS: usize = 6;
-const WORKERS_URGENT: usize = 1;
+const WORKERS: usize = 5;
+const WORKERS_URGENT: usize = 2;
 /// Threads that answer; kill has its own, so that it waits for no other request.
 const BACKENDS: usize = 4;
 const BACKENDS_URGENT: usize = 2;
@@ -91,7 +91,9 @@ impl Gate {
             return Err(GateError::Unprotected(address, missing));
         }
         let bind = |source| GateError::Bind { address: config.bind.clone(), source };
-        let listener = listen(address, config.port_tries).map_err(bind)?;
+        // A proxy would hand requests with their tokens to whoever has the port.
+        let tries = if config.behind_proxy { 0 } else { config.port_tries };
+        let listener = listen(address, tries).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let sockets = ["http.sock", "http-urgent.sock"].map(|name| shared.data.run().join(name));
         for (socket, threads) in sockets.iter().zip([BACKENDS, BACKENDS_URGENT]) {
@@ -100,14 +102,13 @@ impl Gate {
         replace_file(&shared.data.run().join("http.address"), address.to_string().as_bytes())
             .map_err(bind)?;
         let (streams, streaming) = Streams::start(Arc::clone(&shared), Arc::clone(&stop));
-        let open = Arc::new(Open::default());
+        // Each has bounds of its own: no number of ordinary requests keeps an urgent one out.
         let queues = [WORKERS, WORKERS_URGENT].into_iter().zip(&sockets).map(|(workers, socket)| {
-            let (sender, receiver) = sync_channel(ANSWERED_MAX);
+            let (open, (sender, receiver)) = (Arc::new(Open::default()), sync_channel(ANSWERED_MAX));
             start_workers(workers, receiver, socket, &open, &streams);
-            sender
+            Queue { sender, open }
         });
-        let front =
-            Front::new(listener, Policy::new(config, address), queues.collect(), open).map_err(bind)?;
+        let front = Front::new(listener, Policy::new(config, address), queues.collect()).map_err(bind)?;
         let flag = Arc::clone(&stop);
         let front = std::thread::spawn(move || front.run(&flag));
         let threads = vec![front, streaming, history::start(shared, Arc::clone(&stop))];
@@ -222,10 +223,17 @@ impl Open {
     }
 }
 
+/// Where whole requests wait, and how many there are.
+struct Queue {
+    sender: SyncSender<Job>,
+    open: Arc<Open>,
+}
+
 /// A whole request.
 struct Job {
     stream: TcpStream,
-    peer: IpAddr,
+    /// Whose it is.
+    client: IpAddr,
     clean: Vec<u8>,
     /// A page of a listed host that may read the answer.
     page: Option<String>,
@@ -263,9 +271,9 @@ impl Worker {
         loop {
             let next = self.receiver.lock().ok().and_then(|receiver| receiver.recv().ok());
             let Some(job) = next else { return };
-            let peer = job.peer;
+            let client = job.client;
             self.serve(job);
-            self.open.leave(peer);
+            self.open.leave(client);
         }
     }
 
@@ -277,7 +285,7 @@ impl Worker {
         if let Purpose::Stream(after) = &job.purpose
             && answer.starts_with(b"HTTP/1.1 200")
         {
-            if let Err(mut stream) = self.streams.join(job.stream, job.peer, after.as_deref(), &headers) {
+            if let Err(mut stream) = self.streams.join(job.stream, job.client, after.as_deref(), &headers) {
                 refuse(&mut stream, Reason::UNAVAILABLE);
             }
             return;
@@ -287,7 +295,7 @@ impl Worker {
             answer.splice(end + 2..end + 2, headers.bytes());
         }
         // A client that leaves in the middle, or reads too slowly, only costs this copy.
-        let _ = write_within(&mut job.stream, &answer, Instant::now() + ANSWER_DEADLINE);
+        self.streams.answer(job.stream, answer, Instant::now() + ANSWER_DEADLINE);
     }
 }
 
@@ -314,21 +322,6 @@ fn ask(socket: &Path, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     backend.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     Ok(answer)
-}
-
-fn write_within(stream: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_write_timeout(Some(left))?;
-        match stream.write(bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => bytes = &bytes[written..],
-        }
-    }
-    Ok(())
 }
 
 fn refuse(stream: &mut TcpStream, refusal: Reason) {
