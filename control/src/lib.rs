@@ -21,6 +21,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 use thiserror::Error;
@@ -60,60 +61,91 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     let _lock = data
         .try_lock("control.lock")?
         .ok_or_else(|| ControlError::Locked(data.root().display().to_string()))?;
-    let lines = telemetry::install(config);
-    let flag = || Arc::new(AtomicBool::new(false));
-    let (stop_archive, stop_store, stop_gate) = (flag(), flag(), flag());
-    let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archive));
-    let store =
-        store::StoreThread::start(data.clone(), config.instance.mode.label(), Arc::clone(&stop_store))?;
-    let mode = config.instance.mode.label();
-    let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
-    let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
-    // Nothing that can be done without keeps the journal from being copied.
-    let mut missing = Vec::new();
-    let jwt = auth::JwtKeys::load(data, &config.control).unwrap_or_else(|e| {
-        missing.push(e.to_string());
-        auth::JwtKeys::none(data)
-    });
-    let (archived, stored) = (archiver.gauges(), store.gauges());
-    let (stop_alerts, stop_telemetry) = (flag(), flag());
-    let (telemetry, without) = telemetry::start(data, config, lines, Arc::clone(&stop_telemetry));
-    missing.extend(without);
-    for what in &missing {
-        tracing::error!(what, "done without");
-    }
-    let sources = alert::Sources {
-        data: data.clone(),
-        config: config.clone(),
-        archive: Arc::clone(&archived),
-        store: Arc::clone(&stored),
-        missing,
-    };
-    let (alerts, alerting) = alert::start(sources, Arc::clone(&stop_alerts));
-    let parts = api::Parts { archive: archived, store: stored, audit, webhooks, jwt, alerts };
-    let shared = api::Shared::new(data.clone(), config.clone(), parts);
-    let stop_refits = flag();
-    let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop_refits));
-    let gate = api::Gate::start(&config.control, shared, stop_gate)?;
-    tracing::info!(address = %gate.address(), "control process ready");
+    let running = Running::start(data, config)?;
+    tracing::info!(address = %running.gate.address(), "control process ready");
     while !is_stop() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    stop_alerts.store(true, Ordering::Relaxed);
-    let _ = alerting.join();
-    stop_refits.store(true, Ordering::Relaxed);
-    if let Some(refits) = refits {
-        let _ = refits.join();
-    }
-    // Archive first, then the store, so that what was archived last is stored too.
-    stop_archive.store(true, Ordering::Relaxed);
-    archiver.join();
-    stop_store.store(true, Ordering::Relaxed);
-    store.join();
-    drop(gate);
-    stop_telemetry.store(true, Ordering::Relaxed);
-    let _ = telemetry.join();
+    running.stop();
     Ok(())
+}
+
+/// A thread and what ends it.
+struct Stoppable(JoinHandle<()>, Arc<AtomicBool>);
+
+impl Stoppable {
+    fn stop(self) {
+        self.1.store(true, Ordering::Relaxed);
+        if self.0.join().is_err() {
+            tracing::error!("a thread panicked");
+        }
+    }
+}
+
+/// The parts of the process.
+struct Running {
+    archiver: archive::Archiver,
+    stop_archiver: Arc<AtomicBool>,
+    store: store::StoreThread,
+    stop_store: Arc<AtomicBool>,
+    alerts: Stoppable,
+    refits: Option<Stoppable>,
+    gate: api::Gate,
+    telemetry: Stoppable,
+}
+
+impl Running {
+    fn start(data: &DataDir, config: &Config) -> Result<Self, ControlError> {
+        let lines = telemetry::install(config);
+        let (flag, mode) = (|| Arc::new(AtomicBool::new(false)), config.instance.mode.label());
+        let (stop_archiver, stop_store) = (flag(), flag());
+        let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archiver));
+        let store = store::StoreThread::start(data.clone(), mode, Arc::clone(&stop_store))?;
+        let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
+        let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
+        // Nothing that can be done without keeps the journal from being copied.
+        let mut missing = Vec::new();
+        let jwt = auth::JwtKeys::load(data, &config.control).unwrap_or_else(|e| {
+            missing.push(e.to_string());
+            auth::JwtKeys::none(data)
+        });
+        let stop = flag();
+        let (telemetry, without) = telemetry::start(data, config, lines, Arc::clone(&stop));
+        let telemetry = Stoppable(telemetry, stop);
+        missing.extend(without);
+        missing.iter().for_each(|what| tracing::error!(what, "done without"));
+        let (archived, stored, stop) = (archiver.gauges(), store.gauges(), flag());
+        let sources = alert::Sources {
+            data: data.clone(),
+            config: config.clone(),
+            archive: Arc::clone(&archived),
+            store: Arc::clone(&stored),
+            missing,
+        };
+        let (alerts, alerting) = alert::start(sources, Arc::clone(&stop));
+        let alerting = Stoppable(alerting, stop);
+        let parts = api::Parts { archive: archived, store: stored, audit, webhooks, jwt, alerts };
+        let shared = api::Shared::new(data.clone(), config.clone(), parts);
+        let stop = flag();
+        let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop));
+        let refits = refits.map(|thread| Stoppable(thread, stop));
+        let gate = api::Gate::start(&config.control, shared, flag())?;
+        Ok(Self { archiver, stop_archiver, store, stop_store, alerts: alerting, refits, gate, telemetry })
+    }
+
+    fn stop(self) {
+        self.alerts.stop();
+        if let Some(refits) = self.refits {
+            refits.stop();
+        }
+        // Archive first, then the store, so that what was archived last is stored too.
+        self.stop_archiver.store(true, Ordering::Relaxed);
+        self.archiver.join();
+        self.stop_store.store(true, Ordering::Relaxed);
+        self.store.join();
+        drop(self.gate);
+        self.telemetry.stop();
+    }
 }
 
 /// Main function of the control process: runs on the data directory `dir` until a signal, errors to stderr.

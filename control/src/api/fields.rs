@@ -152,9 +152,19 @@ impl Values {
             return Self::checked(Map::new(), fields);
         }
         match serde_json::from_slice(body) {
-            Ok(Value::Object(found)) => Self::checked(found, fields),
+            Ok(Value::Object(found)) => Self::checked(found, fields)?.of_one_scope(fields),
             Ok(_) => Err("the body is no JSON object".to_owned()),
             Err(e) => Err(format!("the body is no JSON: {e}")),
+        }
+    }
+
+    /// What is done is done to one thing; a list may be narrowed by all of them.
+    fn of_one_scope(self, fields: &[Field]) -> Result<Self, String> {
+        match exclusive(fields) {
+            Some([one, other]) if self.0.contains_key(one) && self.0.contains_key(other) => {
+                Err(format!("a {one} or a {other}, not both"))
+            }
+            _ => Ok(self),
         }
     }
 
@@ -167,12 +177,6 @@ impl Values {
                 return Err(format!("{name:?} is not known here; taken is {known}"));
             };
             values.insert(field.name, field.check(value)?);
-        }
-        if let Some([one, other]) = exclusive(fields)
-            && values.contains_key(one)
-            && values.contains_key(other)
-        {
-            return Err(format!("a {one} or a {other}, not both"));
         }
         match fields.iter().find(|field| field.is_required && !values.contains_key(field.name)) {
             Some(field) => Err(format!("{}: missing; {}", field.name, field.meaning)),

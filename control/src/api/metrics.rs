@@ -59,6 +59,7 @@ fn escape(text: &str) -> String {
 pub(super) fn serve(shared: &Shared) -> Answer {
     let mut text = Text(String::with_capacity(32 * 1024));
     control(&mut text, shared);
+    telling(&mut text, shared);
     if let Some(status) = shared.status() {
         counters(&mut text, &status);
         state(&mut text, &status);
@@ -96,6 +97,13 @@ fn control(text: &mut Text, shared: &Shared) {
     );
     let failing = u8::from(shared.store.is_failing.load(Ordering::Relaxed));
     text.one("store_failing", "gauge", "1 while the store cannot be written.", failing);
+    let sessions = list_sessions(&shared.data).map_or(0, |sessions| sessions.len());
+    text.one("sessions", "gauge", "Sessions in the data directory.", sessions);
+}
+
+/// Whom the control process tells what, and what it could not keep.
+fn telling(text: &mut Text, shared: &Shared) {
+    let load = |word: &std::sync::atomic::AtomicU64| word.load(Ordering::Relaxed);
     text.family("alert", "gauge", "1 while an alert holds.");
     for alert in shared.alerts.list().0 {
         let labels = format!("name=\"{}\",severity=\"{}\"", alert.name, alert.severity.label());
@@ -122,8 +130,6 @@ fn control(text: &mut Text, shared: &Shared) {
         "Readers of server-sent events that were let go because they were too slow.",
         load(&shared.streams.dropped),
     );
-    let sessions = list_sessions(&shared.data).map_or(0, |sessions| sessions.len());
-    text.one("sessions", "gauge", "Sessions in the data directory.", sessions);
 }
 
 fn counters(text: &mut Text, status: &StatusReader) {

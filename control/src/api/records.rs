@@ -41,6 +41,15 @@ pub(super) const ORDERS: &[Field] = &[
 pub(super) const BY_SYMBOL: &[Field] = &[BEFORE, LIMIT, SYMBOL];
 pub(super) const EVENTS: &[Field] =
     &[BEFORE, LIMIT, Field::optional("severity", Shape::Word(severities), "Only events of this severity.")];
+const STRATEGY: Field = Field::optional("strategy", Shape::Text(NAME_MAX), "Only of this strategy.");
+pub(super) const DECISIONS: &[Field] = &[BEFORE, LIMIT, SYMBOL, STRATEGY];
+pub(super) const RISK_EVENTS: &[Field] = &[
+    BEFORE,
+    LIMIT,
+    SYMBOL,
+    STRATEGY,
+    Field::optional("name", Shape::Text(NAME_MAX), "Only of this reason or metric."),
+];
 pub(super) const LOGS: &[Field] = &[
     BEFORE,
     LIMIT,
@@ -118,6 +127,19 @@ pub(super) fn events(shared: &Shared, ask: &Ask) -> Answer {
         &Listing { database: DataDir::store, table: "events", narrowed: &[("severity", "severity = ?")] },
         "1",
     )
+}
+
+/// What strategies wanted.
+pub(super) fn decisions(shared: &Shared, ask: &Ask) -> Answer {
+    const NARROWED: &[(&str, &str)] = &[("symbol", "symbol = ?"), ("strategy", "strategy = ?")];
+    list(shared, ask, &Listing { database: DataDir::store, table: "decisions", narrowed: NARROWED }, "1")
+}
+
+/// What limits, breakers and the trading state did.
+pub(super) fn risk_events(shared: &Shared, ask: &Ask) -> Answer {
+    const NARROWED: &[(&str, &str)] =
+        &[("symbol", "symbol = ?"), ("strategy", "strategy = ?"), ("name", "name = ?")];
+    list(shared, ask, &Listing { database: DataDir::store, table: "risk_events", narrowed: NARROWED }, "1")
 }
 
 /// Log lines of both processes.

@@ -253,6 +253,18 @@ pub const ROUTES: &[Route] = &[
             |_, _| stream::admitted(),
         )
     },
+    list(
+        "/api/v1/decisions",
+        records::DECISIONS,
+        "What strategies wanted, the newest first.",
+        records::decisions,
+    ),
+    list(
+        "/api/v1/risk/events",
+        records::RISK_EVENTS,
+        "Refusals with the compared numbers, breakers and changes of the trading state, the newest first.",
+        records::risk_events,
+    ),
     list("/api/v1/logs", records::LOGS, "Log lines of both processes, the newest first.", records::logs),
     get("/api/v1/metrics/names", Role::Viewer, "Metrics that are kept over time.", |s, _| series::names(s)),
     list(

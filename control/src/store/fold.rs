@@ -12,7 +12,7 @@ use tickpath_shared::{
         EventCode, FillRecord, Kind, OpenOrderRecord, OrderRecord, OrderStateRecord, PositionRecord, Record,
         SessionEventRecord, Severity,
     },
-    types::{InstrumentDefinition, OrderState, Side, TimeInForce, decimal::pow10},
+    types::{Grid, InstrumentDefinition, OrderState, Side, Symbol, TimeInForce, decimal::pow10},
 };
 
 /// Records a transaction at most.
@@ -72,9 +72,9 @@ impl Fold {
                 }
                 // A file whose head is not written yet is found again at the next turn.
                 if let Ok(reader) = ArchiveReader::open(&path) {
-                    let start_unix_ns = start_of(reader.metadata());
+                    let (start_unix_ns, definitions) = begun_with(reader.metadata());
                     let key = (reader.session(), reader.lane());
-                    self.lanes.insert(key, Lane { reader, start_unix_ns, definitions: BTreeMap::new() });
+                    self.lanes.insert(key, Lane { reader, start_unix_ns, definitions });
                 }
             }
         }
@@ -86,9 +86,21 @@ impl Fold {
     }
 }
 
-fn start_of(metadata: &str) -> u64 {
+/// Wall clock at time zero, and the instruments, which not every lane has records of.
+fn begun_with(metadata: &str) -> (u64, BTreeMap<u32, InstrumentDefinition>) {
     let json: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
-    json["start_unix_ns"].as_u64().unwrap_or(0)
+    let definition = |told: &serde_json::Value| {
+        let grid = |scale: &str, step: &str| {
+            let scale = u8::try_from(told[scale].as_u64()?).ok()?;
+            Some(Grid { scale, places: scale, step: told[step].as_i64()? })
+        };
+        let instrument = u32::try_from(told["instrument"].as_u64()?).ok()?;
+        let symbol = Symbol::new(told["symbol"].as_str()?)?;
+        let (price, qty) = (grid("price_scale", "tick")?, grid("qty_scale", "lot")?);
+        Some((instrument, InstrumentDefinition::on_grids(symbol, instrument, price, qty)))
+    };
+    let definitions = json["definitions"].as_array().into_iter().flatten().filter_map(definition);
+    (json["start_unix_ns"].as_u64().unwrap_or(0), definitions.collect())
 }
 
 impl Lane {
@@ -136,10 +148,10 @@ fn read_cursor(transaction: &Transaction<'_>, session: u64, lane: u16) -> Result
 }
 
 /// Folding one record.
-struct Row<'a> {
-    transaction: &'a Transaction<'a>,
+pub(super) struct Row<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
     lane: &'a Lane,
-    session: u64,
+    pub(super) session: u64,
 }
 
 impl Row<'_> {
@@ -153,6 +165,10 @@ impl Row<'_> {
             Some(Kind::OpenOrder) if self.is_gateway(record) => self.open_order(record),
             Some(Kind::Reconciled) if self.is_gateway(record) => self.reconciled(),
             Some(Kind::SessionEvent) => self.event(record),
+            Some(Kind::Intent) => self.intent(record),
+            Some(Kind::Refusal) => self.refusal(record),
+            Some(Kind::Breaker) if self.is_gateway(record) => self.breaker(record),
+            Some(Kind::TradingState) if self.is_gateway(record) => self.trading_state(record),
             _ => Ok(()),
         }
     }
@@ -162,22 +178,22 @@ impl Row<'_> {
         record.header.lane != 0
     }
 
-    fn unix_ns(&self, record: &Record<'_>) -> i64 {
+    pub(super) fn unix_ns(&self, record: &Record<'_>) -> i64 {
         (self.lane.start_unix_ns + record.header.time) as i64
     }
 
-    fn symbol(&self, instrument: u32) -> String {
+    pub(super) fn symbol(&self, instrument: u32) -> String {
         self.lane
             .definitions
             .get(&instrument)
             .map_or_else(|| format!("#{instrument}"), |d| d.symbol.as_str().to_owned())
     }
 
-    fn price_e8(&self, instrument: u32, price: i64) -> i64 {
+    pub(super) fn price_e8(&self, instrument: u32, price: i64) -> i64 {
         self.lane.definitions.get(&instrument).map_or(price, |d| d.price_to_e8(price) as i64)
     }
 
-    fn qty_e8(&self, instrument: u32, qty: i64) -> i64 {
+    pub(super) fn qty_e8(&self, instrument: u32, qty: i64) -> i64 {
         self.lane.definitions.get(&instrument).map_or(qty, |d| qty * pow10(8 - d.qty_scale))
     }
 

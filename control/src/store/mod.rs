@@ -3,6 +3,7 @@
 
 pub mod copy;
 mod fold;
+mod reasons;
 mod schema;
 
 pub use fold::fold_sessions;

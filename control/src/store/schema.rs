@@ -4,10 +4,11 @@ use super::StoreError;
 use rusqlite::Connection;
 
 /// Schema version this build writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Names of the tables.
-pub(super) const TABLE_NAMES: [&str; 6] = ["orders", "fills", "trades", "positions", "events", "cursor"];
+pub(super) const TABLE_NAMES: [&str; 8] =
+    ["orders", "fills", "trades", "positions", "events", "decisions", "risk_events", "cursor"];
 
 const TABLES: &str = "
 CREATE TABLE orders (
@@ -91,14 +92,73 @@ CREATE TABLE cursor (
 ) STRICT;
 ";
 
-/// Creates the tables, or refuses a database of a later build.
+/// Since version 2. A store of version 1 has them from its migration on; `tickpath rebuild` fills in what came before.
+const SINCE_2: &str = "
+-- What strategies wanted.
+CREATE TABLE decisions (
+    session         INTEGER NOT NULL,
+    lane            INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    time_ns         INTEGER NOT NULL,
+    intent          INTEGER NOT NULL,
+    strategy        TEXT NOT NULL,
+    symbol          TEXT NOT NULL,
+    side            TEXT NOT NULL,
+    time_in_force   TEXT NOT NULL,
+    price_e8        INTEGER NOT NULL,
+    qty_e8          INTEGER NOT NULL,
+    is_reduce_only  INTEGER NOT NULL,
+    PRIMARY KEY (session, lane, sequence)
+) STRICT;
+
+-- What limits, breakers and the trading state did about it.
+CREATE TABLE risk_events (
+    session         INTEGER NOT NULL,
+    lane            INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    time_ns         INTEGER NOT NULL,
+    kind            TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    intent          INTEGER,
+    strategy        TEXT,
+    symbol          TEXT,
+    value           REAL,
+    bound           REAL,
+    PRIMARY KEY (session, lane, sequence)
+) STRICT;
+";
+
+/// Creates the tables or those that are missing, or refuses a database of a later build.
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > VERSION {
         return Err(StoreError::Schema { found });
     }
-    if found == 0 {
-        connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+    let missing = match found {
+        0 => [TABLES, SINCE_2].concat(),
+        1 => SINCE_2.to_owned(),
+        _ => return Ok(()),
+    };
+    Ok(connection.execute_batch(&format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_the_first_version_gets_what_is_missing_and_keeps_its_rows() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&format!("{TABLES} PRAGMA user_version = 1;")).unwrap();
+        connection.execute("INSERT INTO positions (symbol) VALUES ('BTCUSDT')", []).unwrap();
+        migrate(&connection).unwrap();
+        migrate(&connection).unwrap();
+        for table in TABLE_NAMES {
+            let count: i64 =
+                connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(count, i64::from(table == "positions"), "{table}");
+        }
+        connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        assert!(matches!(migrate(&connection), Err(StoreError::Schema { found }) if found == VERSION + 1));
     }
-    Ok(())
 }

@@ -411,6 +411,18 @@ fn lists_agree_with_the_venue_and_page_through_everything() {
     assert_eq!(ids, truth.trades.iter().map(|trade| trade.trade_id as i64).collect());
     let orders = all("orders");
     assert!(orders.len() as u64 == desk.counter(Counter::OrdersSent), "{}", orders.len());
+    // Every order goes back to a decision, and what was not sent was refused.
+    wait_for("every decision in the store", || {
+        all("decisions").len() as u64 == desk.counter(Counter::Intents)
+    })
+    .unwrap();
+    let (decisions, risks) = (all("decisions"), all("risk/events"));
+    let wanted: BTreeSet<i64> = decisions.iter().map(|row| row["intent"].as_i64().unwrap()).collect();
+    assert!(orders.iter().all(|order| wanted.contains(&order["intent"].as_i64().unwrap())), "{decisions:?}");
+    assert!(decisions.iter().all(|row| row["strategy"] == "pairs" && row["price"] != "0.00000000"));
+    let of = |kind: &str| risks.iter().filter(|row| row["kind"] == kind).count() as u64;
+    assert_eq!(of("refusal"), desk.counter(Counter::Refusals), "{risks:?}");
+    assert!(of("trading_armed") == 1 && of("trading_disarmed") == 1, "{risks:?}");
     let filled = |rows: &[Value]| rows.iter().filter(|row| row["symbol"] == "BTCUSDT").count();
     let narrowed = get("/api/v1/orders?symbol=BTCUSDT&limit=1000");
     assert_eq!(narrowed["rows"].as_array().unwrap().len(), filled(&orders));

@@ -3,6 +3,7 @@
 
 use super::INSTRUMENTS;
 use crate::capture::{CaptureError, MarketLine, MarketSource};
+use anyhow::Context;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -103,17 +104,18 @@ fn follow(upstream: &Upstream, lines: &Sender<MarketLine>) -> anyhow::Result<()>
             while let Some(text) = connection.next_text()? {
                 is_idle = false;
                 let Ok(text) = std::str::from_utf8(text.as_bytes()) else { continue };
-                let Some(line) = line_of(text) else { continue };
-                books.note(&line);
+                let Some(line) = line_of(text).and_then(|line| books.pass(line)) else { continue };
                 if lines.send(line).is_err() {
                     return Ok(());
                 }
             }
         }
-        if let Some(symbol) = books.take_wanted() {
-            let line = read_book(&rest, symbol)?;
-            if lines.send(line).is_err() {
-                return Ok(());
+        if let Some(instrument) = books.wanted() {
+            let (update_id, line) = read_book(&rest, INSTRUMENTS[usize::from(instrument)].symbol)?;
+            for line in books.release(instrument, update_id, line) {
+                if lines.send(line).is_err() {
+                    return Ok(());
+                }
             }
         }
         if is_idle {
@@ -129,21 +131,35 @@ fn line_of(text: &str) -> Option<MarketLine> {
     Some(MarketLine { time_ns: unix_ns_now(), stream: stream.to_owned(), symbol, text: text.to_owned() })
 }
 
-fn read_book(rest: &Http, symbol: &str) -> anyhow::Result<MarketLine> {
+/// A book as a line, and its update id.
+fn read_book(rest: &Http, symbol: &str) -> anyhow::Result<(u64, MarketLine)> {
     let query = format!("symbol={symbol}&limit=1000");
     let call =
         Call { method: Method::Get, path: "/fapi/v1/depth", query: &query, api_key: "", body_max: BODY_MAX };
     let answer = rest.call(&call).map_err(|e| anyhow::anyhow!("book of {symbol}: {e}"))?;
     anyhow::ensure!(answer.status == 200, "book of {symbol}: status {}", answer.status);
     let text = String::from_utf8(answer.body)?;
-    Ok(MarketLine { time_ns: unix_ns_now(), stream: String::new(), symbol: symbol.to_owned(), text })
+    let book: serde_json::Value = serde_json::from_str(&text)?;
+    let update_id = book["lastUpdateId"].as_u64().context("a book without lastUpdateId")?;
+    let line = MarketLine { time_ns: unix_ns_now(), stream: String::new(), symbol: symbol.to_owned(), text };
+    Ok((update_id, line))
 }
 
-/// Which books have to be read: at the beginning, and after a diff that does not follow the one before.
+/// Which books have to be read: at the beginning, and after a diff that does not follow the one before. Diffs wait for
+/// their book, so that no book is told that lacks what happened in between.
 struct Books {
     decoder: MarketDecoder,
-    /// By instrument: last update id, and when its book is to be read.
-    each: HashMap<u16, (u64, Option<Instant>)>,
+    each: HashMap<u16, Book>,
+}
+
+/// A book of the other venue.
+#[derive(Default)]
+struct Book {
+    last: u64,
+    /// When it is to be read.
+    wanted: Option<Instant>,
+    /// Diffs that wait for it, with their first and last update ids.
+    held: Vec<(u64, u64, MarketLine)>,
 }
 
 impl Books {
@@ -151,26 +167,43 @@ impl Books {
         Self { decoder: MarketDecoder::new(&super::definitions(), 1 << 20), each: HashMap::new() }
     }
 
-    fn note(&mut self, line: &MarketLine) {
+    /// The line, unless it waits for its book.
+    fn pass(&mut self, line: MarketLine) -> Option<MarketLine> {
         if self.decoder.decode_bytes(line.text.as_bytes()) != Ok(Decoded::Event) {
-            return;
+            return Some(line);
         }
         let header = self.decoder.header();
         if header.kind != MarketKind::Depth as u16 {
-            return;
+            return Some(line);
         }
-        let (last, wanted) = self.each.entry(header.instrument).or_insert((0, None));
-        if *last != header.previous_update_id {
-            wanted.get_or_insert(Instant::now() + BEFORE_BOOK);
+        let book = self.each.entry(header.instrument).or_default();
+        if book.last != header.previous_update_id {
+            book.wanted.get_or_insert(Instant::now() + BEFORE_BOOK);
         }
-        *last = header.last_update_id;
+        book.last = header.last_update_id;
+        if book.wanted.is_none() {
+            return Some(line);
+        }
+        book.held.push((header.first_update_id, header.last_update_id, line));
+        None
     }
 
-    fn take_wanted(&mut self) -> Option<&'static str> {
+    /// An instrument whose book is to be read now.
+    fn wanted(&self) -> Option<u16> {
         let now = Instant::now();
-        let (instrument, (_, wanted)) =
-            self.each.iter_mut().find(|(_, (_, wanted))| wanted.is_some_and(|at| at <= now))?;
-        *wanted = None;
-        Some(INSTRUMENTS[usize::from(*instrument)].symbol)
+        let is_due = |book: &Book| book.wanted.is_some_and(|at| at <= now);
+        self.each.iter().find(|(_, book)| is_due(book)).map(|(instrument, _)| *instrument)
+    }
+
+    /// The book with the diffs behind it; nothing while it is older than the first of them, and is read again.
+    fn release(&mut self, instrument: u16, update_id: u64, line: MarketLine) -> Vec<MarketLine> {
+        let book = self.each.entry(instrument).or_default();
+        if book.held.first().is_some_and(|(first, _, _)| *first > update_id + 1) {
+            book.wanted = Some(Instant::now() + BEFORE_BOOK);
+            return Vec::new();
+        }
+        book.wanted = None;
+        let behind = book.held.drain(..).filter(|(_, last, _)| *last > update_id).map(|(_, _, line)| line);
+        std::iter::once(line).chain(behind).collect()
     }
 }

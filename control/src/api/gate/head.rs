@@ -132,15 +132,7 @@ pub(super) enum Purpose {
 pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<Head, Reason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HEAD),
-        Err(httparse::Error::Version) => return Err(Reason::VERSION),
-        _ => return Err(Reason::MALFORMED),
-    }
-    if request.version != Some(1) {
-        return Err(Reason::VERSION);
-    }
+    parse(bytes, &mut request)?;
     let values = |name: &str| -> Vec<&[u8]> {
         request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect()
     };
@@ -161,9 +153,7 @@ pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<
         return Err(Reason::SOURCE);
     }
     let page = check_origin(&values("origin"), method, policy)?;
-    // Images and scripts of foreign pages name no origin, but browsers say so much. A link may be followed.
-    let is_said = |name: &str, word: &[u8]| values(name).contains(&word);
-    if page.is_none() && is_said("sec-fetch-site", b"cross-site") && !is_said("sec-fetch-mode", b"navigate") {
+    if page.is_none() && is_embedded(&values("sec-fetch-site"), &values("sec-fetch-mode")) {
         return Err(Reason::ORIGIN);
     }
     let is_preflight =
@@ -195,6 +185,15 @@ pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<
     })
 }
 
+fn parse<'b>(bytes: &'b [u8], request: &mut httparse::Request<'_, 'b>) -> Result<(), Reason> {
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) if request.version == Some(1) => Ok(()),
+        Ok(httparse::Status::Complete(_)) | Err(httparse::Error::Version) => Err(Reason::VERSION),
+        Err(httparse::Error::TooManyHeaders) => Err(Reason::HEAD),
+        _ => Err(Reason::MALFORMED),
+    }
+}
+
 fn check_host<'a>(values: &[&'a [u8]], policy: &Policy) -> Result<&'a str, Reason> {
     let [host] = values else { return Err(Reason::HOST) };
     std::str::from_utf8(host).ok().filter(|host| policy.allows_host(host)).ok_or(Reason::HOST)
@@ -212,6 +211,11 @@ fn check_origin(values: &[&[u8]], method: &str, policy: &Policy) -> Result<Optio
         }
     }
     Ok(listed)
+}
+
+/// Images and scripts of foreign pages name no origin, but browsers say so much. A link may be followed.
+fn is_embedded(site: &[&[u8]], mode: &[&[u8]]) -> bool {
+    site.contains(&b"cross-site".as_slice()) && !mode.contains(&b"navigate".as_slice())
 }
 
 fn event_id(values: &[&[u8]]) -> Option<String> {
