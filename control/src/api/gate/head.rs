@@ -156,12 +156,8 @@ pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<
     if page.is_none() && is_embedded(&values("sec-fetch-site"), &values("sec-fetch-mode")) {
         return Err(Reason::ORIGIN);
     }
-    let is_preflight =
-        method == "OPTIONS" && page.is_some() && !values("access-control-request-method").is_empty();
-    let is_json =
-        |value: &&[u8]| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii() == JSON);
     // Forms of foreign pages cannot say this of themselves. Alerts say what they like, and carry a secret.
-    if body_bytes > 0 && !is_alert && !values("content-type").first().is_some_and(is_json) {
+    if body_bytes > 0 && !is_alert && !is_json(&values("content-type")) {
         return Err(Reason::CONTENT);
     }
     let authorization = authorization(&values("authorization"))?;
@@ -170,19 +166,14 @@ pub(super) fn check_head(bytes: &[u8], policy: &Policy, peer: IpAddr) -> Result<
          Content-Length: {body_bytes}\r\nConnection: close\r\n\r\n"
     );
     let bare = path.split('?').next().unwrap_or_default();
+    let is_asking_first = page.is_some() && !values("access-control-request-method").is_empty();
     let purpose = match method {
-        _ if is_preflight => Purpose::Preflight,
+        "OPTIONS" if is_asking_first => Purpose::Preflight,
         "GET" if bare == stream::PATH => Purpose::Stream(event_id(&values("last-event-id"))),
         _ => Purpose::Answer,
     };
-    Ok(Head {
-        clean,
-        body_bytes,
-        is_urgent: routes::has_threads_of_its_own(bare),
-        page,
-        client: peer,
-        purpose,
-    })
+    let is_urgent = routes::has_threads_of_its_own(bare);
+    Ok(Head { clean, body_bytes, is_urgent, page, client: peer, purpose })
 }
 
 fn parse<'b>(bytes: &'b [u8], request: &mut httparse::Request<'_, 'b>) -> Result<(), Reason> {
@@ -216,6 +207,11 @@ fn check_origin(values: &[&[u8]], method: &str, policy: &Policy) -> Result<Optio
 /// Images and scripts of foreign pages name no origin, but browsers say so much. A link may be followed.
 fn is_embedded(site: &[&[u8]], mode: &[&[u8]]) -> bool {
     site.contains(&b"cross-site".as_slice()) && !mode.contains(&b"navigate".as_slice())
+}
+
+fn is_json(content_types: &[&[u8]]) -> bool {
+    let kind = content_types.first().and_then(|value| value.split(|b| *b == b';').next());
+    kind.is_some_and(|kind| kind.trim_ascii() == JSON)
 }
 
 fn event_id(values: &[&[u8]]) -> Option<String> {

@@ -1,6 +1,6 @@
-//! The gate: accepts TCP itself, reads one request under limits and a deadline, demands the shape that
-//! tiny_http cannot be trusted to judge, and hands one clean request with `Connection: close` to tiny_http on
-//! a Unix socket in a private directory.
+//! The gate: accepts TCP itself, reads requests under limits and a deadline (`front`), demands the shape that
+//! tiny_http cannot be trusted to judge (`head`), and hands each, clean and with `Connection: close`, to tiny_http
+//! on a Unix socket in a private directory. Who may do what is not decided here.
 
 mod front;
 mod head;
