@@ -128,6 +128,16 @@ impl AuditLog {
         Ok(Self { connection: crate::store::open_to_read(path)? })
     }
 
+    /// When an action was carried out last, unix nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn last_done(&self, action: &str) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT max(time_ns) FROM audit WHERE action = ?1 AND outcome = 'done'";
+        Ok(self.connection.query_row(sql, [action], |row| row.get(0))?)
+    }
+
     /// Appends a row; it is on the disk when this returns.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub mod fit;
 pub mod held;
 mod refit;
 mod sessions;
+pub mod sink;
 pub mod store;
 mod telemetry;
 pub mod webhook;
@@ -20,9 +21,10 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use thiserror::Error;
 use tickpath_shared::{
@@ -49,6 +51,9 @@ pub enum ControlError {
     /// The file system refused.
     #[error("data directory: {0}")]
     Io(#[from] std::io::Error),
+    /// A part did not come to its end in time; what was durable before is durable.
+    #[error("stopped without {0}, which did not end within {1:?}")]
+    Stuck(&'static str, Duration),
 }
 
 /// Runs the control process on a data directory until `is_stop`.
@@ -66,8 +71,7 @@ pub fn run(data: &DataDir, config: &Config, is_stop: impl Fn() -> bool) -> Resul
     while !is_stop() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    running.stop();
-    Ok(())
+    running.stop(Duration::from_secs(config.control.stop_s))
 }
 
 /// A thread and what ends it.
@@ -86,7 +90,8 @@ impl Stoppable {
 struct Running {
     archiver: archive::Archiver,
     stop_archiver: Arc<AtomicBool>,
-    store: store::StoreThread,
+    store: sink::SinkThread,
+    export: Option<sink::SinkThread>,
     stop_store: Arc<AtomicBool>,
     alerts: Stoppable,
     refits: Option<Stoppable>,
@@ -100,7 +105,7 @@ impl Running {
         let (flag, mode) = (|| Arc::new(AtomicBool::new(false)), config.instance.mode.label());
         let (stop_archiver, stop_store) = (flag(), flag());
         let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archiver));
-        let store = store::StoreThread::start(data.clone(), mode, Arc::clone(&stop_store))?;
+        let store = store::start(data.clone(), mode, Arc::clone(&stop_store))?;
         let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
         let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
         // Nothing that can be done without keeps the journal from being copied.
@@ -110,6 +115,10 @@ impl Running {
             auth::JwtKeys::none(data)
         });
         let stop = flag();
+        let export = export(data, config, &stop_store).unwrap_or_else(|why| {
+            missing.push(why);
+            None
+        });
         let (telemetry, without) = telemetry::start(data, config, lines, Arc::clone(&stop));
         let telemetry = Stoppable(telemetry, stop);
         missing.extend(without);
@@ -130,22 +139,86 @@ impl Running {
         let refits = refit::start(data.clone(), &config.pairs, Arc::clone(&stop));
         let refits = refits.map(|thread| Stoppable(thread, stop));
         let gate = api::Gate::start(&config.control, shared, flag())?;
-        Ok(Self { archiver, stop_archiver, store, stop_store, alerts: alerting, refits, gate, telemetry })
+        Ok(Self {
+            archiver,
+            stop_archiver,
+            store,
+            stop_store,
+            export,
+            alerts: alerting,
+            refits,
+            gate,
+            telemetry,
+        })
     }
 
-    fn stop(self) {
-        self.alerts.stop();
-        if let Some(refits) = self.refits {
-            refits.stop();
-        }
-        // Archive first, then the store, so that what was archived last is stored too.
-        self.stop_archiver.store(true, Ordering::Relaxed);
-        self.archiver.join();
-        self.stop_store.store(true, Ordering::Relaxed);
-        self.store.join();
-        drop(self.gate);
-        self.telemetry.stop();
+    fn stop(self, within: Duration) -> Result<(), ControlError> {
+        let Self { alerts, refits, archiver, stop_archiver, store, stop_store, export, gate, telemetry } =
+            self;
+        let parts: Vec<Part> = vec![
+            ("alerts", Box::new(|| alerts.stop())),
+            ("refits", Box::new(|| refits.map_or((), Stoppable::stop))),
+            // Archive first, then the store, so that what was archived last is stored too.
+            (
+                "archive",
+                Box::new(move || {
+                    stop_archiver.store(true, Ordering::Relaxed);
+                    archiver.join();
+                }),
+            ),
+            (
+                "store",
+                Box::new(move || {
+                    stop_store.store(true, Ordering::Relaxed);
+                    store.join();
+                }),
+            ),
+            ("export", Box::new(|| export.map_or((), sink::SinkThread::join))),
+            ("http", Box::new(|| drop(gate))),
+            ("telemetry", Box::new(|| telemetry.stop())),
+        ];
+        end_in_order(parts, within)
     }
+}
+
+/// A part of the process by its name, and what ends it.
+type Part = (&'static str, Box<dyn FnOnce() + Send>);
+
+/// Ends parts one after another; whatever hangs (a disk that does not answer, say) must not keep the process from being
+/// replaced.
+fn end_in_order(parts: Vec<Part>, within: Duration) -> Result<(), ControlError> {
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (name, end) in parts {
+            // Nobody listens any more after the deadline.
+            let _ = told.send(name);
+            end();
+        }
+    });
+    let deadline = Instant::now() + within;
+    let mut ending = "its first part";
+    loop {
+        match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(name) => ending = name,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => return Err(ControlError::Stuck(ending, within)),
+        }
+    }
+}
+
+/// The thread that writes lines for other programs, where the configuration asks for them.
+fn export(
+    data: &DataDir,
+    config: &Config,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<sink::SinkThread>, String> {
+    let file = &config.control.export_file;
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let path = data.root().join(file);
+    let sink = sink::LineSink::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Some(sink::SinkThread::start("the export", sink, data.clone(), Arc::clone(stop))))
 }
 
 /// Main function of the control process: runs on the data directory `dir` until a signal, errors to stderr.
@@ -178,4 +251,26 @@ pub fn main_with_args(dir: Option<String>) -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("tickpath-control: {message}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_named_and_what_comes_before_it_has_ended() {
+        let (ended, hear) = mpsc::channel();
+        let quick = ended.clone();
+        let parts: Vec<Part> = vec![
+            ("quick", Box::new(move || quick.send("quick").unwrap())),
+            ("slow", Box::new(|| std::thread::sleep(Duration::from_secs(60)))),
+            ("last", Box::new(move || ended.send("last").unwrap())),
+        ];
+        let start = Instant::now();
+        let result = end_in_order(parts, Duration::from_millis(300));
+        assert!(matches!(result, Err(ControlError::Stuck("slow", _))), "{result:?}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert_eq!(hear.try_iter().collect::<Vec<_>>(), ["quick"]);
+        assert!(end_in_order(Vec::new(), Duration::from_secs(60)).is_ok());
+    }
 }

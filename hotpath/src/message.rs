@@ -5,6 +5,7 @@ use crate::order::OrderName;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
+    command::Ticket,
     record::{BreakerRecord, Cause, ChangeRecord, DayRecord, HeldRecord, IntentRecord},
     types::{OrderState, Reason},
 };
@@ -48,6 +49,11 @@ pub enum EngineBody {
         id: u64,
         /// [`tickpath_shared::command::CommandOutcome`].
         outcome: u16,
+    },
+    /// The intent that follows is a person's: whoever gave the command is told what becomes of it.
+    ByHand {
+        /// Id of the command.
+        id: u64,
     },
 }
 
@@ -99,6 +105,13 @@ pub enum OutcomeBody {
         strategy: u16,
         /// [`tickpath_shared::types::Parameter`], or a number of a strategy of one's own.
         parameter: u16,
+    },
+    /// A person wants an order placed, on a book as good as any other order wants.
+    Place {
+        /// Id of the command, to be answered.
+        id: u64,
+        /// The order.
+        ticket: Ticket,
     },
     /// An order waits for a person; it may be taken back until then.
     Held {

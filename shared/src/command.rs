@@ -18,14 +18,16 @@ use crate::{
     memory::{MappedFile, MemoryError},
     paths::{DataDir, FileLock},
     status::LANES_MAX,
+    types::{ClientOrderId, Reason, Side, TimeInForce},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"tpcomand");
 const LAYOUT: u64 = 1;
@@ -55,6 +57,8 @@ crate::labelled_enum! {
         Set = 9, "set", "Give a parameter of a strategy a new value.";
         Approve = 10, "approve", "Let an order leave that waits for a person, if the limits still do.";
         Deny = 11, "deny", "Refuse an order that waits for a person.";
+        Place = 12, "place", "Place an order of a person's own, through the limits of all orders.";
+        Cancel = 13, "cancel", "Cancel one order.";
     }
 }
 
@@ -112,15 +116,42 @@ pub enum Detail {
     Setting(u16, f64),
     /// Number of the intent of [`Verb::Approve`] and [`Verb::Deny`].
     Intent(u64),
+    /// The order of [`Verb::Place`].
+    Ticket(Ticket),
+    /// The order of [`Verb::Cancel`].
+    Order(ClientOrderId),
+}
+
+/// An order as a person writes it down, of the instrument of the command's scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Limit price in units; 0 for whatever is displayed, as far as the limits let an order go: then it ends at once.
+    pub price: i64,
+    /// Quantity in units.
+    pub qty: i64,
+    /// Side.
+    pub side: Side,
+    /// How long it stays.
+    pub time_in_force: TimeInForce,
+    /// It only brings the position back towards zero.
+    pub is_reduce_only: bool,
 }
 
 impl Detail {
-    /// Parameter and bits as they are stored.
-    const fn parts(self) -> (u16, u64) {
+    /// Writes it where a command keeps it.
+    const fn fill(self, command: &mut Command) {
         match self {
-            Self::None => (0, 0),
-            Self::Setting(parameter, value) => (parameter, value.to_bits()),
-            Self::Intent(number) => (0, number),
+            Self::None => {}
+            Self::Setting(parameter, value) => {
+                (command.parameter, command.value_bits) = (parameter, value.to_bits());
+            }
+            Self::Intent(number) => command.value_bits = number,
+            Self::Ticket(ticket) => {
+                (command.price, command.qty) = (ticket.price, ticket.qty);
+                (command.side, command.time_in_force) = (ticket.side as u8, ticket.time_in_force as u8);
+                command.is_reduce_only = ticket.is_reduce_only as u8;
+            }
+            Self::Order(id) => command.client_order_id = id,
         }
     }
 }
@@ -146,7 +177,10 @@ crate::labelled_enum! {
         UnknownParameter = 10, "unknown_parameter", "The strategy has no such parameter.";
         RefusedValue = 11, "refused_value", "The strategy does not take that value.";
         NotHeld = 12, "not_held", "No order of that intent waits for a person, or not any more.";
-        RefusedLimit = 13, "refused_limit", "A limit refuses the order by now; `tickpath why` tells which.";
+        RefusedLimit = 13, "refused_limit", "A limit refuses the order.";
+        AwaitsApproval = 14, "awaits_approval", "The order is so large that it waits for a person to approve it.";
+        NoSuchOrder = 15, "no_such_order", "No order of that name is open.";
+        UnknownTicket = 16, "unknown_ticket", "The order has a side or a time in force that this build does not know.";
     }
 }
 
@@ -157,6 +191,42 @@ impl CommandOutcome {
             self,
             Self::RefusedKilled | Self::RefusedNotReconciled | Self::RefusedHalted | Self::RefusedLimit
         )
+    }
+}
+
+/// What is answered to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// What became of it.
+    Outcome(CommandOutcome),
+    /// The limit because of which its order was not sent.
+    Limit(Reason),
+}
+
+impl Verdict {
+    /// From here on codes are those of limits.
+    const LIMITS: u16 = 1_000;
+
+    /// As it is stored.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Outcome(outcome) => outcome as u16,
+            Self::Limit(reason) => Self::LIMITS + reason as u16,
+        }
+    }
+
+    /// A stored one; `None` for one of a later build.
+    pub fn from_code(code: u16) -> Option<Self> {
+        match code.checked_sub(Self::LIMITS) {
+            Some(reason) => Reason::from_repr(reason).map(Self::Limit),
+            None => CommandOutcome::from_repr(code).map(Self::Outcome),
+        }
+    }
+}
+
+impl From<CommandOutcome> for Verdict {
+    fn from(outcome: CommandOutcome) -> Self {
+        Self::Outcome(outcome)
     }
 }
 
@@ -188,8 +258,22 @@ pub struct Command {
     pub reserved_scope: u16,
     /// Bits of the parameter's value; number of the intent that is meant.
     pub value_bits: u64,
+    /// Price of a ticket.
+    pub price: i64,
+    /// Quantity of a ticket.
+    pub qty: i64,
+    /// The order that is meant.
+    pub client_order_id: ClientOrderId,
+    /// Side of a ticket.
+    pub side: u8,
+    /// Time in force of a ticket.
+    pub time_in_force: u8,
+    /// 1 for a ticket that only reduces.
+    pub is_reduce_only: u8,
     /// Zero.
-    pub reserved_tail: [u64; 9],
+    pub reserved_ticket: [u8; 5],
+    /// Zero.
+    pub reserved_tail: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Command>() == SLOT_BYTES);
@@ -378,7 +462,7 @@ impl CommandSender {
         valid_for: Duration,
     ) -> Result<u64, SendError> {
         let Order { verb, scope, detail } = order.into();
-        let ((scope, target), (parameter, value_bits)) = (scope.parts(), detail.parts());
+        let (scope, target) = scope.parts();
         let _lock = wait_for_lock(data)?;
         let head = self.file.u64_at(HEAD_AT);
         let sequence = head.load(Ordering::Acquire) + 1;
@@ -388,20 +472,16 @@ impl CommandSender {
         // Unique because the monotonic clock moved since the last holder of the lock.
         let now = host_ns_now();
         let mut command = Command {
-            crc32c: 0,
             verb: verb as u16,
-            reserved: 0,
             sequence,
             session: self.session,
             id: now,
             deadline_host_ns: now + valid_for.as_nanos() as u64,
             scope,
             target,
-            parameter,
-            reserved_scope: 0,
-            value_bits,
-            reserved_tail: [0; 9],
+            ..Command::new_zeroed()
         };
+        detail.fill(&mut command);
         command.crc32c = command.checksum();
         self.file.copy_from(slot_at(sequence), command.as_bytes());
         // Release: publishes the slot.

@@ -1,11 +1,16 @@
 //! What a person, or a program on behalf of one, does to a running session: commands with their answers.
 
 use crate::{
-    command::{CommandOutcome, CommandSender, Order, Scope, SendError, Verb, set_kill_switch},
+    command::{
+        CommandOutcome, CommandSender, Detail, Order, Scope, SendError, Ticket, Verb, Verdict,
+        set_kill_switch,
+    },
     memory::MemoryError,
     paths::DataDir,
     status::StatusReader,
-    types::{Parameter, StrategyName},
+    types::{
+        ClientOrderId, InstrumentDefinition, Parameter, Reason, Side, StrategyName, TimeInForce, decimal,
+    },
 };
 use std::{
     path::Path,
@@ -37,6 +42,9 @@ pub enum OperatorError {
     /// The hot process refused it.
     #[error("{0}: {meaning}", meaning = .1.meaning())]
     Refused(Verb, CommandOutcome),
+    /// A limit refused its order.
+    #[error("{0}: {reason}: {meaning}", reason = .1.label(), meaning = .1.meaning())]
+    Limit(Verb, Reason),
     /// A later build answered.
     #[error("{0}: outcome {1} of a later build")]
     Strange(Verb, u16),
@@ -98,9 +106,10 @@ impl Operator {
         let start = Instant::now();
         while start.elapsed() < VALID + Duration::from_millis(500) {
             if let Some(outcome) = self.status.answer_to(id) {
-                return match CommandOutcome::from_repr(outcome) {
-                    Some(CommandOutcome::Done) => Ok(()),
-                    Some(other) => Err(OperatorError::Refused(order.verb, other)),
+                return match Verdict::from_code(outcome) {
+                    Some(Verdict::Outcome(CommandOutcome::Done)) => Ok(()),
+                    Some(Verdict::Outcome(other)) => Err(OperatorError::Refused(order.verb, other)),
+                    Some(Verdict::Limit(reason)) => Err(OperatorError::Limit(order.verb, reason)),
                     None => Err(OperatorError::Strange(order.verb, outcome)),
                 };
             }
@@ -166,13 +175,19 @@ pub fn scope(status: &StatusReader, strategy: Option<&str>, symbol: Option<&str>
     match (strategy, symbol) {
         (Some(_), Some(_)) => Err("a strategy or a symbol, not both".to_owned()),
         (Some(name), None) => Ok(Scope::Strategy(StrategyName::number_of(name)?)),
-        (None, Some(symbol)) => {
-            let found = status.definitions().into_iter().find(|d| d.symbol.as_str() == symbol);
-            let found = found.ok_or_else(|| format!("symbol: {symbol:?} is not traded here"))?;
-            Ok(Scope::Instrument(found.instrument as u16))
-        }
+        (None, Some(symbol)) => Ok(Scope::Instrument(instrument(status, symbol)?.instrument as u16)),
         (None, None) => Ok(Scope::Account),
     }
+}
+
+/// Rules of the instrument of a symbol.
+///
+/// # Errors
+///
+/// A text naming a symbol that is not known.
+pub fn instrument(status: &StatusReader, symbol: &str) -> Result<InstrumentDefinition, String> {
+    let found = status.definitions().into_iter().find(|d| d.symbol.as_str() == symbol);
+    found.ok_or_else(|| format!("symbol: {symbol:?} is not traded here"))
 }
 
 /// Strategy and number of a parameter that is called by its name in the configuration, or by its number.
@@ -197,6 +212,63 @@ pub fn parameter(name: &str, strategy: Option<&str>) -> Result<(u16, u16), Strin
         |parameter| Ok(parameter as u16),
     )?;
     Ok((owner, number))
+}
+
+/// An order as people write it down: amounts are decimal text, so that nothing is rounded on the way.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Side.
+    pub side: Side,
+    /// Quantity in the base asset.
+    pub qty: &'a str,
+    /// Limit price; without one whatever is displayed is taken, as far as the limits let an order go.
+    pub price: Option<&'a str>,
+    /// How long it stays; with a price alone, until filled or canceled otherwise.
+    pub time_in_force: Option<TimeInForce>,
+    /// It only brings the position back towards zero.
+    pub is_reduce_only: bool,
+}
+
+/// The command that places what is wished, in the units of its instrument.
+///
+/// # Errors
+///
+/// A text naming the value and the rule that it breaks.
+pub fn placing(wish: &Wish<'_>, definition: &InstrumentDefinition) -> Result<Order, String> {
+    let units = |what: &str, text: &str, scale: u8, step: i64| {
+        let of = |units| decimal::to_text(units, scale);
+        let units = decimal::parse(text.as_bytes(), scale).map_err(|e| format!("{what}: {text:?}: {e}"))?;
+        if units <= 0 || units % step != 0 {
+            return Err(format!("{what}: {text} is no positive multiple of {}", of(step)));
+        }
+        Ok(units)
+    };
+    let qty = units("quantity", wish.qty, definition.qty_scale, definition.lot)?;
+    let price =
+        wish.price.map(|text| units("price", text, definition.price_scale, definition.tick)).transpose()?;
+    if price.is_none() && wish.time_in_force.is_some() {
+        return Err("time_in_force: an order without a price takes what it gets and ends at once".to_owned());
+    }
+    let ticket = Ticket {
+        price: price.unwrap_or(0),
+        qty,
+        side: wish.side,
+        time_in_force: wish.time_in_force.unwrap_or(TimeInForce::Gtc),
+        is_reduce_only: wish.is_reduce_only,
+    };
+    let scope = Scope::Instrument(definition.instrument as u16);
+    Ok(Order { verb: Verb::Place, scope, detail: Detail::Ticket(ticket) })
+}
+
+/// A client order id as lists of orders show it.
+///
+/// # Errors
+///
+/// A text with what was seen.
+pub fn order_name(text: &str) -> Result<ClientOrderId, String> {
+    let id = ClientOrderId::from_venue(text.as_bytes());
+    let is_name = id.is_whole() && !text.is_empty();
+    is_name.then_some(id).ok_or_else(|| format!("{text:?} is no client order id"))
 }
 
 /// Number of the intent of an order that waits in this session, named as lists of such orders name it.

@@ -7,7 +7,7 @@ mod rules;
 pub use notify::NotifyGauges;
 pub use rules::{RULES, Rule};
 
-use crate::{archive::ArchiveGauges, sessions::CurrentStatus, store::StoreGauges};
+use crate::{archive::ArchiveGauges, sessions::CurrentStatus, sink::SinkGauges};
 use notify::Notifier;
 use observe::Observer;
 use serde::Serialize;
@@ -134,7 +134,7 @@ pub struct Sources {
     /// The archiver's gauges.
     pub archive: Arc<ArchiveGauges>,
     /// The store's gauges.
-    pub store: Arc<StoreGauges>,
+    pub store: Arc<SinkGauges>,
     /// What the process does without, and why.
     pub missing: Vec<String>,
 }

@@ -25,7 +25,7 @@ fn ages(status: &StatusReader) -> Vec<(Progress, u64)> {
 }
 
 /// The process of the last session is there.
-fn is_running(status: &StatusReader) -> bool {
+pub(super) fn is_running(status: &StatusReader) -> bool {
     !status.is_stopped() && Path::new(&format!("/proc/{}", status.identity().pid)).exists()
 }
 
@@ -152,7 +152,8 @@ pub(super) fn state(shared: &Shared) -> Answer {
     )
 }
 
-fn instrument(status: &StatusReader, d: &InstrumentDefinition) -> Value {
+/// Best prices of an instrument; those of a book that is not valid are the last ones that were.
+pub(super) fn book(status: &StatusReader, d: &InstrumentDefinition) -> Value {
     let word = |word| status.instrument(d.instrument, word);
     let price = |value| decimal::to_text(value, d.price_scale);
     let qty = |value| decimal::to_text(value, d.qty_scale);
@@ -164,12 +165,22 @@ fn instrument(status: &StatusReader, d: &InstrumentDefinition) -> Value {
         "ask": price(word(InstrumentWord::AskPrice)),
         "ask_qty": qty(word(InstrumentWord::AskQty)),
         "mark": decimal::to_text(word(InstrumentWord::MarkPrice), 8),
-        "position": qty(word(InstrumentWord::Position)),
-        "entry_price": decimal::to_text(word(InstrumentWord::EntryPriceE8), 8),
-        "realized": decimal::to_text(word(InstrumentWord::RealizedE8), 8),
-        "fees": decimal::to_text(word(InstrumentWord::FeesE8), 8),
-        "open_orders": word(InstrumentWord::OpenOrders),
     })
+}
+
+fn instrument(status: &StatusReader, d: &InstrumentDefinition) -> Value {
+    let word = |word| status.instrument(d.instrument, word);
+    let mut shown = book(status, d);
+    shown["position"] = decimal::to_text(word(InstrumentWord::Position), d.qty_scale).into();
+    for (name, of) in [
+        ("entry_price", InstrumentWord::EntryPriceE8),
+        ("realized", InstrumentWord::RealizedE8),
+        ("fees", InstrumentWord::FeesE8),
+    ] {
+        shown[name] = decimal::to_text(word(of), 8).into();
+    }
+    shown["open_orders"] = word(InstrumentWord::OpenOrders).into();
+    shown
 }
 
 pub(super) fn info(shared: &Shared) -> Answer {

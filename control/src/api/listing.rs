@@ -1,6 +1,6 @@
 //! Lists that do not come from the store: what waits, what is configured, which sessions there are.
 
-use super::{Shared, records, routes::Answer};
+use super::{Shared, health, records, routes::Answer, steer};
 use crate::held;
 use serde_json::{Value, json};
 use tickpath_shared::{
@@ -22,6 +22,13 @@ pub(super) fn held(shared: &Shared) -> Answer {
 pub(super) fn alerts(shared: &Shared) -> Answer {
     let (active, ended) = shared.alerts.list();
     Answer::json(200, &json!({"active": active, "ended": ended}))
+}
+
+/// Best prices of every instrument, as the hot process shows them.
+pub(super) fn books(shared: &Shared) -> Answer {
+    let Some(status) = shared.status() else { return Answer::no_session() };
+    let rows: Vec<Value> = status.definitions().iter().map(|d| health::book(&status, d)).collect();
+    Answer::json(200, &json!({"rows": rows, "running": health::is_running(&status)}))
 }
 
 pub(super) fn sessions(shared: &Shared) -> Answer {
@@ -58,6 +65,7 @@ pub(super) fn simulation(shared: &Shared) -> Answer {
             "trading": is_simulation(shared) && state == Some(TradingState::Armed),
             "trading_state": state.map(TradingState::label),
             "session": status.as_ref().map(|status| status.identity().session),
+            "reset_ms": steer::reset_ms(shared),
         }),
     )
 }
@@ -66,14 +74,15 @@ pub(super) fn performance(shared: &Shared) -> Answer {
     if !is_simulation(shared) {
         return Answer::error(409, "this instance is no simulation: see /api/v1/pnl");
     }
-    match records::totals(shared) {
+    let reset_ms = steer::reset_ms(shared);
+    match records::totals(shared, reset_ms.unwrap_or(0)) {
         Ok(totals) => {
             let share = |part: &Value| {
                 let trades = totals["trades"].as_f64().filter(|count| *count > 0.0)?;
                 Some(part.as_f64()? / trades)
             };
             let win_rate = share(&totals["wins"]);
-            Answer::json(200, &json!({"totals": totals, "win_rate": win_rate}))
+            Answer::json(200, &json!({"totals": totals, "win_rate": win_rate, "reset_ms": reset_ms}))
         }
         Err(e) => Answer::error(503, &e.to_string()),
     }

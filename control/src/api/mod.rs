@@ -25,7 +25,7 @@ use crate::{
     audit::AuditLog,
     auth::{Door, JwtKeys, TokenFile},
     sessions::CurrentStatus,
-    store::StoreGauges,
+    sink::SinkGauges,
     webhook::Webhooks,
 };
 use std::{
@@ -39,7 +39,7 @@ pub struct Shared {
     data: DataDir,
     config: Config,
     archive: Arc<ArchiveGauges>,
-    store: Arc<StoreGauges>,
+    store: Arc<SinkGauges>,
     status: CurrentStatus,
     door: Door,
     audit: Arc<Mutex<AuditLog>>,
@@ -53,7 +53,7 @@ pub struct Shared {
 /// What other parts of the process share with the routes.
 pub(crate) struct Parts {
     pub(crate) archive: Arc<ArchiveGauges>,
-    pub(crate) store: Arc<StoreGauges>,
+    pub(crate) store: Arc<SinkGauges>,
     pub(crate) audit: Arc<Mutex<AuditLog>>,
     pub(crate) webhooks: Webhooks,
     pub(crate) jwt: JwtKeys,

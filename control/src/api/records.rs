@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tickpath_shared::{
     paths::DataDir,
     record::Severity,
-    types::{OrderState, decimal},
+    types::{OrderState, Parameter, StrategyName, decimal},
 };
 
 /// Rows of an answer, unless another number is asked for.
@@ -35,6 +35,7 @@ pub(super) const ORDERS: &[Field] = &[
     BEFORE,
     LIMIT,
     SYMBOL,
+    STRATEGY,
     Field::optional("state", Shape::Word(states), "Only orders in this state."),
     Field::optional("open", Shape::Flag, "`true`: only orders that have not come to an end."),
 ];
@@ -69,7 +70,7 @@ pub(super) const LOGS: &[Field] = &[
 pub(super) const PNL: &[Field] = &[
     Field::optional(
         "by",
-        Shape::Word(|| vec!["day", "week", "month", "symbol"]),
+        Shape::Word(|| vec!["day", "week", "month", "symbol", "strategy"]),
         "Day otherwise; days, weeks and months are UTC.",
     ),
     LIMIT,
@@ -97,7 +98,7 @@ pub(super) fn orders(shared: &Shared, ask: &Ask) -> Answer {
     const LISTING: Listing = Listing {
         database: DataDir::store,
         table: "orders",
-        narrowed: &[("symbol", "symbol = ?"), ("state", "state = ?")],
+        narrowed: &[("symbol", "symbol = ?"), ("strategy", "strategy = ?"), ("state", "state = ?")],
     };
     list(shared, ask, &LISTING, if ask.values.flag("open") { OPEN } else { "1" })
 }
@@ -181,10 +182,65 @@ pub(super) fn positions(shared: &Shared, _: &Ask) -> Answer {
     answer(query(shared, sql, &[]).map(|rows| json!({"rows": rows})))
 }
 
+/// What the venue said last of every asset that there is anything of.
+pub(super) fn balances(shared: &Shared) -> Answer {
+    let sql = "SELECT asset, wallet_e8, cross_e8, venue_ms, time_ns FROM balances
+               WHERE wallet_e8 != 0 OR cross_e8 != 0 ORDER BY asset";
+    answer(query(shared, sql, &[]).map(|rows| json!({"rows": rows})))
+}
+
+/// What every strategy computed last.
+pub(super) fn signals(shared: &Shared) -> Answer {
+    let sql = "SELECT * FROM signals ORDER BY strategy";
+    answer(query(shared, sql, &[]).map(|rows| json!({"rows": rows})))
+}
+
+/// Parameters that may change while strategies run: as configured, and as they are in this session.
+pub(super) fn parameters(shared: &Shared) -> Answer {
+    let row = |parameter: &Parameter| {
+        let configured = configured(shared, parameter.label());
+        let given = given(shared, parameter.label())?;
+        let value = given.as_ref().map_or_else(|| json!(configured), |row| row["value"].clone());
+        Ok(json!({
+            "name": parameter.label(),
+            "strategy": parameter.strategy().map(StrategyName::label),
+            "meaning": parameter.meaning(),
+            "configured": configured,
+            "value": value,
+            "changed_ns": given.as_ref().map(|row| row["time_ns"].clone()),
+        }))
+    };
+    let rows: Result<Vec<Value>, StoreError> = Parameter::ALL.iter().map(row).collect();
+    answer(rows.map(|rows| json!({"rows": rows})))
+}
+
+/// A value of the configuration by its name there.
+fn configured(shared: &Shared, name: &str) -> Option<f64> {
+    let pointer = format!("/{}", name.replace('.', "/"));
+    json!(shared.config).pointer(&pointer).and_then(Value::as_f64)
+}
+
+/// What a parameter was given last in the session that runs, if anything.
+fn given(shared: &Shared, name: &str) -> Result<Option<Value>, StoreError> {
+    let Some(status) = shared.status() else { return Ok(None) };
+    let sql = "SELECT value, time_ns FROM parameters WHERE session = ? AND name = ? AND is_taken
+               ORDER BY time_ns DESC LIMIT 1";
+    let session = status.identity().session as i64;
+    Ok(query(shared, sql, &[Box::new(session), Box::new(name.to_owned())])?.pop())
+}
+
+/// What a parameter is, as far as it is known here.
+pub(super) fn parameter(shared: &Shared, name: &str) -> Option<f64> {
+    let given = given(shared, name).ok().flatten();
+    given.and_then(|row| row["value"].as_f64()).or_else(|| configured(shared, name))
+}
+
 /// Results of round trips that are closed, by when they were closed or by instrument.
 pub(super) fn pnl(shared: &Shared, ask: &Ask) -> Answer {
     let date = |format: &str| format!("strftime('{format}', closed_ms / 1000, 'unixepoch')");
     let group = match ask.values.text("by").unwrap_or("day") {
+        // Round trips that a position from before the archive began with have none.
+        "strategy" => "CASE strategy WHEN '' THEN 'unknown' ELSE strategy END".to_owned(),
         "day" => date("%Y-%m-%d"),
         "week" => date("%G-W%V"),
         "month" => date("%Y-%m"),
@@ -209,14 +265,14 @@ pub(super) fn equity(shared: &Shared, ask: &Ask) -> Answer {
     answer(query(shared, sql, &[Box::new(limit)]).map(|rows| json!({"rows": rows})))
 }
 
-/// Closed round trips of the store's mode in one row.
-pub(super) fn totals(shared: &Shared) -> Result<Value, StoreError> {
+/// Closed round trips that were begun since a time, in one row.
+pub(super) fn totals(shared: &Shared, since_ms: i64) -> Result<Value, StoreError> {
     let sql = "SELECT count(*) AS trades, coalesce(sum(realized_e8 > fees_e8), 0) AS wins,
                coalesce(sum(realized_e8), 0) AS realized_e8, coalesce(sum(fees_e8), 0) AS fees_e8,
                coalesce(sum(realized_e8 - fees_e8), 0) AS net_e8,
                coalesce(max(realized_e8 - fees_e8), 0) AS best_e8, coalesce(min(realized_e8 - fees_e8), 0) AS worst_e8
-               FROM trades WHERE closed_ms IS NOT NULL";
-    Ok(query(shared, sql, &[])?.pop().unwrap_or_default())
+               FROM trades WHERE closed_ms IS NOT NULL AND opened_ms >= ?";
+    Ok(query(shared, sql, &[Box::new(since_ms)])?.pop().unwrap_or_default())
 }
 
 /// Rows of a table behind one, the oldest first.

@@ -230,11 +230,22 @@ pub const ROUTES: &[Route] = &[
         "Round trips from flat to flat, the newest first.",
         records::trades,
     ),
+    get("/api/v1/balances", Role::Viewer, "Assets of the account, as the venue told them last.", |s, _| {
+        records::balances(s)
+    }),
+    get("/api/v1/books", Role::Viewer, "Best prices of every instrument.", |s, _| listing::books(s)),
+    get("/api/v1/signals", Role::Viewer, "What every strategy computed last.", |s, _| records::signals(s)),
+    get(
+        "/api/v1/parameters",
+        Role::Viewer,
+        "Parameters of strategies: as configured, and as they are in this session.",
+        |s, _| records::parameters(s),
+    ),
     list("/api/v1/positions", &[], "Positions by average cost, as stored.", records::positions),
     list(
         "/api/v1/pnl",
         records::PNL,
-        "Results of closed round trips by day, week, month or symbol.",
+        "Results of closed round trips by day, week, month, symbol or strategy.",
         records::pnl,
     ),
     list(
@@ -328,6 +339,8 @@ pub const ROUTES: &[Route] = &[
         "Open nothing more, cancel orders and close positions.",
         |s, a| steer::lower(s, a, Verb::Flatten),
     ),
+    post("/api/v1/control/order", Role::Trader, steer::PLACE, "Place an order, in two steps.", steer::place),
+    post("/api/v1/control/cancel", Role::Trader, steer::CANCEL, "Cancel one order.", steer::cancel),
     post("/api/v1/control/approve", Role::Trader, steer::HELD, "Let an order leave that waits.", |s, a| {
         steer::answer_held(s, a, Verb::Approve)
     }),
@@ -364,6 +377,13 @@ pub const ROUTES: &[Route] = &[
         Role::Viewer,
         "What the simulation's closed round trips brought.",
         |s, _| listing::performance(s),
+    ),
+    post(
+        steer::RESET_PATH,
+        Role::Trader,
+        steer::PLAIN,
+        "Close what the simulation holds and open nothing more; its performance counts from here.",
+        steer::reset,
     ),
     post("/api/v1/simulation/start", Role::Trader, steer::PLAIN, "Let the simulation trade.", |s, a| {
         steer::simulate(s, a, Verb::Arm)

@@ -4,6 +4,7 @@
 use super::{
     Shared,
     fields::{Field, Shape},
+    records,
     routes::{Answer, Ask},
 };
 use crate::audit::Act;
@@ -17,8 +18,9 @@ use tickpath_shared::{
     clock::unix_ns_now,
     command::{CommandOutcome, Detail, Order, Scope, Verb},
     config::Mode,
-    operator::{self, Operator, OperatorError},
+    operator::{self, Operator, OperatorError, Wish},
     status::StatusReader,
+    types::{Side, TimeInForce},
 };
 
 /// Time for the second step.
@@ -26,6 +28,9 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 /// First steps that wait for their second.
 const PENDING_MAX: usize = 64;
 const NAME_MAX: usize = 32;
+/// Path of the route that resets a simulation, by which the audit log tells when.
+pub(super) const RESET_PATH: &str = "/api/v1/simulation/reset";
+const NO_SIMULATION: &str = "this instance is no simulation: see /api/v1/control";
 
 const REASON: Field = Field::optional("reason", Shape::Text(200), "For the audit log.");
 const STRATEGY: Field =
@@ -46,6 +51,34 @@ pub(super) const SET: &[Field] = &[
 ];
 pub(super) const HELD: &[Field] =
     &[Field::required("order", Shape::Text(48), "The order as `/api/v1/held` names it."), REASON];
+
+pub(super) const PLACE: &[Field] = &[
+    Field::required("symbol", Shape::Text(NAME_MAX), "The instrument."),
+    Field::required("side", Shape::Word(|| labels(Side::ALL, Side::label)), "Buy or sell."),
+    Field::required("quantity", Shape::Text(NAME_MAX), "Decimal text, in the base asset."),
+    Field::optional(
+        "price",
+        Shape::Text(NAME_MAX),
+        "Limit price, decimal text; without one whatever is displayed is taken, no further than the limits let an \
+         order go.",
+    ),
+    Field::optional(
+        "time_in_force",
+        Shape::Word(|| labels(TimeInForce::ALL, TimeInForce::label)),
+        "With a price; gtc otherwise.",
+    ),
+    Field::optional("reduce_only", Shape::Flag, "Only bring the position back towards zero."),
+    CONFIRM,
+    REASON,
+];
+pub(super) const CANCEL: &[Field] = &[
+    Field::required("order", Shape::Text(NAME_MAX), "Client order id, as `/api/v1/orders` shows it."),
+    REASON,
+];
+
+fn labels<T: Copy>(all: &[T], label: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|one| label(*one)).collect()
+}
 
 /// A first step that waits for its second.
 #[derive(Debug)]
@@ -76,6 +109,17 @@ impl Failure {
     fn unknown(text: String) -> Self {
         Self { status: 404, outcome: "not_there", text }
     }
+
+    /// It cannot be meant.
+    fn wrong(text: String) -> Self {
+        Self { status: 400, outcome: "wrong", text }
+    }
+}
+
+impl From<Failure> for Answer {
+    fn from(Failure { status, outcome, text }: Failure) -> Self {
+        Self::json(status, &json!({"error": text, "outcome": outcome}))
+    }
 }
 
 impl From<OperatorError> for Failure {
@@ -91,11 +135,13 @@ impl From<OperatorError> for Failure {
                 let status = match outcome {
                     CommandOutcome::UnknownScope
                     | CommandOutcome::UnknownParameter
+                    | CommandOutcome::NoSuchOrder
                     | CommandOutcome::NotHeld => 404,
                     _ => 409,
                 };
                 (status, outcome.label())
             }
+            OperatorError::Limit(..) => (409, CommandOutcome::RefusedLimit.label()),
             OperatorError::Strange(..) => (500, "unknown"),
             OperatorError::NoAnswer(..) => (504, "unknown"),
         };
@@ -145,8 +191,9 @@ pub(super) fn release_breakers(shared: &Shared, ask: &Ask) -> Answer {
 }
 
 pub(super) fn set(shared: &Shared, ask: &Ask) -> Answer {
-    change(shared, ask, Risk::In, || {
-        let (name, value) = (ask.values.text("name").unwrap_or_default(), ask.values.number("value"));
+    let (name, value) = (ask.values.text("name").unwrap_or_default(), ask.values.number("value"));
+    let old = records::parameter(shared, name);
+    change_from(shared, ask, Risk::In, old, || {
         let (owner, parameter) =
             operator::parameter(name, ask.values.text("strategy")).map_err(Failure::unknown)?;
         let detail = Detail::Setting(parameter, value.unwrap_or(f64::NAN));
@@ -168,15 +215,83 @@ pub(super) fn answer_held(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
     })
 }
 
+/// An order of a person's own, in two steps: what is sent twice by mistake is placed once.
+pub(super) fn place(shared: &Shared, ask: &Ask) -> Answer {
+    let word = |name| ask.values.text(name).unwrap_or_default();
+    let wish = Wish {
+        side: if word("side") == Side::Buy.label() { Side::Buy } else { Side::Sell },
+        qty: word("quantity"),
+        price: ask.values.text("price"),
+        time_in_force: TimeInForce::ALL.iter().copied().find(|t| t.label() == word("time_in_force")),
+        is_reduce_only: ask.values.flag("reduce_only"),
+    };
+    let order = || -> Result<(Operator, Order), Failure> {
+        let running = Operator::open(&shared.data)?;
+        let definition = operator::instrument(&running.status, word("symbol")).map_err(Failure::unknown)?;
+        let order = operator::placing(&wish, &definition).map_err(Failure::wrong)?;
+        Ok((running, order))
+    };
+    // What could not be placed is not asked about twice.
+    if let Err(failure) = order() {
+        return failure.into();
+    }
+    twice(shared, ask, || {
+        let (running, order) = order()?;
+        match running.send(&shared.data, order) {
+            Err(OperatorError::Refused(_, outcome @ CommandOutcome::AwaitsApproval)) => {
+                Ok(json!({"outcome": outcome.label()}))
+            }
+            sent => Ok(sent.map(|()| json!({"outcome": "done"}))?),
+        }
+    })
+}
+
+/// Cancels one order.
+pub(super) fn cancel(shared: &Shared, ask: &Ask) -> Answer {
+    change(shared, ask, Risk::Away, || {
+        let id =
+            operator::order_name(ask.values.text("order").unwrap_or_default()).map_err(Failure::wrong)?;
+        let running = Operator::open(&shared.data)?;
+        running.send(
+            &shared.data,
+            Order { verb: Verb::Cancel, scope: Scope::Account, detail: Detail::Order(id) },
+        )?;
+        Ok(json!({"outcome": "done"}))
+    })
+}
+
 /// Starts and stops trading of a simulation, without a second step: there is no money in it.
 pub(super) fn simulate(shared: &Shared, ask: &Ask, verb: Verb) -> Answer {
-    // The session decides: the configuration may have changed since this process was started.
-    let is_live = shared.status().is_some_and(|status| status.identity().is_live);
-    if is_live || shared.config.instance.mode != Mode::Simulation {
-        return Answer::error(409, "this instance is no simulation: see /api/v1/control");
+    if !is_simulation(shared) {
+        return Answer::error(409, NO_SIMULATION);
     }
     let risk = if verb == Verb::Arm { Risk::In } else { Risk::Away };
     change(shared, ask, risk, || send(shared, ask, verb, Detail::None))
+}
+
+/// Ends what the simulation has done so far: nothing more is opened, what is open is closed, and its results count from
+/// here. The account is the simulator's, and stays as it is.
+pub(super) fn reset(shared: &Shared, ask: &Ask) -> Answer {
+    if !is_simulation(shared) {
+        return Answer::error(409, NO_SIMULATION);
+    }
+    change(shared, ask, Risk::Away, || match send(shared, ask, Verb::Flatten, Detail::None) {
+        // Nothing runs, nothing is open.
+        Err(failure) if failure.outcome == "no_session" => Ok(json!({"outcome": "done"})),
+        sent => sent,
+    })
+}
+
+/// When the simulation was reset last, unix milliseconds.
+pub(super) fn reset_ms(shared: &Shared) -> Option<i64> {
+    let log = shared.audit.lock().unwrap_or_else(PoisonError::into_inner);
+    log.last_done(&format!("POST {RESET_PATH}")).ok().flatten().map(|time_ns| time_ns / 1_000_000)
+}
+
+fn is_simulation(shared: &Shared) -> bool {
+    // The session decides: the configuration may have changed since this process was started.
+    let is_live = shared.status().is_some_and(|status| status.identity().is_live);
+    !is_live && shared.config.instance.mode == Mode::Simulation
 }
 
 fn send(shared: &Shared, ask: &Ask, verb: Verb, detail: Detail) -> Result<Value, Failure> {
@@ -218,28 +333,45 @@ fn twice(shared: &Shared, ask: &Ask, make: impl FnOnce() -> Result<Value, Failur
 }
 
 fn change(shared: &Shared, ask: &Ask, risk: Risk, make: impl FnOnce() -> Result<Value, Failure>) -> Answer {
+    change_from(shared, ask, risk, None, make)
+}
+
+/// A change of a value that was `old`.
+fn change_from(
+    shared: &Shared,
+    ask: &Ask,
+    risk: Risk,
+    old: Option<f64>,
+    make: impl FnOnce() -> Result<Value, Failure>,
+) -> Answer {
     // What takes risk away waits for no disk.
     if risk == Risk::In
-        && let Err(e) = write_down(shared, ask, "asked")
+        && let Err(e) = write_down(shared, ask, old, "asked")
     {
         return Answer::error(503, &format!("not done, because it cannot be written down: {e}"));
     }
     let made = make();
-    let outcome = made.as_ref().map_or_else(|failure| failure.outcome, |_| "done");
-    let is_written = write_down(shared, ask, outcome).is_ok();
+    let outcome = match &made {
+        Ok(value) => value["outcome"].as_str().unwrap_or("done"),
+        Err(failure) => failure.outcome,
+    };
+    let is_written = write_down(shared, ask, old, outcome).is_ok();
     match made {
         Ok(mut value) => {
             value["audited"] = is_written.into();
             Answer::json(200, &value)
         }
-        Err(Failure { status, outcome, text }) => {
-            Answer::json(status, &json!({"error": text, "outcome": outcome}))
-        }
+        Err(failure) => failure.into(),
     }
 }
 
-fn write_down(shared: &Shared, ask: &Ask, outcome: &str) -> Result<(), String> {
-    let detail = ask.values.without("confirm");
+fn write_down(shared: &Shared, ask: &Ask, old: Option<f64>, outcome: &str) -> Result<(), String> {
+    let mut detail = ask.values.without("confirm");
+    if let Some(old) = old {
+        // There are values, or nothing would have been set.
+        detail.pop();
+        detail.push_str(&format!(",\"old\":{}}}", json!(old)));
+    }
     let state = shared
         .status()
         .map_or("no session", |status: std::sync::Arc<StatusReader>| status.trading_state().label());

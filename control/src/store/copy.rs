@@ -110,6 +110,56 @@ pub fn rebuild(data: &DataDir, path: &Path) -> Result<u64, StoreError> {
     fold_sessions(&mut open(path)?, data)
 }
 
+/// What bringing a store to this build's schema does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Version found and version of this build.
+    pub versions: [i64; 2],
+    /// Tables that are new.
+    pub new: Vec<String>,
+    /// Tables that are kept, with their rows.
+    pub kept: Vec<(String, u64)>,
+}
+
+/// Brings a copy of a store, made in the folder `work`, to this build's schema: what it did, once SQLite has found the
+/// copy whole and every row of before is there. The store itself may be in use.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn rehearse_migration(store: &Path, work: &Path) -> Result<Migration, StoreError> {
+    let copy = work.join("migrated.db");
+    let source = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let before = schema::version_of(&source)?;
+    let rows = |connection: &Connection, table: &str| -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        let tables: i64 = connection.query_row(sql, [table], |row| row.get(0))?;
+        let count = format!("SELECT count(*) FROM {table}");
+        let counted = || connection.query_row(&count, [], |row| row.get::<_, i64>(0));
+        Ok((tables == 1).then(counted).transpose()?.map(|rows| rows as u64))
+    };
+    Backup::new(&source, &mut Connection::open(&copy)?)?.step(-1)?;
+    let unchanged = Connection::open(&copy)?;
+    let counted: Result<Vec<_>, _> = schema::TABLE_NAMES.map(|t| rows(&unchanged, t)).into_iter().collect();
+    drop(unchanged);
+    let migrated = open(&copy)?;
+    let (mut new, mut kept) = (Vec::new(), Vec::new());
+    for (table, before) in schema::TABLE_NAMES.into_iter().zip(counted?) {
+        let after = rows(&migrated, table)?;
+        match before {
+            None => new.push(table.to_owned()),
+            Some(count) if after == before => kept.push((table.to_owned(), count)),
+            Some(count) => {
+                let verdict = format!("{table} had {count} rows and has {after:?}");
+                return Err(StoreError::Damaged { path: copy, verdict });
+            }
+        }
+    }
+    drop(migrated);
+    check(&copy)?;
+    Ok(Migration { versions: [before, schema::VERSION], new, kept })
+}
+
 /// Whether a store, once it has caught up with the archive, is what the archive folds to from its beginning: what is
 /// different, a line a table. `work` is a folder for the two copies that are compared.
 ///
@@ -225,6 +275,23 @@ mod tests {
             assert!(writer.join().unwrap() > 0);
         });
         check(&dir.path().join("to/simulation.db")).unwrap();
+    }
+
+    #[test]
+    fn a_migration_is_rehearsed_on_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let old = store(&path, 3);
+        old.execute_batch("DROP TABLE balances; DROP TABLE parameters; DROP TABLE signals;").unwrap();
+        for table in ["orders", "trades"] {
+            old.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN strategy")).unwrap();
+        }
+        old.pragma_update(None, "user_version", 2).unwrap();
+        let rehearsed = rehearse_migration(&path, dir.path()).unwrap();
+        assert_eq!(rehearsed.versions, [2, schema::VERSION]);
+        assert_eq!(rehearsed.new, ["balances", "parameters", "signals"]);
+        assert!(rehearsed.kept.contains(&("events".to_owned(), 3)));
+        assert_eq!(schema::version_of(&old).unwrap(), 2, "the store itself is as it was");
     }
 
     #[test]

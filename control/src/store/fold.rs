@@ -3,33 +3,34 @@
 //! The gateway's lane alone tells of orders and fills; every lane tells of events.
 
 use super::StoreError;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::{collections::BTreeMap, path::Path};
+use crate::sink::{Archived, Follower, Sink};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::borrow::Borrow;
 use tickpath_shared::{
-    journal::{ArchiveReader, RecordBuf},
     paths::DataDir,
     record::{
         EventCode, FillRecord, Kind, OpenOrderRecord, OrderRecord, OrderStateRecord, PositionRecord, Record,
         SessionEventRecord, Severity,
     },
-    types::{Grid, InstrumentDefinition, OrderState, Side, Symbol, TimeInForce, decimal::pow10},
+    types::{OrderState, Side, StrategyName, TimeInForce},
 };
 
-/// Records a transaction at most.
-const BATCH: u64 = 5_000;
 const UNIT: i128 = 100_000_000;
 
-/// Readers of the archives, kept open between two calls.
-#[derive(Default)]
-pub struct Fold {
-    lanes: BTreeMap<(u64, u16), Lane>,
+/// The store as a sink: rows and cursor change in one transaction.
+pub(super) struct StoreSink<C> {
+    connection: C,
+    block: (u64, u16),
 }
 
-struct Lane {
-    reader: ArchiveReader,
-    /// Wall clock at the session's time zero.
-    start_unix_ns: u64,
-    definitions: BTreeMap<u32, InstrumentDefinition>,
+impl<C: Borrow<Connection>> StoreSink<C> {
+    pub(super) fn new(connection: C) -> Self {
+        Self { connection, block: (0, 0) }
+    }
+
+    fn connection(&self) -> &Connection {
+        self.connection.borrow()
+    }
 }
 
 /// Folds everything that is archived and returns how many records that were.
@@ -38,120 +39,45 @@ struct Lane {
 ///
 /// [`StoreError`].
 pub fn fold_sessions(connection: &mut Connection, data: &DataDir) -> Result<u64, StoreError> {
-    Fold::default().catch_up(connection, data)
+    Follower::default().catch_up(&mut StoreSink::new(&*connection), data)
 }
 
-impl Fold {
-    /// Folds what is new in every archive, oldest session first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; whole transactions are kept.
-    pub fn catch_up(&mut self, connection: &mut Connection, data: &DataDir) -> Result<u64, StoreError> {
-        self.open_new(&data.archive())?;
-        let mut folded = 0;
-        for (&(session, lane), state) in &mut self.lanes {
-            loop {
-                let records = state.fold_batch(connection, session, lane)?;
-                folded += records;
-                if records < BATCH {
-                    break;
-                }
-            }
-        }
-        Ok(folded)
+impl<C: Borrow<Connection>> Sink for StoreSink<C> {
+    fn begin(&mut self, session: u64, lane: u16) -> Result<u64, StoreError> {
+        self.block = (session, lane);
+        self.connection().execute_batch("BEGIN")?;
+        let query = "SELECT sequence FROM cursor WHERE session = ?1 AND lane = ?2";
+        let found: Option<i64> =
+            self.connection().query_row(query, params![session as i64, lane], |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or(0) as u64)
     }
 
-    fn open_new(&mut self, archive: &Path) -> Result<(), StoreError> {
-        let Ok(sessions) = std::fs::read_dir(archive) else { return Ok(()) };
-        for session in sessions.flatten() {
-            for file in std::fs::read_dir(session.path())?.flatten() {
-                let path = file.path();
-                if path.extension().is_none_or(|e| e != "tpa") || self.is_open(&path) {
-                    continue;
-                }
-                // A file whose head is not written yet is found again at the next turn.
-                if let Ok(reader) = ArchiveReader::open(&path) {
-                    let (start_unix_ns, definitions) = begun_with(reader.metadata());
-                    let key = (reader.session(), reader.lane());
-                    self.lanes.insert(key, Lane { reader, start_unix_ns, definitions });
-                }
-            }
-        }
-        Ok(())
+    fn take(&mut self, archived: &Archived<'_>) -> Result<(), StoreError> {
+        Row { connection: self.connection(), archived }.fold(archived.record)
     }
 
-    fn is_open(&self, path: &Path) -> bool {
-        self.lanes.values().any(|lane| lane.reader.path() == path)
+    fn commit(&mut self, sequence: u64) -> Result<(), StoreError> {
+        self.connection().execute(
+            "INSERT INTO cursor VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET sequence = ?3",
+            params![self.block.0 as i64, self.block.1, sequence as i64],
+        )?;
+        Ok(self.connection().execute_batch("COMMIT")?)
     }
-}
 
-/// Wall clock at time zero, and the instruments, which not every lane has records of.
-fn begun_with(metadata: &str) -> (u64, BTreeMap<u32, InstrumentDefinition>) {
-    let json: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
-    let definition = |told: &serde_json::Value| {
-        let grid = |scale: &str, step: &str| {
-            let scale = u8::try_from(told[scale].as_u64()?).ok()?;
-            Some(Grid { scale, places: scale, step: told[step].as_i64()? })
-        };
-        let instrument = u32::try_from(told["instrument"].as_u64()?).ok()?;
-        let symbol = Symbol::new(told["symbol"].as_str()?)?;
-        let (price, qty) = (grid("price_scale", "tick")?, grid("qty_scale", "lot")?);
-        Some((instrument, InstrumentDefinition::on_grids(symbol, instrument, price, qty)))
-    };
-    let definitions = json["definitions"].as_array().into_iter().flatten().filter_map(definition);
-    (json["start_unix_ns"].as_u64().unwrap_or(0), definitions.collect())
-}
-
-impl Lane {
-    /// Folds up to [`BATCH`] records and moves the cursor, in one transaction.
-    fn fold_batch(
-        &mut self,
-        connection: &mut Connection,
-        session: u64,
-        lane: u16,
-    ) -> Result<u64, StoreError> {
-        let transaction = connection.transaction()?;
-        let cursor = read_cursor(&transaction, session, lane)?;
-        let mut buf = RecordBuf::default();
-        let mut read = 0;
-        while read < BATCH && self.reader.next_into(&mut buf)?.is_some() {
-            read += 1;
-            let record = buf.record();
-            // Definitions are needed even when they were folded before.
-            if record.kind() == Some(Kind::Definition)
-                && let Some(definition) = record.body::<InstrumentDefinition>()
-            {
-                self.definitions.insert(definition.instrument, definition);
-            }
-            if record.header.sequence > cursor {
-                let row = Row { transaction: &transaction, lane: self, session };
-                row.fold(&record)?;
-            }
+    fn roll_back(&mut self) {
+        // Of a transaction that SQLite itself has ended nothing is left to roll back.
+        if !self.connection().is_autocommit()
+            && let Err(error) = self.connection().execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the store's transaction could not be rolled back");
         }
-        if read > 0 && self.reader.sequence() > cursor {
-            transaction.execute(
-                "INSERT INTO cursor VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET sequence = ?3",
-                params![session as i64, lane, self.reader.sequence() as i64],
-            )?;
-        }
-        transaction.commit()?;
-        Ok(read)
     }
-}
-
-fn read_cursor(transaction: &Transaction<'_>, session: u64, lane: u16) -> Result<u64, StoreError> {
-    let query = "SELECT sequence FROM cursor WHERE session = ?1 AND lane = ?2";
-    let found: Option<i64> =
-        transaction.query_row(query, params![session as i64, lane], |row| row.get(0)).optional()?;
-    Ok(found.unwrap_or(0) as u64)
 }
 
 /// Folding one record.
 pub(super) struct Row<'a> {
-    pub(super) transaction: &'a Transaction<'a>,
-    lane: &'a Lane,
-    pub(super) session: u64,
+    pub(super) connection: &'a Connection,
+    archived: &'a Archived<'a>,
 }
 
 impl Row<'_> {
@@ -169,6 +95,9 @@ impl Row<'_> {
             Some(Kind::Refusal) => self.refusal(record),
             Some(Kind::Breaker) if self.is_gateway(record) => self.breaker(record),
             Some(Kind::TradingState) if self.is_gateway(record) => self.trading_state(record),
+            Some(Kind::Balance) => self.balance(record),
+            Some(Kind::Parameter) => self.parameter(record),
+            Some(Kind::Signal) => self.signal(record),
             _ => Ok(()),
         }
     }
@@ -178,33 +107,35 @@ impl Row<'_> {
         record.header.lane != 0
     }
 
-    pub(super) fn unix_ns(&self, record: &Record<'_>) -> i64 {
-        (self.lane.start_unix_ns + record.header.time) as i64
+    pub(super) fn session(&self) -> i64 {
+        self.archived.session as i64
+    }
+
+    pub(super) fn unix_ns(&self) -> i64 {
+        self.archived.unix_ns()
     }
 
     pub(super) fn symbol(&self, instrument: u32) -> String {
-        self.lane
-            .definitions
-            .get(&instrument)
-            .map_or_else(|| format!("#{instrument}"), |d| d.symbol.as_str().to_owned())
+        self.archived.symbol(instrument)
     }
 
     pub(super) fn price_e8(&self, instrument: u32, price: i64) -> i64 {
-        self.lane.definitions.get(&instrument).map_or(price, |d| d.price_to_e8(price) as i64)
+        self.archived.price_e8(instrument, price)
     }
 
     pub(super) fn qty_e8(&self, instrument: u32, qty: i64) -> i64 {
-        self.lane.definitions.get(&instrument).map_or(qty, |d| qty * pow10(8 - d.qty_scale))
+        self.archived.qty_e8(instrument, qty)
     }
 
     fn order(&self, record: &Record<'_>) -> Result<(), StoreError> {
         let Some(order) = record.body::<OrderRecord>() else { return Ok(()) };
-        self.transaction.execute(
+        self.connection.execute(
             "INSERT OR IGNORE INTO orders (client_order_id, session, symbol, side, time_in_force, price_e8, qty_e8,
-             state, is_reduce_only, intent, sent_ns, updated_ns) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11)",
+             state, is_reduce_only, intent, sent_ns, updated_ns, strategy)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12)",
             params![
                 order.client_order_id.as_str(),
-                self.session as i64,
+                self.session(),
                 self.symbol(order.instrument),
                 Side::from_repr(order.side).map_or("", Side::label),
                 TimeInForce::from_repr(order.time_in_force).map_or("", TimeInForce::label),
@@ -213,7 +144,8 @@ impl Row<'_> {
                 OrderState::Sent.label(),
                 order.is_reduce_only,
                 order.intent as i64,
-                self.unix_ns(record),
+                self.unix_ns(),
+                StrategyName::label_of(order.strategy),
             ],
         )?;
         Ok(())
@@ -221,13 +153,13 @@ impl Row<'_> {
 
     fn amended(&self, record: &Record<'_>) -> Result<(), StoreError> {
         let Some(order) = record.body::<OrderRecord>() else { return Ok(()) };
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET price_e8 = ?2, qty_e8 = ?3, updated_ns = ?4 WHERE client_order_id = ?1",
             params![
                 order.client_order_id.as_str(),
                 self.price_e8(order.instrument, order.price),
                 self.qty_e8(order.instrument, order.qty),
-                self.unix_ns(record),
+                self.unix_ns(),
             ],
         )?;
         Ok(())
@@ -236,7 +168,7 @@ impl Row<'_> {
     fn order_state(&self, record: &Record<'_>) -> Result<(), StoreError> {
         let Some(change) = record.body::<OrderStateRecord>() else { return Ok(()) };
         let Some(state) = OrderState::from_repr(change.to) else { return Ok(()) };
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET state = ?2, venue_order_id = max(venue_order_id, ?3), code = ?4, updated_ns = ?5
              WHERE client_order_id = ?1 AND state NOT IN ('filled', 'canceled', 'expired', 'rejected', 'absent')",
             params![
@@ -244,10 +176,10 @@ impl Row<'_> {
                 state.label(),
                 change.venue_order_id as i64,
                 change.code,
-                self.unix_ns(record)
+                self.unix_ns()
             ],
         )?;
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET filled_e8 = (SELECT coalesce(sum(qty_e8), 0) FROM fills
              WHERE fills.symbol = orders.symbol AND fills.venue_order_id = orders.venue_order_id)
              WHERE client_order_id = ?1 AND venue_order_id != 0",
@@ -263,12 +195,12 @@ impl Row<'_> {
         let qty_e8 = self.qty_e8(fill.instrument, fill.qty);
         let asset = fill.fee_asset();
         let Some(side) = Side::from_repr(fill.side) else { return Ok(()) };
-        let is_new = self.transaction.execute(
+        let is_new = self.connection.execute(
             "INSERT OR IGNORE INTO fills VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
             params![
                 symbol,
                 fill.trade_id as i64,
-                self.session as i64,
+                self.session(),
                 fill.client_order_id.as_str(),
                 fill.venue_order_id as i64,
                 side.label(),
@@ -284,13 +216,19 @@ impl Row<'_> {
         if !is_new {
             return Ok(());
         }
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET filled_e8 = filled_e8 + ?4, venue_order_id = ?3
              WHERE client_order_id = ?2 OR (symbol = ?1 AND venue_order_id = ?3)",
             params![symbol, fill.client_order_id.as_str(), fill.venue_order_id as i64, qty_e8],
         )?;
+        let query =
+            "SELECT strategy FROM orders WHERE client_order_id = ?2 OR (symbol = ?1 AND venue_order_id = ?3)";
+        let named = params![symbol, fill.client_order_id.as_str(), fill.venue_order_id as i64];
+        let strategy: Option<String> =
+            self.connection.query_row(query, named, |row| row.get(0)).optional()?;
         let execution = Execution {
             symbol: &symbol,
+            strategy: strategy.as_deref().unwrap_or_default(),
             sign: side.sign(),
             price_e8,
             qty_e8,
@@ -298,7 +236,7 @@ impl Row<'_> {
             fee_e8: fill.quote_fee_e8(&symbol).unwrap_or(0),
             venue_ms: fill.venue_ms as i64,
         };
-        apply(self.transaction, &execution)
+        apply(self.connection, &execution)
     }
 
     /// What the venue shows wins over what was folded, as after trades older than the archive.
@@ -307,7 +245,7 @@ impl Row<'_> {
         let symbol = self.symbol(start.instrument);
         let qty_e8 = self.qty_e8(start.instrument, start.qty);
         let cost_e8 = (i128::from(start.entry_price_e8) * i128::from(qty_e8.abs()) / UNIT) as i64;
-        self.transaction.execute(
+        self.connection.execute(
             "INSERT INTO positions (symbol, qty_e8, cost_e8) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET qty_e8 = ?2, cost_e8 = ?3 WHERE qty_e8 != ?2",
             params![symbol, qty_e8, cost_e8],
@@ -317,21 +255,21 @@ impl Row<'_> {
 
     fn open_order(&self, record: &Record<'_>) -> Result<(), StoreError> {
         let Some(open) = record.body::<OpenOrderRecord>() else { return Ok(()) };
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET open_session = ?2, venue_order_id = ?3, state = CASE WHEN filled_e8 > 0
              THEN 'partially_filled' ELSE 'working' END WHERE client_order_id = ?1",
-            params![open.client_order_id.as_str(), self.session as i64, open.venue_order_id as i64],
+            params![open.client_order_id.as_str(), self.session(), open.venue_order_id as i64],
         )?;
         Ok(())
     }
 
     /// Orders of earlier sessions that the venue neither shows as open nor lists never reached it.
     fn reconciled(&self) -> Result<(), StoreError> {
-        self.transaction.execute(
+        self.connection.execute(
             "UPDATE orders SET state = CASE WHEN filled_e8 > 0 THEN 'expired' ELSE 'absent' END
              WHERE session < ?1 AND open_session != ?1
              AND state NOT IN ('filled', 'canceled', 'expired', 'rejected', 'absent')",
-            params![self.session as i64],
+            params![self.session()],
         )?;
         Ok(())
     }
@@ -341,13 +279,13 @@ impl Row<'_> {
         let code = EventCode::from_repr(event.code).map_or("unknown", EventCode::label);
         let severity = Severity::from_repr(event.severity).map_or("unknown", Severity::label);
         let text = String::from_utf8_lossy(record.text_after::<SessionEventRecord>());
-        self.transaction.execute(
+        self.connection.execute(
             "INSERT OR IGNORE INTO events VALUES (?1,?2,?3,?4,?5,?6,?7)",
             params![
-                self.session as i64,
+                self.session(),
                 record.header.lane,
                 record.header.sequence as i64,
-                self.unix_ns(record),
+                self.unix_ns(),
                 code,
                 severity,
                 text
@@ -359,6 +297,8 @@ impl Row<'_> {
 
 struct Execution<'a> {
     symbol: &'a str,
+    /// Strategy of the order, nothing for an order that is not known here.
+    strategy: &'a str,
     sign: i64,
     price_e8: i64,
     qty_e8: i64,
@@ -367,9 +307,9 @@ struct Execution<'a> {
 }
 
 /// Moves the position by average cost and keeps the round trip.
-fn apply(transaction: &Transaction<'_>, e: &Execution<'_>) -> Result<(), StoreError> {
-    transaction.execute("INSERT OR IGNORE INTO positions (symbol) VALUES (?1)", params![e.symbol])?;
-    let (qty, cost): (i64, i64) = transaction.query_row(
+fn apply(connection: &Connection, e: &Execution<'_>) -> Result<(), StoreError> {
+    connection.execute("INSERT OR IGNORE INTO positions (symbol) VALUES (?1)", params![e.symbol])?;
+    let (qty, cost): (i64, i64) = connection.query_row(
         "SELECT qty_e8, cost_e8 FROM positions WHERE symbol = ?1",
         params![e.symbol],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -382,16 +322,16 @@ fn apply(transaction: &Transaction<'_>, e: &Execution<'_>) -> Result<(), StoreEr
     let realized = qty.signum() * (notional(closed) - cost_out);
     let opened = e.qty_e8 - closed;
     let (next_qty, next_cost) = (qty + e.sign * e.qty_e8, cost - cost_out + notional(opened));
-    transaction.execute(
+    connection.execute(
         "UPDATE positions SET qty_e8 = ?2, cost_e8 = ?3, realized_e8 = realized_e8 + ?4, fees_e8 = fees_e8 + ?5,
          updated_ms = ?6 WHERE symbol = ?1",
         params![e.symbol, next_qty, next_cost, if closed == 0 { 0 } else { realized }, e.fee_e8, e.venue_ms],
     )?;
-    round_trip(transaction, e, closed, opened, realized, next_qty)
+    round_trip(connection, e, closed, opened, realized, next_qty)
 }
 
 fn round_trip(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     e: &Execution<'_>,
     closed: i64,
     opened: i64,
@@ -399,7 +339,7 @@ fn round_trip(
     next_qty: i64,
 ) -> Result<(), StoreError> {
     if closed > 0 {
-        transaction.execute(
+        connection.execute(
             "UPDATE trades SET realized_e8 = realized_e8 + ?2, fees_e8 = fees_e8 + ?3, exit_e8 = ?4,
              closed_ms = CASE WHEN ?5 THEN ?6 END WHERE symbol = ?1 AND closed_ms IS NULL",
             params![e.symbol, realized, e.fee_e8, e.price_e8, next_qty == 0 || opened > 0, e.venue_ms],
@@ -409,13 +349,13 @@ fn round_trip(
         return Ok(());
     }
     let query = "SELECT id, qty_e8, entry_e8 FROM trades WHERE symbol = ?1 AND closed_ms IS NULL";
-    let open: Option<(i64, i64, i64)> = transaction
+    let open: Option<(i64, i64, i64)> = connection
         .query_row(query, params![e.symbol], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     if let Some((id, qty, entry)) = open {
         let spent = i128::from(entry) * i128::from(qty) + i128::from(e.price_e8) * i128::from(opened);
         let average = (spent / i128::from(qty + opened)) as i64;
-        transaction.execute(
+        connection.execute(
             "UPDATE trades SET qty_e8 = ?2, entry_e8 = ?3, fees_e8 = fees_e8 + ?4 WHERE id = ?1",
             params![id, qty + opened, average, e.fee_e8],
         )?;
@@ -423,9 +363,10 @@ fn round_trip(
         let side = if e.sign > 0 { Side::Buy } else { Side::Sell };
         // The fee of a fill that crosses zero is booked on the round trip it closes.
         let fee_e8 = if closed > 0 { 0 } else { e.fee_e8 };
-        transaction.execute(
-            "INSERT INTO trades (symbol, side, qty_e8, entry_e8, fees_e8, opened_ms) VALUES (?1,?2,?3,?4,?5,?6)",
-            params![e.symbol, side.label(), opened, e.price_e8, fee_e8, e.venue_ms],
+        connection.execute(
+            "INSERT INTO trades (symbol, side, qty_e8, entry_e8, fees_e8, opened_ms, strategy)
+             VALUES (?1,?2,?3,?4,?5,?6,?7)",
+            params![e.symbol, side.label(), opened, e.price_e8, fee_e8, e.venue_ms, e.strategy],
         )?;
     }
     Ok(())

@@ -3,27 +3,23 @@
 
 pub mod copy;
 mod fold;
+mod gauges;
 mod reasons;
 mod schema;
 
 pub use fold::fold_sessions;
 
+use crate::sink::SinkThread;
 use rusqlite::{Connection, OpenFlags};
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
+    sync::{Arc, atomic::AtomicBool},
 };
 use thiserror::Error;
 use tickpath_shared::{journal::ArchiveError, paths::DataDir};
 
 /// First SQLite release without the write-ahead-log reset bug.
 const SQLITE_MIN: i32 = 3_051_003;
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -92,68 +88,14 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
-/// What the store tells the rest of the process.
-#[derive(Debug, Default)]
-pub struct StoreGauges {
-    /// Records folded by this process.
-    pub records: AtomicU64,
-    /// The last attempt failed.
-    pub is_failing: AtomicBool,
-}
-
-/// The thread that folds.
-pub struct StoreThread {
-    thread: JoinHandle<()>,
-    gauges: Arc<StoreGauges>,
-}
-
-impl StoreThread {
-    /// Opens the store of a mode and folds until `stop`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when it cannot be opened.
-    pub fn start(data: DataDir, mode: &str, stop: Arc<AtomicBool>) -> Result<Self, StoreError> {
-        let mut connection = open(&data.store(mode))?;
-        let gauges = Arc::new(StoreGauges::default());
-        let told = Arc::clone(&gauges);
-        let thread = std::thread::spawn(move || {
-            let mut fold = fold::Fold::default();
-            loop {
-                let is_last = stop.load(Ordering::Relaxed);
-                match fold.catch_up(&mut connection, &data) {
-                    Ok(records) => {
-                        told.records.fetch_add(records, Ordering::Relaxed);
-                        told.is_failing.store(false, Ordering::Relaxed);
-                    }
-                    Err(e) => {
-                        if !told.is_failing.swap(true, Ordering::Relaxed) {
-                            tracing::error!(error = %e, "store failed; tried again until it succeeds");
-                        }
-                        // Readers may be in the middle of a block: start from the cursor again.
-                        fold = fold::Fold::default();
-                    }
-                }
-                if is_last {
-                    return;
-                }
-                std::thread::sleep(PAUSE);
-            }
-        });
-        Ok(Self { thread, gauges })
-    }
-
-    /// What it tells.
-    pub fn gauges(&self) -> Arc<StoreGauges> {
-        Arc::clone(&self.gauges)
-    }
-
-    /// Waits for its end.
-    pub fn join(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("store thread panicked");
-        }
-    }
+/// Opens the store of a mode and feeds it until `stop`.
+///
+/// # Errors
+///
+/// [`StoreError`] when it cannot be opened.
+pub fn start(data: DataDir, mode: &str, stop: Arc<AtomicBool>) -> Result<SinkThread, StoreError> {
+    let sink = fold::StoreSink::new(open(&data.store(mode))?);
+    Ok(SinkThread::start("the store", sink, data, stop))
 }
 
 /// Rows of every table of a store.

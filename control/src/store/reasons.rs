@@ -21,13 +21,13 @@ struct RiskEvent<'a> {
 impl Row<'_> {
     pub(super) fn intent(&self, record: &Record<'_>) -> Result<(), StoreError> {
         let Some(intent) = record.body::<IntentRecord>() else { return Ok(()) };
-        self.transaction.execute(
+        self.connection.execute(
             "INSERT OR IGNORE INTO decisions VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
             params![
-                self.session as i64,
+                self.session(),
                 record.header.lane,
                 record.header.sequence as i64,
-                self.unix_ns(record),
+                self.unix_ns(),
                 intent.number as i64,
                 StrategyName::label_of(intent.strategy),
                 self.symbol(intent.instrument),
@@ -89,16 +89,12 @@ impl Row<'_> {
 
     fn risk_event(&self, record: &Record<'_>, event: &RiskEvent<'_>) -> Result<(), StoreError> {
         let intent = event.intent.map(|intent| intent as i64);
-        let place: [&dyn ToSql; 4] = [
-            &(self.session as i64),
-            &record.header.lane,
-            &(record.header.sequence as i64),
-            &self.unix_ns(record),
-        ];
+        let place: [&dyn ToSql; 4] =
+            [&(self.session()), &record.header.lane, &(record.header.sequence as i64), &self.unix_ns()];
         let told: [&dyn ToSql; 7] =
             [&event.kind, &event.name, &intent, &event.strategy, &event.symbol, &event.value, &event.bound];
         let sql = "INSERT OR IGNORE INTO risk_events VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)";
-        self.transaction.execute(sql, [&place[..], &told[..]].concat().as_slice())?;
+        self.connection.execute(sql, [&place[..], &told[..]].concat().as_slice())?;
         Ok(())
     }
 }

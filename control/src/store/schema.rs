@@ -4,11 +4,22 @@ use super::StoreError;
 use rusqlite::Connection;
 
 /// Schema version this build writes.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// Names of the tables.
-pub(super) const TABLE_NAMES: [&str; 8] =
-    ["orders", "fills", "trades", "positions", "events", "decisions", "risk_events", "cursor"];
+pub(super) const TABLE_NAMES: [&str; 11] = [
+    "orders",
+    "fills",
+    "trades",
+    "positions",
+    "events",
+    "decisions",
+    "risk_events",
+    "balances",
+    "parameters",
+    "signals",
+    "cursor",
+];
 
 const TABLES: &str = "
 CREATE TABLE orders (
@@ -92,7 +103,6 @@ CREATE TABLE cursor (
 ) STRICT;
 ";
 
-/// Since version 2. A store of version 1 has them from its migration on; `tickpath rebuild` fills in what came before.
 const SINCE_2: &str = "
 -- What strategies wanted.
 CREATE TABLE decisions (
@@ -128,18 +138,71 @@ CREATE TABLE risk_events (
 ) STRICT;
 ";
 
-/// Creates the tables or those that are missing, or refuses a database of a later build.
+const SINCE_3: &str = "
+ALTER TABLE orders ADD COLUMN strategy TEXT NOT NULL DEFAULT '';
+-- The strategy that opened the round trip.
+ALTER TABLE trades ADD COLUMN strategy TEXT NOT NULL DEFAULT '';
+
+-- The venue's last word on every asset.
+CREATE TABLE balances (
+    asset           TEXT PRIMARY KEY,
+    wallet_e8       INTEGER NOT NULL,
+    cross_e8        INTEGER NOT NULL,
+    venue_ms        INTEGER NOT NULL,
+    time_ns         INTEGER NOT NULL
+) STRICT;
+
+-- Values that people and fits gave to parameters of strategies.
+CREATE TABLE parameters (
+    session         INTEGER NOT NULL,
+    lane            INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    time_ns         INTEGER NOT NULL,
+    strategy        TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    value           REAL,
+    is_taken        INTEGER NOT NULL,
+    PRIMARY KEY (session, lane, sequence)
+) STRICT;
+
+-- What every strategy computed last.
+CREATE TABLE signals (
+    strategy        TEXT PRIMARY KEY,
+    session         INTEGER NOT NULL,
+    time_ns         INTEGER NOT NULL,
+    venue_ms        INTEGER NOT NULL,
+    stance          TEXT NOT NULL,
+    value           REAL,
+    z               REAL,
+    bound           REAL,
+    beta            REAL,
+    volatility      REAL,
+    change          REAL
+) STRICT;
+";
+
+/// Steps from one version to the next, the first from nothing. A store that has come that way has what a later step
+/// brings from then on; `tickpath rebuild` fills in what came before.
+const STEPS: [&str; VERSION as usize] = [TABLES, SINCE_2, SINCE_3];
+
+/// Version of a database, 0 for an empty one.
+pub(super) fn version_of(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Takes the steps that are missing, all of them or none, or refuses a database of a later build.
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = version_of(connection)?;
     if found > VERSION {
         return Err(StoreError::Schema { found });
     }
-    let missing = match found {
-        0 => [TABLES, SINCE_2].concat(),
-        1 => SINCE_2.to_owned(),
-        _ => return Ok(()),
-    };
-    Ok(connection.execute_batch(&format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;"))?)
+    let missing = STEPS.get(found as usize..).unwrap_or_default().concat();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let step = connection.unchecked_transaction()?;
+    step.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
+    Ok(step.commit()?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZero;
 use tickpath_shared::{
     Nanos,
-    types::{ClientOrderId, OrderState, Side},
+    types::{ClientOrderId, OrderState, Side, StrategyName},
 };
 
 /// An order not yet at its end.
@@ -96,7 +96,7 @@ impl Report {
 
 impl Order {
     /// Behind an order of an earlier session, or of somebody else, stands no strategy.
-    pub const NOBODY: u16 = u16::MAX;
+    pub const NOBODY: u16 = StrategyName::NOBODY;
 
     /// An order just sent.
     pub fn sent(

@@ -5,7 +5,9 @@ use crate::{
     venue::{Rest, RestError},
 };
 use tickpath_shared::{
-    record::{FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord},
+    record::{
+        BalanceRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord,
+    },
     types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
@@ -33,6 +35,8 @@ pub struct AccountRead {
     pub positions: Vec<PositionRecord>,
     /// Open orders.
     pub open_orders: Vec<OpenOrderRecord>,
+    /// Assets, for people to look at: nothing is decided on them.
+    pub balances: Vec<BalanceRecord>,
 }
 
 impl AccountRead {
@@ -98,6 +102,7 @@ impl AccountReader<'_> {
         for attempt in 1.. {
             let mut positions = self.rest.positions(self.definitions, self.now())?;
             let open_orders = self.rest.open_orders(self.definitions, self.now())?;
+            let balances = self.rest.balances(self.now())?;
             let trades = self.all_trades(from)?;
             if trades.len() != before.len() && attempt < ATTEMPTS {
                 before = trades;
@@ -108,7 +113,7 @@ impl AccountReader<'_> {
                 position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
             }
             let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
-            return Ok(AccountRead { reports, trades, positions, open_orders });
+            return Ok(AccountRead { reports, trades, positions, open_orders, balances });
         }
         unreachable!("the last attempt returns")
     }

@@ -275,6 +275,22 @@ impl Session {
 }
 
 fn record_of(command: &Command) -> CommandRecord {
-    let Command { id, verb, scope, target, parameter, value_bits, .. } = *command;
-    CommandRecord { id, verb, scope, target, parameter, value_bits }
+    let Command { id, verb, scope, target, parameter, value_bits, price, qty, client_order_id, .. } =
+        *command;
+    let Command { side, time_in_force, is_reduce_only, .. } = *command;
+    CommandRecord {
+        id,
+        verb,
+        scope,
+        target,
+        parameter,
+        value_bits,
+        price,
+        qty,
+        client_order_id,
+        side,
+        time_in_force,
+        is_reduce_only,
+        reserved: [0; 5],
+    }
 }

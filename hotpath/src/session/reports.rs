@@ -78,6 +78,9 @@ impl Session {
             self.fatal = Some(SessionEnd::Forbidden(why));
             return;
         }
+        for balance in &read.balances {
+            self.record(Kind::Balance, Class::Audit, &[balance.as_bytes()]);
+        }
         for (kind, payload) in read.records(self.age_ms(asked_ns)) {
             self.tell_gateway(kind, &payload);
         }

@@ -1,5 +1,7 @@
 //! The engine: books, signals and strategies of its instruments. Deterministic core.
 
+mod command;
+
 use super::{DIGEST_NS, POLL_GAP_NS};
 use crate::{
     book::{DiffResult, Listing, SnapshotResult, SyncedBook, Top},
@@ -13,12 +15,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    command::CommandOutcome,
     config::Config,
     counters::Counter,
-    record::{
-        BookChange, BookStateRecord, Cause, Class, DigestRecord, Kind, ParameterRecord, TopOfBookRecord,
-    },
+    record::{BookChange, BookStateRecord, Cause, Class, DigestRecord, Kind, TopOfBookRecord},
     types::InstrumentDefinition,
 };
 use zerocopy::IntoBytes;
@@ -148,6 +147,9 @@ impl<S: Strategy> Engine<S> {
             }) => {
                 self.set_parameter(now, cause, id, strategy, parameter, value_bits, port);
             }
+            EngineEvent::Outcome(Outcome { instrument, body: OutcomeBody::Place { id, ticket }, .. }) => {
+                self.place_by_hand(Moment { now, cause, read_ns: now }, instrument, id, &ticket, port);
+            }
             EngineEvent::Outcome(outcome) => {
                 let instrument = outcome.instrument as usize;
                 let moment = Moment { now, cause, read_ns: now };
@@ -173,29 +175,6 @@ impl<S: Strategy> Engine<S> {
                 self.send(EngineBody::Owner { instrument, strategy }, 0, port);
             }
         }
-    }
-
-    /// Hands a new value to the strategy that it is for, and answers who wanted it.
-    #[expect(clippy::too_many_arguments, reason = "a message taken apart")]
-    fn set_parameter(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        id: u64,
-        strategy: u16,
-        parameter: u16,
-        value_bits: u64,
-        port: &mut impl EnginePort,
-    ) {
-        let slot = self.slots.iter_mut().find(|slot| slot.number == strategy);
-        let taken = slot.map_or(Err(CommandOutcome::UnknownScope), |slot| {
-            slot.strategy.on_command(parameter, f64::from_bits(value_bits))
-        });
-        let is_taken = taken.is_ok().into();
-        let record = ParameterRecord { value_bits, strategy, parameter, is_taken, reserved: [0; 3] };
-        port.record(Kind::Parameter, Class::Audit, now, cause, &[record.as_bytes()]);
-        let outcome = taken.err().unwrap_or(CommandOutcome::Done) as u16;
-        self.send(EngineBody::Answer { id, outcome }, 0, port);
     }
 
     /// Nothing that was known before a long pause may be traded on.

@@ -188,6 +188,9 @@ pub struct Gateway {
     flattening: u32,
     next_flatten_ns: Nanos,
     held: held::HeldOrders,
+    /// The command behind the intent that comes next.
+    #[serde(default)]
+    by_hand: Option<u64>,
     seen: SeenTrades,
     shown: shown::Shown,
     foreign: shown::Foreign,
@@ -248,6 +251,7 @@ impl Gateway {
             flattening: 0,
             next_flatten_ns: 0,
             held: held::HeldOrders::new(),
+            by_hand: None,
             seen: SeenTrades::new(definitions.len()),
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
@@ -303,7 +307,13 @@ impl Gateway {
                 self.mark_position(instrument);
             }
             EngineBody::Change(change) => self.on_change(now, cause, change, message, port),
-            EngineBody::Intent(intent) => self.on_intent(now, cause, intent, message, port),
+            EngineBody::Intent(intent) => {
+                let verdict = self.on_intent(now, cause, intent, message, port);
+                if let Some(id) = self.by_hand.take() {
+                    port.ask(Ask::Answer { id, verb: Verb::Place as u16, outcome: verdict.code() });
+                }
+            }
+            &EngineBody::ByHand { id } => self.by_hand = Some(id),
             &EngineBody::Regime { volatility_bits, change_bits } => {
                 self.health.on_regime(f64::from_bits(volatility_bits), f64::from_bits(change_bits));
             }

@@ -219,7 +219,7 @@ impl MarketMaker {
                 }
             }
             // A quote that waits is moved and taken away like any other.
-            OutcomeBody::Set { .. } | OutcomeBody::Held { .. } => {}
+            OutcomeBody::Set { .. } | OutcomeBody::Place { .. } | OutcomeBody::Held { .. } => {}
             OutcomeBody::Refused { intent: number, .. } => {
                 if let Some(at) = find(&mut self.quotes, &|q| q.intent == number) {
                     self.quotes[at] = Quote { quiet_until: now + refusal_pause_ns, ..Quote::default() };

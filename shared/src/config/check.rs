@@ -58,6 +58,7 @@ impl Config {
         })?;
         in_range("control.log_days", control.log_days.into(), 1, 365)?;
         in_range("control.metric_days", control.metric_days.into(), 1, 365)?;
+        in_range("control.stop_s", control.stop_s, 1, 600)?;
         in_range("control.webhook_age_s_max", control.webhook_age_s_max, 1, 3600)?;
         self.check_alerts()
     }

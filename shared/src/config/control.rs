@@ -48,6 +48,10 @@ pub struct Control {
     pub log_days: u32,
     /// Days that metrics can be asked for, 1..=365.
     pub metric_days: u32,
+    /// File in the data directory to which orders, fills and balances are written as JSON lines; none when empty.
+    pub export_file: PathBuf,
+    /// Time that the parts of the process have to come to their end, seconds, 1..=600.
+    pub stop_s: u64,
     /// Archived bytes waiting above which readiness fails, mebibytes.
     pub lag_mib_max: u64,
 }
@@ -76,6 +80,8 @@ impl Default for Control {
             log_level: LogLevel::Info,
             log_days: 3,
             metric_days: 7,
+            export_file: PathBuf::new(),
+            stop_s: 20,
             lag_mib_max: 32,
         }
     }

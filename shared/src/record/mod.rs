@@ -136,6 +136,7 @@ crate::labelled_enum! {
         Time = 16, "time", "TimeRecord: offset of the venue's clock, drift of ours.";
         Pressure = 17, "pressure", "PressureRecord: the lane's free segments crossed a watermark.";
         OrderReport = 18, "order_report", "OrderReportRecord: the venue's answer to a query of one order.";
+        Balance = 19, "balance", "BalanceRecord: what the venue says an asset of the account is.";
         Intent = 30, "intent", "IntentRecord: the engine decided to trade.";
         Order = 31, "order", "OrderRecord, then the canonical text of the order.";
         OrderWritten = 32, "order_written", "OrderWrittenRecord: stamps of the write.";

@@ -1,9 +1,9 @@
 //! Payloads of the records. Enums are stored as their number, prices and quantities in the units of the
 //! instrument's definition, texts zero padded. All padding is named.
 
-use crate::command::Verb;
-use crate::types::{ClientOrderId, InstrumentDefinition, Symbol};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use crate::command::{Ticket, Verb};
+use crate::types::{ClientOrderId, InstrumentDefinition, Side, Symbol, TimeInForce};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Declares plain-old-data payloads: fixed layout, no padding, a size that is a multiple of eight.
 macro_rules! payloads {
@@ -51,6 +51,20 @@ payloads! {
         parameter: u16,
         /// Bits of the value that the parameter gets; number of the intent that is approved or denied.
         value_bits: u64,
+        /// Price of an order that is placed, 0 for whatever is displayed.
+        price: i64,
+        /// Quantity of an order that is placed.
+        qty: i64,
+        /// The order that is canceled.
+        client_order_id: ClientOrderId,
+        /// [`crate::types::Side`] of an order that is placed, else 0.
+        side: u8,
+        /// [`crate::types::TimeInForce`] of an order that is placed, else 0.
+        time_in_force: u8,
+        /// 1 for an order that only reduces.
+        is_reduce_only: u8,
+        /// Zero.
+        reserved: [u8; 5],
     }
 
     /// An order waits for a person, or does so no more.
@@ -213,6 +227,18 @@ payloads! {
         open_orders: u32,
         /// Trades listed.
         trades: u32,
+    }
+
+    /// An asset of the account as the venue shows it.
+    BalanceRecord {
+        /// Its name, zero padded.
+        asset: [u8; 16],
+        /// Wallet balance x 10^8: what was paid in and what was realised.
+        wallet_e8: i64,
+        /// The part of it that stands behind positions in cross margin, x 10^8.
+        cross_e8: i64,
+        /// Venue's time of it, unix milliseconds.
+        venue_ms: u64,
     }
 
     /// Clocks.
@@ -534,9 +560,34 @@ impl FillRecord {
     }
 }
 
+impl BalanceRecord {
+    /// Name of the asset.
+    pub fn asset(&self) -> String {
+        String::from_utf8_lossy(&self.asset).trim_end_matches('\0').to_owned()
+    }
+
+    /// A name as it is stored; `None` for one that is too long.
+    pub fn name(text: &str) -> Option<[u8; 16]> {
+        let mut asset = [0; 16];
+        asset.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(asset)
+    }
+}
+
 impl CommandRecord {
     /// A command about everything, with no value.
-    pub const fn of(id: u64, verb: Verb) -> Self {
-        Self { id, verb: verb as u16, scope: 0, target: 0, parameter: 0, value_bits: 0 }
+    pub fn of(id: u64, verb: Verb) -> Self {
+        Self { id, verb: verb as u16, ..Self::new_zeroed() }
+    }
+
+    /// The order that is to be placed; `None` for a side or a time in force of a later build.
+    pub fn ticket(&self) -> Option<Ticket> {
+        Some(Ticket {
+            price: self.price,
+            qty: self.qty,
+            side: Side::from_repr(self.side)?,
+            time_in_force: TimeInForce::from_repr(self.time_in_force)?,
+            is_reduce_only: self.is_reduce_only == 1,
+        })
     }
 }

@@ -76,14 +76,22 @@ crate::labelled_enum! {
         Orb = 3, "orb", "Opening range breakout.";
         Smc = 4, "smc", "Smart-money concepts over bars.";
         SignalFollow = 5, "signal_follow", "Signals from outside, by command.";
+        Manual = 98, "manual", "Orders of people.";
         Probe = 99, "probe", "An order for every tick, to measure latency with.";
     }
 }
 
 impl StrategyName {
+    /// Number of what no strategy and no person wanted: the gateway itself.
+    pub const NOBODY: u16 = u16::MAX;
+
     /// Name of a strategy by its number, also of one that this build does not ship.
     pub fn label_of(number: u16) -> String {
-        Self::from_repr(number).map_or_else(|| format!("strategy {number}"), |name| name.label().to_owned())
+        match Self::from_repr(number) {
+            Some(name) => name.label().to_owned(),
+            None if number == Self::NOBODY => "nobody".to_owned(),
+            None => format!("strategy {number}"),
+        }
     }
 
     /// Number of a strategy that is called by its name or by its number.

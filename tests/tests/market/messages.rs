@@ -174,18 +174,26 @@ fn check_event(event: PrivateEvent, root: &Value) -> bool {
             assert_eq!((fill.client_order_id, fill.price), (e.id(), e.units("L")));
             assert_eq!(fill.qty, e.side().sign() * e.units("l"));
         }
-        PrivateEvent::Positions(shown) => {
+        PrivateEvent::Account(change) => {
             let rows = root["a"]["P"].as_array().unwrap();
-            for (instrument, qty) in shown.iter() {
+            for (instrument, qty) in change.positions.iter() {
                 let of = rows.iter().map(Fields).filter(|row| row.instrument() == Some(instrument));
                 assert_eq!(qty, of.map(|row| row.units("pa")).sum::<i64>());
             }
-        }
-        PrivateEvent::Funding(Funding { venue_ms, received_e8, .. }) => {
-            let change = |row: &Value| decimal::parse(Fields(row).text("bc").as_bytes(), 8).unwrap();
+            let e8 = |row: &Value, key| decimal::parse(Fields(row).text(key).as_bytes(), 8).unwrap();
             let rows = root["a"]["B"].as_array().unwrap();
-            assert_eq!(received_e8, rows.iter().map(change).sum::<i64>());
-            assert_eq!((venue_ms, root["a"]["m"].as_str()), (e.number("T"), Some("FUNDING_FEE")));
+            for (balance, row) in change.balances().zip(rows) {
+                assert_eq!((balance.wallet_e8, balance.cross_e8), (e8(row, "wb"), e8(row, "cw")));
+                assert_eq!(
+                    (balance.asset(), balance.venue_ms),
+                    (Fields(row).text("a").to_owned(), e.number("T"))
+                );
+            }
+            assert_eq!(change.balances().count(), rows.len());
+            if let Some(Funding { venue_ms, received_e8, .. }) = change.funding {
+                assert_eq!(received_e8, rows.iter().map(|row| e8(row, "bc")).sum::<i64>());
+                assert_eq!((venue_ms, root["a"]["m"].as_str()), (e.number("T"), Some("FUNDING_FEE")));
+            }
         }
         PrivateEvent::Algo(change) => {
             let o = Fields(&root["o"]);
@@ -222,7 +230,7 @@ fn account_messages_mean_what_serde_json_makes_of_them() {
         }
     }
     println!("{} account messages, {genuine} of them genuine; {} used", messages.len(), used / 2);
-    assert_eq!((messages.len(), genuine, used / 2), (25, 11, 23));
+    assert_eq!((messages.len(), genuine, used / 2), (25, 11, 24));
 }
 
 /// Answers every request with one body.

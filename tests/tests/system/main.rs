@@ -13,6 +13,7 @@ mod account;
 mod alerts;
 mod api;
 mod autobahn;
+mod by_hand;
 mod calls;
 mod catch_up;
 mod clients;

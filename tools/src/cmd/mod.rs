@@ -61,6 +61,10 @@ enum Command {
     Flatten(operate::ScopeArguments),
     /// Let all breakers go; one whose threshold is still passed trips again
     ReleaseBreakers(process::DirArguments),
+    /// Place an order, through the limits of all orders
+    Order(operate::OrderArguments),
+    /// Cancel one order
+    Cancel(operate::CancelArguments),
     /// Orders that wait for a person
     Held(operate::HeldArguments),
     /// Let an order leave that waits, if the limits still do
@@ -80,6 +84,8 @@ enum Command {
     Backup(store::BackupArguments),
     /// Put the databases of a backup into their places, or compare them with the archive
     Restore(store::RestoreArguments),
+    /// Bring the store to this build's schema, or tell what that would do
+    Migrate(store::MigrateArguments),
     /// Make the store anew from the archive
     Rebuild(process::DirArguments),
     /// What the hot process is doing
@@ -129,6 +135,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::CancelAll(a)) => operate::scoped(&a, Verb::CancelAll),
         Some(Command::Flatten(a)) => operate::scoped(&a, Verb::Flatten),
         Some(Command::ReleaseBreakers(a)) => operate::release_breakers(&a),
+        Some(Command::Order(a)) => operate::place(&a),
+        Some(Command::Cancel(a)) => operate::cancel(&a),
         Some(Command::Held(a)) => operate::held(&a),
         Some(Command::Approve(a)) => operate::answer_held(&a, Verb::Approve),
         Some(Command::Deny(a)) => operate::answer_held(&a, Verb::Deny),
@@ -138,6 +146,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Audit(a)) => access::audit(&a),
         Some(Command::Backup(a)) => store::backup(&a),
         Some(Command::Restore(a)) => store::restore(&a),
+        Some(Command::Migrate(a)) => store::migrate(&a),
         Some(Command::Rebuild(a)) => store::rebuild(&a),
         Some(Command::Status(a)) => operate::status(&a),
         Some(Command::Book(a)) => offline::book(&a),
@@ -161,6 +170,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<ConfigError>() {
             return 3;
+        }
+        if let Some(OperatorError::Limit(..)) = cause.downcast_ref() {
+            return 4;
         }
         if let Some(OperatorError::Refused(_, outcome)) = cause.downcast_ref() {
             return if outcome.is_guard() { 4 } else { 1 };

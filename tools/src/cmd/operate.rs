@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use tickpath_control::held;
 use tickpath_shared::{
     clock::host_ns_now,
-    command::{Detail, Order, Scope, Verb},
+    command::{CommandOutcome, Detail, Order, Scope, Verb},
     counters::Counter,
-    operator::{self, Operator},
+    operator::{self, Operator, OperatorError, Wish},
     status::StatusReader,
+    types::{Side, TimeInForce},
 };
 
 /// Arguments of `arm`.
@@ -66,6 +67,48 @@ pub(super) struct SetArguments {
     /// The strategy, when the name does not say
     #[arg(long)]
     strategy: Option<String>,
+}
+
+/// Arguments of `order`.
+#[derive(Debug, Args)]
+pub(super) struct OrderArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// buy or sell
+    #[arg(value_parser = side)]
+    side: Side,
+    /// Quantity in the base asset
+    quantity: String,
+    /// The instrument
+    symbol: String,
+    /// Limit price; without one whatever is displayed is taken, no further than the limits let an order go
+    #[arg(long)]
+    price: Option<String>,
+    /// gtc, ioc, fok or gtx, with a price
+    #[arg(long, value_parser = time_in_force)]
+    time_in_force: Option<TimeInForce>,
+    /// Only bring the position back towards zero
+    #[arg(long)]
+    reduce_only: bool,
+}
+
+fn side(text: &str) -> Result<Side, String> {
+    let found = Side::ALL.iter().copied().find(|side| side.label() == text);
+    found.ok_or_else(|| "neither buy nor sell".to_owned())
+}
+
+fn time_in_force(text: &str) -> Result<TimeInForce, String> {
+    let found = TimeInForce::ALL.iter().copied().find(|time| time.label() == text);
+    found.ok_or_else(|| "none of gtc, ioc, fok, gtx".to_owned())
+}
+
+/// Arguments of `cancel`.
+#[derive(Debug, Args)]
+pub(super) struct CancelArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Client order id
+    order: String,
 }
 
 /// Arguments of `approve` and `deny`.
@@ -170,6 +213,39 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
     let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail };
     Operator::open(&data)?.send(&data, order)?;
     print(&format!("{name} is {value}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Places an order of a person's own, through the limits of all orders.
+pub(super) fn place(arguments: &OrderArguments) -> Result<ExitCode> {
+    let OrderArguments { dir, side, quantity, symbol, price, time_in_force, reduce_only } = arguments;
+    let data = dir.open()?;
+    let running = Operator::open(&data)?;
+    let definition = operator::instrument(&running.status, symbol).map_err(Error::msg)?;
+    let wish = Wish {
+        side: *side,
+        qty: quantity,
+        price: price.as_deref(),
+        time_in_force: *time_in_force,
+        is_reduce_only: *reduce_only,
+    };
+    match running.send(&data, operator::placing(&wish, &definition).map_err(Error::msg)?) {
+        Err(OperatorError::Refused(_, CommandOutcome::AwaitsApproval)) => {
+            print("not sent yet: it waits for a person, see `tickpath held`\n");
+        }
+        sent => {
+            sent?;
+            print("sent\n");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn cancel(arguments: &CancelArguments) -> Result<ExitCode> {
+    let data = arguments.dir.open()?;
+    let detail = Detail::Order(operator::order_name(&arguments.order).map_err(Error::msg)?);
+    Operator::open(&data)?.send(&data, Order { verb: Verb::Cancel, scope: Scope::Account, detail })?;
+    print(&format!("cancel sent: {}\n", arguments.order));
     Ok(ExitCode::SUCCESS)
 }
 

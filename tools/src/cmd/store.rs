@@ -4,7 +4,10 @@ use super::{print, process::DirArguments};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode};
-use tickpath_control::{audit::AuditLog, store::copy};
+use tickpath_control::{
+    audit::AuditLog,
+    store::{copy, open},
+};
 use tickpath_shared::{
     config,
     paths::{DataDir, FileLock, remove_synced},
@@ -33,6 +36,16 @@ pub(super) struct RestoreArguments {
     verify: bool,
 }
 
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub(super) struct MigrateArguments {
+    #[command(flatten)]
+    dir: DirArguments,
+    /// Only tell what would be done, tried on a copy; the store may be in use
+    #[arg(long)]
+    dry_run: bool,
+}
+
 fn mode(data: &DataDir) -> Result<&'static str> {
     Ok(config::load(data, config::environment())?.instance.mode.label())
 }
@@ -50,6 +63,45 @@ pub(super) fn backup(a: &BackupArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A folder of its own for copies, without what an earlier call left there.
+fn workshop(data: &DataDir, name: &str) -> Result<PathBuf> {
+    let work = data.run().join(name);
+    let _ = std::fs::remove_dir_all(&work);
+    tickpath_shared::paths::create_private_dir(&work)?;
+    Ok(work)
+}
+
+/// Brings the store to this build's schema, which the control process does by itself when it starts.
+pub(super) fn migrate(a: &MigrateArguments) -> Result<ExitCode> {
+    let data = a.dir.open()?;
+    let store = data.store(mode(&data)?);
+    if !store.exists() {
+        bail!("{} is not there", store.display());
+    }
+    let _lock = (!a.dry_run).then(|| alone(&data)).transpose()?;
+    let work = workshop(&data, "migrate")?;
+    let rehearsed = copy::rehearse_migration(&store, &work);
+    std::fs::remove_dir_all(&work)?;
+    let copy::Migration { versions: [found, wanted], new, kept } = rehearsed?;
+    let rows: u64 = kept.iter().map(|(_, rows)| rows).sum();
+    if found == wanted {
+        print(&format!("schema {found}, as this build writes it: nothing to do\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&format!(
+        "schema {found} to {wanted}: {rows} rows of {} tables are kept; new: {}\n",
+        kept.len(),
+        if new.is_empty() { "columns alone".to_owned() } else { new.join(", ") }
+    ));
+    if a.dry_run {
+        print("tried on a copy; nothing was changed\n");
+    } else {
+        drop(open(&store)?);
+        print("done; `tickpath rebuild` fills in what came before\n");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn restore(a: &RestoreArguments) -> Result<ExitCode> {
     let data = a.dir.open()?;
     let mode = mode(&data)?;
@@ -63,10 +115,7 @@ pub(super) fn restore(a: &RestoreArguments) -> Result<ExitCode> {
         bail!("{}: row {row} is missing or was changed", audit.display());
     }
     if a.verify {
-        let work = data.run().join("verify");
-        // What an earlier one left is about another copy.
-        let _ = std::fs::remove_dir_all(&work);
-        tickpath_shared::paths::create_private_dir(&work)?;
+        let work = workshop(&data, "verify")?;
         let found = copy::verify(&data, &store, &work);
         std::fs::remove_dir_all(&work)?;
         let found = found?;

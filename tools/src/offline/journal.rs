@@ -8,11 +8,12 @@ use tickpath_shared::{
     journal::{LaneStream, RecordBuf, list_sessions, open_session},
     paths::DataDir,
     record::{
-        BookStateRecord, BreakerRecord, ChangeRecord, Class, CommandRecord, CommandResultRecord, DayRecord,
-        DigestRecord, FillRecord, FrameMeta, GapRecord, HeldRecord, IntentRecord, KillRecord, Kind,
-        LinkRecord, OpenOrderRecord, OrderRecord, OrderReportRecord, OrderStateRecord, OrderWrittenRecord,
-        ParameterRecord, PassRecord, PositionRecord, PressureRecord, ReconciledRecord, Record, RefusalRecord,
-        SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord, TopOfBookRecord, TradingStateRecord,
+        BalanceRecord, BookStateRecord, BreakerRecord, ChangeRecord, Class, CommandRecord,
+        CommandResultRecord, DayRecord, DigestRecord, FillRecord, FrameMeta, GapRecord, HeldRecord,
+        IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord, OrderReportRecord,
+        OrderStateRecord, OrderWrittenRecord, ParameterRecord, PassRecord, PositionRecord, PressureRecord,
+        ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord,
+        TopOfBookRecord, TradingStateRecord,
     },
     types::InstrumentDefinition,
 };
@@ -202,5 +203,6 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::Day => part::<DayRecord>(record),
         Kind::Parameter => part::<ParameterRecord>(record),
         Kind::Held => part::<HeldRecord>(record),
+        Kind::Balance => part::<BalanceRecord>(record),
     }
 }

@@ -47,7 +47,9 @@ impl Gateway {
         let Some(order) = self.orders.get_mut(slot).map(|order| *order) else { return };
         match self.check_change(now, slot, &order, change, message) {
             Ok(()) => self.amend(now, cause, slot, change, message, port),
-            Err(breach) => self.refuse(now, cause, &as_intent(&order, change), breach, port),
+            Err(breach) => {
+                self.refuse(now, cause, &as_intent(&order, change), breach, port);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Scope, Verb},
     record::{Cause, CommandRecord, IntentRecord, StateReason},
-    types::TradingState,
+    types::{ClientOrderId, TradingState},
 };
 
 /// Least time in which a cancel is not sent again.
@@ -80,21 +80,30 @@ impl Gateway {
         command: &CommandRecord,
         port: &mut impl GatewayPort,
     ) {
-        let outcome = match (Verb::from_repr(command.verb), self.scope_of(command)) {
-            (None, _) => CommandOutcome::UnknownVerb,
-            (_, None) => CommandOutcome::UnknownScope,
+        let verdict = match (Verb::from_repr(command.verb), self.scope_of(command)) {
+            (None, _) => CommandOutcome::UnknownVerb.into(),
+            (_, None) => CommandOutcome::UnknownScope.into(),
             // The engine answers.
             (Some(Verb::Set), Some(Scope::Strategy(strategy))) => {
                 let CommandRecord { id, parameter, value_bits, .. } = *command;
                 return self.tell(0, OutcomeBody::Set { id, value_bits, strategy, parameter }, port);
             }
             (Some(Verb::Approve), _) => self.approve(now, cause, command.value_bits, port),
-            (Some(Verb::Deny), _) => self.deny(now, cause, command.value_bits, port),
+            (Some(Verb::Deny), _) => self.deny(now, cause, command.value_bits, port).into(),
+            (Some(Verb::Place), Some(Scope::Instrument(instrument))) => match command.ticket() {
+                // The engine knows the book, and sends it back as an intent.
+                Some(ticket) => {
+                    let body = OutcomeBody::Place { id: command.id, ticket };
+                    return self.tell(instrument.into(), body, port);
+                }
+                None => CommandOutcome::UnknownTicket.into(),
+            },
+            (Some(Verb::Cancel), _) => self.cancel_named(now, cause, &command.client_order_id, port).into(),
             // Who arms at a start releases nothing that a person stopped.
-            (Some(Verb::Arm), Some(scope)) => self.arm(now, cause, scope, command.id != 0, port),
-            (Some(verb), Some(scope)) => self.carry_out(now, cause, verb, scope, port),
+            (Some(Verb::Arm), Some(scope)) => self.arm(now, cause, scope, command.id != 0, port).into(),
+            (Some(verb), Some(scope)) => self.carry_out(now, cause, verb, scope, port).into(),
         };
-        port.ask(Ask::Answer { id: command.id, verb: command.verb, outcome: outcome as u16 });
+        port.ask(Ask::Answer { id: command.id, verb: command.verb, outcome: verdict.code() });
     }
 
     fn carry_out(
@@ -124,7 +133,9 @@ impl Gateway {
             }
             Verb::ReleaseBreakers => self.release_breakers(now, port),
             // Seen to above, for the scopes that they have.
-            Verb::Arm | Verb::Set | Verb::Approve | Verb::Deny => return CommandOutcome::UnknownScope,
+            Verb::Arm | Verb::Set | Verb::Approve | Verb::Deny | Verb::Place | Verb::Cancel => {
+                return CommandOutcome::UnknownScope;
+            }
             // The session thread clears the word; the gateway sees it like everybody else.
             Verb::ClearKill => {}
         }
@@ -209,6 +220,19 @@ impl Gateway {
                 self.cancel(now, cause, slot, port);
             }
         }
+    }
+
+    /// Asks the venue to cancel one order, again if it was asked before.
+    fn cancel_named(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        id: &ClientOrderId,
+        port: &mut impl GatewayPort,
+    ) -> CommandOutcome {
+        let Some(slot) = self.orders.find(id) else { return CommandOutcome::NoSuchOrder };
+        self.cancel(now, cause, slot, port);
+        CommandOutcome::Done
     }
 
     /// Lets a scope trade again; the account only when everything about it is proven.

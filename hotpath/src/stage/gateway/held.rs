@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
-    command::CommandOutcome,
+    command::{CommandOutcome, Verdict},
     record::{Cause, Class, HeldRecord, IntentRecord, Kind},
     types::{HeldChange, Reason, Side, TimeInForce},
 };
@@ -57,12 +57,11 @@ impl Gateway {
         cause: Cause,
         intent: &IntentRecord,
         port: &mut impl GatewayPort,
-    ) {
+    ) -> Verdict {
         let waiting = self.held.0.len();
         if waiting == HELD_MAX {
             let (value, bound) = (waiting as i64 + 1, HELD_MAX as i64);
-            self.refuse(now, cause, intent, Breach { reason: Reason::HeldMax, value, bound }, port);
-            return;
+            return self.refuse(now, cause, intent, Breach { reason: Reason::HeldMax, value, bound }, port);
         }
         let held = Held {
             intent: *intent,
@@ -72,6 +71,7 @@ impl Gateway {
         self.held.0.push(held);
         tell(now, cause, &held, HeldChange::Held, port);
         self.tell(intent.instrument, OutcomeBody::Held { intent: intent.number }, port);
+        CommandOutcome::AwaitsApproval.into()
     }
 
     /// A person approves the order of an intent: every limit is looked at anew before it leaves. The book that it was
@@ -83,9 +83,9 @@ impl Gateway {
         cause: Cause,
         intent: u64,
         port: &mut impl GatewayPort,
-    ) -> CommandOutcome {
+    ) -> Verdict {
         let Some(held) = self.held.take(|held| held.intent.number == intent && held.until_ns > now) else {
-            return CommandOutcome::NotHeld;
+            return CommandOutcome::NotHeld.into();
         };
         let (Some(side), Some(time_in_force)) =
             (Side::from_repr(held.intent.side), TimeInForce::from_repr(held.intent.time_in_force))
@@ -95,14 +95,12 @@ impl Gateway {
         tell(now, cause, &held, HeldChange::Approved, port);
         let fresh = IntentRecord { book_ns: now, read_ns: now, is_book_valid: 1, ..held.intent };
         if let Err(breach) = risk::check(&self.context(now, &fresh, side, self.venue_ms(now), None)) {
-            self.refuse(now, cause, &fresh, breach, port);
-            return CommandOutcome::RefusedLimit;
+            return self.refuse(now, cause, &fresh, breach, port);
         }
         port.on_risk_passed();
         // No tick led to it.
         let fresh = IntentRecord { read_ns: 0, ..fresh };
-        self.place(now, cause, &fresh, side, time_in_force, 0, port);
-        CommandOutcome::Done
+        self.place(now, cause, &fresh, side, time_in_force, 0, port)
     }
 
     /// A person denies the order of an intent.

@@ -9,14 +9,17 @@ use crate::{
 };
 use tickpath_shared::{
     Nanos,
+    command::{CommandOutcome, Verdict},
     counters::Counter,
     record::{
         Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord,
         StateReason,
     },
-    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce, TradingState},
+    types::{ClientOrderId, OrderState, Reason, Side, StrategyName, TimeInForce, TradingState},
 };
 use zerocopy::IntoBytes;
+
+const MANUAL: u16 = StrategyName::Manual as u16;
 
 /// Venue's code for a cancel of an order it does not hold.
 pub(super) const CODE_CANCEL_UNKNOWN: i32 = -2011;
@@ -33,7 +36,7 @@ impl Gateway {
         intent: &IntentRecord,
         message: &EngineMessage,
         port: &mut impl GatewayPort,
-    ) {
+    ) -> Verdict {
         let (Some(side), Some(time_in_force)) =
             (Side::from_repr(intent.side), TimeInForce::from_repr(intent.time_in_force))
         else {
@@ -41,16 +44,14 @@ impl Gateway {
         };
         let context = self.context(now, intent, side, message.book_venue_ms, None);
         if let Err(breach) = risk::check(&context) {
-            self.refuse(now, cause, intent, breach, port);
-            return;
+            return self.refuse(now, cause, intent, breach, port);
         }
         if needs_approval(&context) {
-            self.hold(now, cause, intent, port);
-            return;
+            return self.hold(now, cause, intent, port);
         }
         port.on_risk_passed();
         self.health.on_order(now.saturating_sub(intent.read_ns));
-        self.place(now, cause, intent, side, time_in_force, message.decided_ns, port);
+        self.place(now, cause, intent, side, time_in_force, message.decided_ns, port)
     }
 
     pub(super) fn refuse(
@@ -60,7 +61,7 @@ impl Gateway {
         intent: &IntentRecord,
         breach: Breach,
         port: &mut impl GatewayPort,
-    ) {
+    ) -> Verdict {
         let record = RefusalRecord {
             intent: intent.number,
             value: breach.value,
@@ -83,6 +84,7 @@ impl Gateway {
         if is_wild {
             self.throttle(now, cause, port);
         }
+        Verdict::Limit(breach.reason)
     }
 
     /// A strategy that goes on wanting what it must not have is stopped until a person arms again.
@@ -95,7 +97,7 @@ impl Gateway {
         }
     }
 
-    /// Journals the order, then hands it to the socket.
+    /// Journals the order, then hands it to the socket, unless too many are open.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing known only to the caller")]
     pub(super) fn place(
         &mut self,
@@ -106,7 +108,7 @@ impl Gateway {
         time_in_force: TimeInForce,
         decided_ns: Nanos,
         port: &mut impl GatewayPort,
-    ) {
+    ) -> Verdict {
         let id = self.next_id;
         let mut order =
             Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
@@ -115,13 +117,13 @@ impl Gateway {
         if !self.orders.insert(order) {
             let open = self.orders.open() as i64;
             let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };
-            self.refuse(now, cause, intent, breach, port);
-            return;
+            return self.refuse(now, cause, intent, breach, port);
         }
         self.next_order += 1;
         self.next_id = id.successor();
         self.rates.on_order(now);
-        if intent.strategy != Order::NOBODY {
+        // What a person does on an instrument does not take it away from its strategy.
+        if !matches!(intent.strategy, Order::NOBODY | MANUAL) {
             self.owners[intent.instrument as usize] = intent.strategy;
         }
         let is_reduce_only = intent.is_reduce_only == 1;
@@ -143,6 +145,7 @@ impl Gateway {
         self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
         port.count(Counter::OrdersSent, 1);
         port.on_open_orders(intent.instrument, self.orders.open_of(intent.instrument));
+        CommandOutcome::Done.into()
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]
@@ -272,8 +275,7 @@ impl Gateway {
                 self.on_report(now, cause, client_order_id, report, 0, port);
             }
             PrivateEvent::EarlyFill(fill) => self.on_early_fill(now, fill, port),
-            PrivateEvent::Positions(shown) => self.on_positions(now, &shown),
-            PrivateEvent::Funding(funding) => self.day.on_funding(funding),
+            PrivateEvent::Account(change) => self.on_account_change(now, cause, &change, port),
             PrivateEvent::MarginCall => port.ask(Ask::Tell(Notice::MarginCall)),
             PrivateEvent::Leverage { instrument, leverage } => {
                 port.ask(Ask::Tell(Notice::Leverage { instrument, leverage }));

@@ -4,16 +4,17 @@ use super::{Gateway, GatewayPort};
 use crate::{
     message::{Ask, Notice, OutcomeBody},
     order::{OrderName, Report},
-    venue::{EarlyFill, ShownPositions},
+    venue::{AccountChange, EarlyFill},
 };
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::ForeignOrders,
     counters::Counter,
-    record::{Cause, FillRecord, PositionRecord, StateReason},
+    record::{Cause, Class, FillRecord, Kind, PositionRecord, StateReason},
     types::{ClientOrderId, TradingState},
 };
+use zerocopy::IntoBytes;
 
 /// Early fills waiting for their order's event. A full table only means that a fill is told with its event.
 const EARLY_MAX: usize = 64;
@@ -155,9 +156,21 @@ impl Gateway {
         self.tell_position(fill.instrument, port);
     }
 
-    pub(super) fn on_positions(&mut self, now: Nanos, shown: &ShownPositions) {
-        for (instrument, qty) in shown.iter() {
+    pub(super) fn on_account_change(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        change: &AccountChange,
+        port: &mut impl GatewayPort,
+    ) {
+        for balance in change.balances() {
+            port.record(Kind::Balance, Class::Audit, now, cause, &[balance.as_bytes()]);
+        }
+        for (instrument, qty) in change.positions.iter() {
             self.shown.positions[instrument as usize] = Some((qty, now));
+        }
+        if let Some(funding) = change.funding {
+            self.day.on_funding(funding);
         }
     }
 

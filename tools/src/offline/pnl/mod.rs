@@ -19,7 +19,7 @@ use tickpath_shared::{
 };
 
 /// Strategy of fills behind which no order of the session stands.
-const NOBODY: u16 = u16::MAX;
+const NOBODY: u16 = StrategyName::NOBODY;
 
 /// One strategy on one instrument. Amounts are decimals of the quote currency.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -267,7 +267,7 @@ impl Books {
             let definition = self.definitions.get(instrument)?;
             let position = account.positions.get(*instrument);
             (account.fills > 0 || position.qty != 0).then(|| Row {
-                strategy: label(*strategy),
+                strategy: StrategyName::label_of(*strategy),
                 symbol: definition.symbol.as_str().to_owned(),
                 fills: account.fills,
                 volume: amount(account.volume_e8),
@@ -287,14 +287,6 @@ impl Books {
             result: amount(self.equity_e8()),
             equity: self.equity.clone(),
         }
-    }
-}
-
-fn label(strategy: u16) -> String {
-    match StrategyName::from_repr(strategy) {
-        Some(name) => name.label().to_owned(),
-        None if strategy == NOBODY => "nobody".into(),
-        None => format!("strategy {strategy}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use tickpath_shared::{
+    command::Verdict,
     record::{ChangeRecord, HeldRecord},
     types::HeldChange,
 };
@@ -13,10 +14,18 @@ fn confirming(over: i64) -> Config {
 }
 
 impl Stand {
-    fn answer(&mut self, verb: Verb, intent: u64) -> CommandOutcome {
+    /// What is answered; of a limit that refuses, which.
+    fn verdict(&mut self, verb: Verb, intent: u64) -> Verdict {
         let command = CommandRecord { value_bits: intent, ..CommandRecord::of(9, verb) };
         self.account(Kind::Command, command.as_bytes());
-        CommandOutcome::from_repr(*self.out.answers.last().unwrap()).unwrap()
+        Verdict::from_code(*self.out.answers.last().unwrap()).unwrap()
+    }
+
+    fn answer(&mut self, verb: Verb, intent: u64) -> CommandOutcome {
+        match self.verdict(verb, intent) {
+            Verdict::Outcome(outcome) => outcome,
+            limit @ Verdict::Limit(_) => panic!("{limit:?}"),
+        }
     }
 
     /// Wants an order that has to wait; the number of its intent.
@@ -147,13 +156,13 @@ fn approved_orders_meet_every_limit_again() {
         let mut stand = Stand::armed(&confirming(0));
         let intent = stand.hold(0);
         change(&mut stand);
-        assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::RefusedLimit, "{reason}");
+        assert_eq!(stand.verdict(Verb::Approve, intent), Verdict::Limit(reason));
         assert_eq!((stand.out.refused.last(), stand.out.sent.len()), (Some(&reason), 0));
     }
     let mut stand = Stand::armed(&confirming(0));
     let intent = stand.hold(0);
     grow_old(&mut stand);
-    assert_eq!(stand.answer(Verb::Approve, intent), CommandOutcome::RefusedLimit);
+    assert_eq!(stand.verdict(Verb::Approve, intent), Verdict::Limit(Reason::MarkStale));
     assert_eq!((stand.out.refused.last(), stand.out.sent.len()), (Some(&Reason::MarkStale), 0));
 }
 

@@ -1,6 +1,7 @@
 //! The gateway as a whole: a strategy gone wild, what people stop, positions that are closed, breakers over days and
 //! restarts.
 
+mod by_hand;
 mod held;
 
 use super::*;
@@ -37,6 +38,8 @@ struct Out {
     /// Intents of orders that wait, and what became of them.
     held: Vec<(u64, HeldChange)>,
     last_held: Option<HeldRecord>,
+    /// What the engine was told.
+    told: Vec<Outcome>,
 }
 
 impl Port for Out {
@@ -68,7 +71,9 @@ impl Port for Out {
 impl GatewayPort for Out {
     fn send(&mut self, _: Nanos, _: &Outgoing<'_>) {}
 
-    fn tell(&mut self, _: Outcome) {}
+    fn tell(&mut self, outcome: Outcome) {
+        self.told.push(outcome);
+    }
 
     fn ask(&mut self, ask: Ask) {
         match ask {

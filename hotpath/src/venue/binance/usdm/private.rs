@@ -5,7 +5,7 @@
 
 use simd_json::{Buffers, Tape, prelude::*, tape::Value};
 use tickpath_shared::{
-    record::FillRecord,
+    record::{BalanceRecord, FillRecord},
     types::{ClientOrderId, InstrumentDefinition, OrderState, Side, decimal},
 };
 
@@ -71,10 +71,8 @@ pub enum PrivateEvent {
     },
     /// A fill told early: without fee, and without what became of its order.
     EarlyFill(EarlyFill),
-    /// Positions changed; those that are not listed did not.
-    Positions(ShownPositions),
-    /// Funding was exchanged.
-    Funding(Funding),
+    /// Balances and positions changed.
+    Account(AccountChange),
     /// A conditional order changed.
     Algo(AlgoChange),
     /// Margin is short, or was: an alarm, nothing more.
@@ -139,6 +137,26 @@ impl ShownPositions {
             *row = (instrument, qty);
             self.len += 1;
         }
+    }
+}
+
+/// Most assets that one event is read for.
+const BALANCES_MAX: usize = 4;
+
+/// Balances and positions as the venue shows them; those that are not listed did not change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountChange {
+    /// Positions.
+    pub positions: ShownPositions,
+    /// Funding was exchanged.
+    pub funding: Option<Funding>,
+    balances: [Option<BalanceRecord>; BALANCES_MAX],
+}
+
+impl AccountChange {
+    /// Assets whose balance has changed.
+    pub fn balances(&self) -> impl Iterator<Item = &BalanceRecord> {
+        self.balances.iter().flatten()
     }
 }
 
@@ -222,7 +240,7 @@ fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateE
     match event.get_str("e") {
         Some("ORDER_TRADE_UPDATE") => order_update(event, definitions),
         Some("TRADE_LITE") => early_fill(event, definitions),
-        Some("ACCOUNT_UPDATE") => positions(event, definitions),
+        Some("ACCOUNT_UPDATE") => account_update(event, definitions),
         Some("ALGO_UPDATE") => algo_update(event, definitions),
         Some("MARGIN_CALL") => Ok(PrivateEvent::MarginCall),
         Some("ACCOUNT_CONFIG_UPDATE") => config_update(event, definitions),
@@ -353,42 +371,65 @@ fn early_fill(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<P
     }))
 }
 
-fn positions(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
-    let account = event.get("a");
-    if let Some(account) = account.filter(|a| a.get_str("m") == Some("FUNDING_FEE")) {
-        return funding(event, account, definitions);
-    }
-    let rows = account.and_then(|a| a.get("P"));
-    let mut shown = ShownPositions::default();
-    for row in rows.and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter()) {
-        if let Some(index) = instrument(row, definitions)? {
-            shown.add(index as u32, amount(row, "pa", definitions[index].qty_scale)?);
-        }
-    }
-    Ok(if shown.len == 0 { PrivateEvent::Ignored } else { PrivateEvent::Positions(shown) })
-}
-
-fn funding(
+fn account_update(
     event: Node<'_>,
-    account: Node<'_>,
     definitions: &[InstrumentDefinition],
 ) -> Result<PrivateEvent, PrivateError> {
+    let Some(account) = event.get("a") else { return Ok(PrivateEvent::Ignored) };
+    let venue_ms = event.get_u64("T").ok_or(PrivateError)?;
+    let is_funding = account.get_str("m") == Some("FUNDING_FEE");
+    let mut change = AccountChange {
+        positions: ShownPositions::default(),
+        funding: if is_funding { funding(account, venue_ms, definitions)? } else { None },
+        balances: [None; BALANCES_MAX],
+    };
+    let balances = rows(account, "B").filter_map(|row| balance(row, venue_ms).transpose());
+    for (place, balance) in change.balances.iter_mut().zip(balances) {
+        *place = Some(balance?);
+    }
+    // Positions that are listed with funding are as they were.
+    if !is_funding {
+        for row in rows(account, "P") {
+            if let Some(index) = instrument(row, definitions)? {
+                change.positions.add(index as u32, amount(row, "pa", definitions[index].qty_scale)?);
+            }
+        }
+    }
+    Ok(PrivateEvent::Account(change))
+}
+
+fn rows<'t>(node: Node<'t>, key: &str) -> impl Iterator<Item = Node<'t>> + use<'t> {
+    node.get(key).and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter())
+}
+
+/// A balance; `None` for an asset whose name is longer than any that there is.
+fn balance(row: Node<'_>, venue_ms: u64) -> Result<Option<BalanceRecord>, PrivateError> {
+    let Some(asset) = BalanceRecord::name(row.get_str("a").ok_or(PrivateError)?) else { return Ok(None) };
+    let (wallet_e8, cross_e8) = (amount(row, "wb", 8)?, amount(row, "cw", 8)?);
+    Ok(Some(BalanceRecord { asset, wallet_e8, cross_e8, venue_ms }))
+}
+
+/// What funding brought or cost; `None` for an instrument that is not configured.
+fn funding(
+    account: Node<'_>,
+    venue_ms: u64,
+    definitions: &[InstrumentDefinition],
+) -> Result<Option<Funding>, PrivateError> {
     // Of isolated margin the position is listed, of cross margin the symbol may be said.
-    let listed = account.get("P").and_then(|rows| rows.as_array()).and_then(|rows| rows.iter().next());
+    let listed = rows(account, "P").next();
     let listed = listed.as_ref().and_then(|row| row.get_str("s"));
     let instrument = match account.get_str("S").or(listed) {
         Some(symbol) => match find_symbol(definitions, symbol.as_bytes()) {
             Some(index) => Some(index as u32),
-            None => return Ok(PrivateEvent::Ignored),
+            None => return Ok(None),
         },
         None => None,
     };
     let mut received_e8 = 0_i64;
-    for row in account.get("B").and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter()) {
+    for row in rows(account, "B") {
         received_e8 = received_e8.checked_add(amount(row, "bc", 8)?).ok_or(PrivateError)?;
     }
-    let venue_ms = event.get_u64("T").ok_or(PrivateError)?;
-    Ok(PrivateEvent::Funding(Funding { instrument, venue_ms, received_e8 }))
+    Ok(Some(Funding { instrument, venue_ms, received_e8 }))
 }
 
 fn algo_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
@@ -505,14 +546,22 @@ mod tests {
                 r#"{{"e":"ACCOUNT_UPDATE","T":1736000000001,"E":1736000000002,"a":{{"B":[{{"a":"USDT","wb":"99.5","cw":"99.5","bc":"-0.50000001"}}],"P":[],{symbol}"m":"{reason}"}}}}"#
             )
         };
+        let of = |symbol: &str, reason: &str| match decode(&frame(symbol, reason)).unwrap() {
+            PrivateEvent::Account(change) => {
+                let balance = change.balances().next().copied().unwrap();
+                assert_eq!((balance.asset(), balance.wallet_e8), ("USDT".to_owned(), 9_950_000_000));
+                change.funding
+            }
+            other => panic!("{other:?}"),
+        };
         let found = |instrument| {
             let (venue_ms, received_e8) = (1_736_000_000_001, -50_000_001);
-            PrivateEvent::Funding(Funding { instrument, venue_ms, received_e8 })
+            Some(Funding { instrument, venue_ms, received_e8 })
         };
-        assert_eq!(decode(&frame("", "FUNDING_FEE")).unwrap(), found(None));
-        assert_eq!(decode(&frame(r#""S":"BTCUSDT","#, "FUNDING_FEE")).unwrap(), found(Some(0)));
-        assert_eq!(decode(&frame(r#""S":"XRPUSDT","#, "FUNDING_FEE")).unwrap(), PrivateEvent::Ignored);
-        assert_eq!(decode(&frame("", "DEPOSIT")).unwrap(), PrivateEvent::Ignored);
+        assert_eq!(of("", "FUNDING_FEE"), found(None));
+        assert_eq!(of(r#""S":"BTCUSDT","#, "FUNDING_FEE"), found(Some(0)));
+        assert_eq!(of(r#""S":"XRPUSDT","#, "FUNDING_FEE"), None);
+        assert_eq!(of("", "DEPOSIT"), None);
     }
 
     #[test]

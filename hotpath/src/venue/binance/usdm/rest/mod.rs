@@ -12,15 +12,15 @@ pub use transport::{Answer, Call, Http, Method, Transport};
 use super::super::sign::percent_encode;
 use crate::{order::OrderName, venue::Credentials};
 use parse::{
-    by_symbol, encode, malformed, open_order, parse, parse_definitions, position, refusal, report, trade,
-    weight_limit,
+    balance, by_symbol, encode, malformed, open_order, parse, parse_definitions, position, refusal, report,
+    trade, weight_limit,
 };
 use serde_json::Value;
 use std::{error::Error, sync::Arc};
 use thiserror::Error;
 use tickpath_shared::{
     config::KeyKind,
-    record::{FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
+    record::{BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
     types::{InstrumentDefinition, OrderState},
 };
 
@@ -252,6 +252,18 @@ impl Rest {
         let (path, answer) = (RISK.path, self.signed(&RISK, "", venue_ms)?);
         let rows = answer.as_array().ok_or_else(|| malformed(path, "array"))?;
         definitions.iter().map(|definition| position(path, rows, definition)).collect()
+    }
+
+    /// Assets of the account, at `venue_ms`.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn balances(&self, venue_ms: u64) -> Result<Vec<BalanceRecord>, RestError> {
+        const BALANCE: Endpoint = get("/fapi/v3/balance", 5);
+        let (path, answer) = (BALANCE.path, self.signed(&BALANCE, "", venue_ms)?);
+        let rows = answer.as_array().ok_or_else(|| malformed(path, "array"))?;
+        rows.iter().filter_map(|row| balance(path, row, venue_ms).transpose()).collect()
     }
 
     /// Open orders of the instruments.

@@ -3,7 +3,7 @@
 use super::{super::private::event_state, RestError};
 use serde_json::Value;
 use tickpath_shared::{
-    record::{FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
+    record::{BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
     types::{ClientOrderId, InstrumentDefinition, Side, Symbol, decimal},
 };
 
@@ -79,6 +79,14 @@ pub(super) fn position(
         record.entry_price_e8 = amount(path, row, "entryPrice", 8)?;
     }
     Ok(record)
+}
+
+/// A balance; `None` for an asset whose name is longer than any that there is.
+pub(super) fn balance(path: &str, row: &Value, venue_ms: u64) -> Result<Option<BalanceRecord>, RestError> {
+    let name = row["asset"].as_str().ok_or_else(|| malformed(path, "asset"))?;
+    let [wallet_e8, cross_e8] =
+        [amount(path, row, "balance", 8)?, amount(path, row, "crossWalletBalance", 8)?];
+    Ok(BalanceRecord::name(name).map(|asset| BalanceRecord { asset, wallet_e8, cross_e8, venue_ms }))
 }
 
 pub(super) fn open_order(
