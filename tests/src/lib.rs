@@ -47,6 +47,16 @@ pub fn skipped<T>(missing: &str) -> Option<T> {
     None
 }
 
+/// How often something is done: as an environment variable says, or as often as a test run has time for.
+///
+/// # Panics
+///
+/// When the variable is no number.
+pub fn volume(name: &str, usual: u64) -> u64 {
+    let said = std::env::var(name).ok();
+    said.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
+}
+
 /// The recorded pair of 2024-08-08: Bitcoin and Ether, one recording.
 pub fn recorded_pair() -> Option<[PathBuf; 2]> {
     let file = |symbol: &str| {

@@ -15,6 +15,7 @@ use tickpath_shared::counters::{Counter, Stage};
 use tickpath_tests::{
     desk::{Desk, status_line, wait_for},
     http::{get, raw},
+    volume,
 };
 
 /// Prometheus text, line by line: names, labels and values must be what the format allows, every sample must
@@ -169,7 +170,8 @@ fn who_says_little_keeps_nobody_from_being_served() {
     let control = desk.child("control").unwrap();
     let before = memory_kib(control);
     let (mut slow, mut refused, mut latencies) = (VecDeque::new(), 0_u32, Vec::new());
-    for round in 0..SLOW {
+    let connections = volume("TICKPATH_SLOW", 3_000) as usize;
+    for round in 0..connections {
         let mut stream = TcpStream::connect(desk.control).unwrap();
         stream.write_all(b"GET /health/live HTTP/1.1\r\nX: ").unwrap();
         slow.push_back(stream);
@@ -192,21 +194,18 @@ fn who_says_little_keeps_nobody_from_being_served() {
     let (grown, threads) = (memory_kib(control).saturating_sub(before), threads(control));
     let at = |share: usize| latencies[latencies.len() * share / 100];
     println!(
-        "{SLOW} slow connections, {refused} told that it is busy; {} honest requests p50 {:?}, p99 {:?}, max {:?}; \
+        "{connections} slow connections, {refused} told that it is busy; {} honest requests p50 {:?}, p99 {:?}, max {:?}; \
          {grown} KiB more, {threads} threads",
         latencies.len(),
         at(50),
         at(99),
         latencies[latencies.len() - 1]
     );
-    assert!(refused > SLOW as u32 / 4, "{refused}");
+    assert!(refused > connections as u32 / 4, "{refused}");
     assert!(grown < 32 << 10 && threads <= 32, "{grown} KiB, {threads} threads");
     drop(slow);
     assert_eq!(desk.stop().unwrap(), 0);
 }
-
-/// Slow connections in a test run.
-const SLOW: usize = 3_000;
 
 fn is_refused(stream: &TcpStream) -> bool {
     let mut start = [0; 12];

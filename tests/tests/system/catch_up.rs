@@ -19,6 +19,7 @@ use tickpath_shared::{
 use tickpath_tests::{
     desk::{Desk, status_line, wait_for},
     http::get,
+    volume,
 };
 use zerocopy::IntoBytes;
 
@@ -31,7 +32,7 @@ const SEGMENT_BYTES: usize = 2 << 20;
 
 /// Seconds for which nobody reads.
 fn seconds() -> u64 {
-    std::env::var("TICKPATH_AWAY_S").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
+    volume("TICKPATH_AWAY_S", 20)
 }
 
 fn lane(dir: &Path, lane: u16, name: &str, bytes: u64) -> LaneWriter {

@@ -13,11 +13,14 @@ use tickpath_shared::{
     journal::list_sessions,
     record::{Kind, OrderRecord},
 };
-use tickpath_tests::desk::{Desk, VenueTruth, wait_for};
+use tickpath_tests::{
+    desk::{Desk, VenueTruth, wait_for},
+    volume,
+};
 use tickpath_tools::offline::journal::{self, Filter};
 
 fn kills() -> u64 {
-    std::env::var("TICKPATH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
+    volume("TICKPATH_KILLS", 20)
 }
 
 /// Pauses of a seed, 20 to 500 ms.

@@ -12,13 +12,11 @@ use tickpath_shared::counters::Counter;
 use tickpath_tests::{
     desk::{Desk, wait_for},
     http::get,
-    skipped,
+    skipped, volume,
 };
 
 /// Where the small disk is, in the mount namespace of the test that runs inside.
 const INSIDE: &str = "TICKPATH_SMALL_DISK";
-/// Times that it is full.
-const TIMES: usize = 5;
 
 /// Runs the test below in a mount namespace of its own, where the data directory is a small disk.
 #[test]
@@ -75,7 +73,8 @@ fn fill_and_free(dir: &Path) {
     let hot = desk.child("hot").unwrap();
     let ballast = dir.join("ballast");
     let mut told = Duration::ZERO;
-    for _ in 0..TIMES {
+    let times = volume("TICKPATH_FULL", 5);
+    for _ in 0..times {
         take_all(&ballast);
         let full = Instant::now();
         let (fills, orders) = (desk.counter(Counter::Fills), desk.counter(Counter::OrdersSent));
@@ -95,7 +94,7 @@ fn fill_and_free(dir: &Path) {
         wait_for("readiness", || ready(&desk).0 == 200).unwrap();
     }
     assert_eq!(desk.child("hot"), Some(hot), "it has traded on all the time");
-    println!("{TIMES} times full: told within {told:?}");
+    println!("{times} times full: told within {told:?}");
     assert!(told < Duration::from_secs(5));
     assert_eq!(desk.stop().unwrap(), 0);
     let (code, text) = desk.run_here(&["journal", "verify"]).unwrap();

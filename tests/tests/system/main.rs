@@ -32,6 +32,7 @@ mod lines;
 mod page;
 mod quotes;
 mod replay;
+mod requests;
 mod secrets;
 mod silence;
 mod store;

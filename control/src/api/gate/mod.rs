@@ -37,7 +37,7 @@ const ANSWERED_MAX: usize = 64;
 /// Those of one address that is not this host's.
 const PEER_MAX: usize = 16;
 /// Threads that hand requests on and write answers.
-const WORKERS: usize = 5;
+const WORKERS: usize = BACKENDS;
 const WORKERS_URGENT: usize = 2;
 /// Threads that answer; kill has its own, so that it waits for no other request.
 const BACKENDS: usize = 4;

@@ -78,7 +78,7 @@ fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
         cut_every_s: 60,
         ..Odds::default()
     };
-    let seeds = std::env::var("TICKPATH_SEEDS").map_or(1, |n| n.parse().unwrap());
+    let seeds = tickpath_tests::volume("TICKPATH_SEEDS", 1);
     for seed in 2..2 + seeds {
         let world = run(seed, odds, ORDERS);
         check(&world);
