@@ -18,7 +18,7 @@ use crate::{
     memory::{MappedFile, MemoryError},
     paths::{DataDir, FileLock},
     status::LANES_MAX,
-    types::{ClientOrderId, Reason, Side, TimeInForce},
+    types::{ClientOrderId, OrderTerms, Reason, Side, TimeInForce},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -125,7 +125,7 @@ pub enum Detail {
 /// An order as a person writes it down, of the instrument of the command's scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Limit price in units; 0 for whatever is displayed, as far as the limits let an order go: then it ends at once.
+    /// Limit price in units; 0 for the worst that the limits let an order have.
     pub price: i64,
     /// Quantity in units.
     pub qty: i64,
@@ -135,6 +135,8 @@ pub struct Ticket {
     pub time_in_force: TimeInForce,
     /// It only brings the position back towards zero.
     pub is_reduce_only: bool,
+    /// What it says besides.
+    pub terms: OrderTerms,
 }
 
 impl Detail {
@@ -150,6 +152,8 @@ impl Detail {
                 (command.price, command.qty) = (ticket.price, ticket.qty);
                 (command.side, command.time_in_force) = (ticket.side as u8, ticket.time_in_force as u8);
                 command.is_reduce_only = ticket.is_reduce_only as u8;
+                (command.order_type, command.price_match) = ticket.terms.codes();
+                command.good_till_ms = ticket.terms.good_till_ms;
             }
             Self::Order(id) => command.client_order_id = id,
         }
@@ -270,10 +274,16 @@ pub struct Command {
     pub time_in_force: u8,
     /// 1 for a ticket that only reduces.
     pub is_reduce_only: u8,
+    /// Order type of a ticket.
+    pub order_type: u8,
+    /// Price match of a ticket, 0 for a price of its own.
+    pub price_match: u8,
     /// Zero.
-    pub reserved_ticket: [u8; 5],
+    pub reserved_ticket: [u8; 3],
+    /// Time until which a ticket is good, 0 without one.
+    pub good_till_ms: u64,
     /// Zero.
-    pub reserved_tail: [u64; 3],
+    pub reserved_tail: [u64; 2],
 }
 
 const _: () = assert!(size_of::<Command>() == SLOT_BYTES);

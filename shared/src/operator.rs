@@ -9,7 +9,8 @@ use crate::{
     paths::DataDir,
     status::StatusReader,
     types::{
-        ClientOrderId, InstrumentDefinition, Parameter, Reason, Side, StrategyName, TimeInForce, decimal,
+        ClientOrderId, InstrumentDefinition, OrderTerms, OrderType, Parameter, PriceMatch, Reason, Side,
+        StrategyName, TimeInForce, decimal,
     },
 };
 use std::{
@@ -223,10 +224,16 @@ pub struct Wish<'a> {
     pub qty: &'a str,
     /// Limit price; without one whatever is displayed is taken, as far as the limits let an order go.
     pub price: Option<&'a str>,
-    /// How long it stays; with a price alone, until filled or canceled otherwise.
+    /// How long it stays; until filled or canceled otherwise.
     pub time_in_force: Option<TimeInForce>,
     /// It only brings the position back towards zero.
     pub is_reduce_only: bool,
+    /// No price at all goes with it: whatever is displayed is taken, at any price.
+    pub is_market: bool,
+    /// The venue gives it its price.
+    pub price_match: Option<PriceMatch>,
+    /// Seconds after which the venue ends it.
+    pub good_for_s: Option<u64>,
 }
 
 /// The command that places what is wished, in the units of its instrument.
@@ -234,7 +241,7 @@ pub struct Wish<'a> {
 /// # Errors
 ///
 /// A text naming the value and the rule that it breaks.
-pub fn placing(wish: &Wish<'_>, definition: &InstrumentDefinition) -> Result<Order, String> {
+pub fn placing(wish: &Wish<'_>, definition: &InstrumentDefinition, unix_ms: u64) -> Result<Order, String> {
     let units = |what: &str, text: &str, scale: u8, step: i64| {
         let of = |units| decimal::to_text(units, scale);
         let units = decimal::parse(text.as_bytes(), scale).map_err(|e| format!("{what}: {text:?}: {e}"))?;
@@ -246,18 +253,38 @@ pub fn placing(wish: &Wish<'_>, definition: &InstrumentDefinition) -> Result<Ord
     let qty = units("quantity", wish.qty, definition.qty_scale, definition.lot)?;
     let price =
         wish.price.map(|text| units("price", text, definition.price_scale, definition.tick)).transpose()?;
-    if price.is_none() && wish.time_in_force.is_some() {
-        return Err("time_in_force: an order without a price takes what it gets and ends at once".to_owned());
-    }
-    let ticket = Ticket {
-        price: price.unwrap_or(0),
-        qty,
-        side: wish.side,
-        time_in_force: wish.time_in_force.unwrap_or(TimeInForce::Gtc),
-        is_reduce_only: wish.is_reduce_only,
-    };
+    let (time_in_force, terms) = terms(wish, unix_ms)?;
+    let Wish { side, is_reduce_only, .. } = *wish;
+    let price = price.unwrap_or(0);
+    let ticket = Ticket { price, qty, side, time_in_force, is_reduce_only, terms };
     let scope = Scope::Instrument(definition.instrument as u16);
     Ok(Order { verb: Verb::Place, scope, detail: Detail::Ticket(ticket) })
+}
+
+/// How long a wish stays and what else it says.
+fn terms(wish: &Wish<'_>, unix_ms: u64) -> Result<(TimeInForce, OrderTerms), String> {
+    let Wish { price, time_in_force, is_market, price_match, good_for_s, .. } = *wish;
+    let priced = [price.is_some(), is_market, price_match.is_some()];
+    if priced.iter().filter(|is| **is).count() > 1 {
+        return Err("price, market and price_match: one of them at most".to_owned());
+    }
+    let rests = price.is_some() || price_match.is_some();
+    if !rests && (time_in_force.is_some() || good_for_s.is_some()) {
+        return Err("time_in_force: an order without a price takes what it gets and ends at once".to_owned());
+    }
+    let time_in_force = match (time_in_force, good_for_s) {
+        (None | Some(TimeInForce::Gtd), Some(_)) => TimeInForce::Gtd,
+        (Some(TimeInForce::Gtd), None) => return Err("good_for_s: gtd wants it".to_owned()),
+        (Some(other), Some(_)) => return Err(format!("good_for_s: {other} orders have no end to name")),
+        (Some(other), None) => other,
+        (None, None) if rests => TimeInForce::Gtc,
+        (None, None) => TimeInForce::Ioc,
+    };
+    let order_type = if is_market { OrderType::Market } else { OrderType::Limit };
+    // The venue knows whole seconds.
+    let good_till_ms =
+        good_for_s.map_or(0, |s| unix_ms.saturating_add(s.saturating_mul(1_000)) / 1_000 * 1_000);
+    Ok((time_in_force, OrderTerms { order_type, price_match, good_till_ms }))
 }
 
 /// A client order id as lists of orders show it.

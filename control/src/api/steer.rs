@@ -20,7 +20,7 @@ use tickpath_shared::{
     config::Mode,
     operator::{self, Operator, OperatorError, Wish},
     status::StatusReader,
-    types::{Side, TimeInForce},
+    types::{PriceMatch, Side, TimeInForce},
 };
 
 /// Time for the second step.
@@ -63,9 +63,20 @@ pub(super) const PLACE: &[Field] = &[
          order go.",
     ),
     Field::optional(
+        "market",
+        Shape::Flag,
+        "Whatever is displayed is taken, at any price (risk.market_orders).",
+    ),
+    Field::optional(
+        "price_match",
+        Shape::Word(|| labels(PriceMatch::ALL, PriceMatch::label)),
+        "The venue gives it its price (risk.market_orders).",
+    ),
+    Field::optional("good_for_s", Shape::Integer(601, 31_536_000), "Seconds after which the venue ends it."),
+    Field::optional(
         "time_in_force",
         Shape::Word(|| labels(TimeInForce::ALL, TimeInForce::label)),
-        "With a price; gtc otherwise.",
+        "With a price, its own or the venue's; gtc otherwise.",
     ),
     Field::optional("reduce_only", Shape::Flag, "Only bring the position back towards zero."),
     CONFIRM,
@@ -224,11 +235,15 @@ pub(super) fn place(shared: &Shared, ask: &Ask) -> Answer {
         price: ask.values.text("price"),
         time_in_force: TimeInForce::ALL.iter().copied().find(|t| t.label() == word("time_in_force")),
         is_reduce_only: ask.values.flag("reduce_only"),
+        is_market: ask.values.flag("market"),
+        price_match: PriceMatch::ALL.iter().copied().find(|p| p.label() == word("price_match")),
+        good_for_s: ask.values.integer("good_for_s").map(|s| s as u64),
     };
     let order = || -> Result<(Operator, Order), Failure> {
         let running = Operator::open(&shared.data)?;
         let definition = operator::instrument(&running.status, word("symbol")).map_err(Failure::unknown)?;
-        let order = operator::placing(&wish, &definition).map_err(Failure::wrong)?;
+        let order =
+            operator::placing(&wish, &definition, unix_ns_now() / 1_000_000).map_err(Failure::wrong)?;
         Ok((running, order))
     };
     // What could not be placed is not asked about twice.

@@ -39,6 +39,9 @@ pub struct Order {
     /// It may only reduce the position.
     #[serde(default)]
     pub is_reduce_only: bool,
+    /// The venue gives it its price: until it has told, the worst is counted with.
+    #[serde(default)]
+    pub is_matched: bool,
     /// Strategy that it belongs to, [`Self::NOBODY`] for none.
     #[serde(default)]
     pub strategy: u16,
@@ -122,6 +125,7 @@ impl Order {
             placed_ns: now,
             is_canceling: false,
             is_reduce_only: false,
+            is_matched: false,
             strategy: Self::NOBODY,
             exits: [0; 2],
             amends: 0,
@@ -205,8 +209,9 @@ impl Order {
             self.on_amend_refused();
         }
         if report.qty != 0 && self.amend.is_none() && asked_ns > self.sent_ns.max(self.placed_ns) {
-            // Whatever we believe, this is what it is.
-            (self.price, self.qty, self.most) = (report.price, report.qty, report.qty);
+            // Whatever we believe, this is what it is. An order without a price keeps the one that it is judged by.
+            let price = if report.price == 0 { self.price } else { report.price };
+            (self.price, self.qty, self.most) = (price, report.qty, report.qty);
         }
     }
 
@@ -229,6 +234,8 @@ impl Order {
         } else if self.intent == 0 && self.amend.is_none() && report.qty != 0 {
             // Of somebody else, who may change it as well.
             (self.price, self.qty, self.most) = (report.price, report.qty, report.qty);
+        } else if self.is_matched && self.amend.is_none() && report.price != 0 {
+            self.price = report.price;
         }
         if report.state.is_terminal() {
             self.ended = Some(report.state);

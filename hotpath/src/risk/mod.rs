@@ -9,12 +9,13 @@ mod price;
 mod rate;
 mod session;
 mod size;
+mod terms;
 mod trade;
 mod twice;
 
 pub use account::Account;
 pub(crate) use exposure::{is_reducing, order_e8};
-pub use rate::{RateWindow, Rates};
+pub use rate::{OrderCount, RateWindow, Rates};
 
 use crate::{account::Positions, order::Survey};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct Mark {
 pub struct Context<'a> {
     /// Session time of the check.
     pub now: Nanos,
+    /// The venue's time, unix milliseconds.
+    pub venue_ms: u64,
     /// Age of the book decided on by the venue's clock.
     pub book_venue_age_ns: Nanos,
     /// The limits.
@@ -106,6 +109,7 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     session::check(context, is_reducing)?;
     book::check(context)?;
     price::check(context)?;
+    terms::check(context)?;
     size::check(context, is_reducing)?;
     exposure::check(context, is_reducing)?;
     if !is_reducing {
@@ -113,7 +117,7 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
         account::check(context)?;
     }
     twice::check(context, is_reducing)?;
-    context.rates.check(context.now, context.limits, is_reducing)
+    context.rates.check(context.now, context.venue_ms, context.limits, is_reducing)
 }
 
 /// Refuses with numbers unless `holds`.

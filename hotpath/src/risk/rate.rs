@@ -1,4 +1,5 @@
-//! Rates: at most so many in any window, counted by a ring of their times.
+//! Rates: at most so many in any window, counted by a ring of their times; and as many as the venue counts in intervals of
+//! its own, of which every order of the account is one, whoever sent it.
 
 use super::{Breach, require};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,41 @@ impl RateWindow {
     }
 }
 
+/// Intervals that the venue counts orders in, at most.
+const COUNTS_MAX: usize = 4;
+
+/// Orders as the venue counts them: in intervals that begin at multiples of their length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCount {
+    /// Length of the interval, milliseconds; 0 for none.
+    pub interval_ms: u64,
+    /// Orders that it takes in an interval.
+    pub limit: u32,
+    /// Orders that it has taken in this one.
+    pub count: u32,
+}
+
+/// A count and until when it counts.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct VenueCount {
+    told: OrderCount,
+    /// End of its interval, unix milliseconds by the venue's clock.
+    until_ms: u64,
+}
+
+impl VenueCount {
+    fn at(&self, venue_ms: u64) -> u32 {
+        if venue_ms < self.until_ms { self.told.count } else { 0 }
+    }
+
+    fn set(&mut self, venue_ms: u64, count: u32) {
+        self.told.count = count;
+        if venue_ms >= self.until_ms {
+            self.until_ms = (venue_ms / self.told.interval_ms + 1) * self.told.interval_ms;
+        }
+    }
+}
+
 /// Orders and requests of the last while.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rates {
@@ -52,6 +88,11 @@ pub struct Rates {
     messages: RateWindow,
     /// Orders that only orders which reduce may use.
     reserve: usize,
+    #[serde(default)]
+    venue: [VenueCount; COUNTS_MAX],
+    /// Orders and changes that are not answered yet.
+    #[serde(default)]
+    pending: u32,
 }
 
 impl Rates {
@@ -63,23 +104,70 @@ impl Rates {
             reserve: (limits.order_rate_max * limits.reduce_share_percent)
                 .div_ceil(100)
                 .min(limits.order_rate_max - 1),
+            venue: [VenueCount::default(); COUNTS_MAX],
+            pending: 0,
         }
     }
 
-    pub(super) fn check(&self, now: Nanos, limits: &config::Risk, is_reducing: bool) -> Result<(), Breach> {
+    pub(super) fn check(
+        &self,
+        now: Nanos,
+        venue_ms: u64,
+        limits: &config::Risk,
+        is_reducing: bool,
+    ) -> Result<(), Breach> {
         let window_ns = limits.order_rate_window_ms * 1_000_000;
         let reserve = if is_reducing { 0 } else { self.reserve };
         let bound = (self.orders.times.len() - reserve) as i64;
         require(!self.orders.is_full(now, window_ns, reserve), Reason::OrderRate, bound + 1, bound)?;
         let bound = self.messages.times.len() as i64;
         let is_full = !is_reducing && self.messages.is_full(now, window_ns, 0);
-        require(!is_full, Reason::MessageRate, bound + 1, bound)
+        require(!is_full, Reason::MessageRate, bound + 1, bound)?;
+        self.check_venue(venue_ms, limits, is_reducing)
+    }
+
+    /// Beyond the venue's limit it refuses, and after many refusals it bans the account.
+    fn check_venue(&self, venue_ms: u64, limits: &config::Risk, is_reducing: bool) -> Result<(), Breach> {
+        for venue in self.venue.iter().take_while(|venue| venue.told.interval_ms > 0) {
+            let limit = i64::from(venue.told.limit);
+            let share = if is_reducing { 0 } else { limits.reduce_share_percent as i64 };
+            let (bound, next) = (limit - (limit * share + 99) / 100, i64::from(venue.at(venue_ms)) + 1);
+            require(next <= bound.max(1), Reason::VenueRate, next, bound)?;
+        }
+        Ok(())
     }
 
     /// Counts an order or a change of one, which is a request too.
-    pub fn on_order(&mut self, now: Nanos) {
+    pub fn on_order(&mut self, now: Nanos, venue_ms: u64) {
         self.orders.record(now);
         self.messages.record(now);
+        self.pending = self.pending.saturating_add(1);
+        for venue in self.venue.iter_mut().take_while(|venue| venue.told.interval_ms > 0) {
+            venue.set(venue_ms, venue.at(venue_ms).saturating_add(1));
+        }
+    }
+
+    /// An order or a change of one was answered.
+    pub fn on_answer(&mut self) {
+        self.pending = self.pending.saturating_sub(1);
+    }
+
+    /// No request that is under way will be answered.
+    pub fn on_link_lost(&mut self) {
+        self.pending = 0;
+    }
+
+    /// Takes what the venue counts: the orders of others among them, and ours that are still under way not yet.
+    pub fn on_venue_counts(&mut self, venue_ms: u64, counts: &[OrderCount]) {
+        for told in counts.iter().filter(|told| told.interval_ms > 0) {
+            let is_it = |venue: &&mut VenueCount| {
+                venue.told.interval_ms == 0 || venue.told.interval_ms == told.interval_ms
+            };
+            if let Some(venue) = self.venue.iter_mut().find(is_it) {
+                venue.told = *told;
+                venue.set(venue_ms, told.count.saturating_add(self.pending));
+            }
+        }
     }
 
     /// Counts a cancel.
@@ -89,6 +177,8 @@ impl Rates {
 
     /// The state as words, for digests.
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        self.orders.words().chain(self.messages.words())
+        let told = self.venue.iter().take_while(|venue| venue.told.interval_ms > 0);
+        let venue = told.flat_map(|venue| [venue.told.count.into(), venue.until_ms]);
+        self.orders.words().chain(self.messages.words()).chain(venue).chain([self.pending.into()])
     }
 }

@@ -277,7 +277,7 @@ impl Session {
 fn record_of(command: &Command) -> CommandRecord {
     let Command { id, verb, scope, target, parameter, value_bits, price, qty, client_order_id, .. } =
         *command;
-    let Command { side, time_in_force, is_reduce_only, .. } = *command;
+    let Command { side, time_in_force, is_reduce_only, order_type, price_match, good_till_ms, .. } = *command;
     CommandRecord {
         id,
         verb,
@@ -291,6 +291,9 @@ fn record_of(command: &Command) -> CommandRecord {
         side,
         time_in_force,
         is_reduce_only,
-        reserved: [0; 5],
+        order_type,
+        price_match,
+        reserved: [0; 3],
+        good_till_ms,
     }
 }

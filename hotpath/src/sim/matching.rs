@@ -233,7 +233,7 @@ impl Matcher {
             TimeInForce::Fok => {
                 self.takeable(&submit, submit.qty).iter().map(|l| l.qty).sum::<i64>() < submit.qty
             }
-            TimeInForce::Gtc | TimeInForce::Ioc => false,
+            TimeInForce::Gtc | TimeInForce::Gtd | TimeInForce::Ioc => false,
         };
         if is_impossible {
             out.push(SimOutcome::Refused(submit));
@@ -250,7 +250,7 @@ impl Matcher {
         let submit = order.submit;
         match (order.state.is_terminal(), submit.time_in_force, submit.price) {
             (true, ..) => {}
-            (false, TimeInForce::Gtc | TimeInForce::Gtx, Some(price)) => {
+            (false, TimeInForce::Gtc | TimeInForce::Gtd | TimeInForce::Gtx, Some(price)) => {
                 order.queue_ahead = self.book.qty_at(submit.side == Side::Buy, price);
                 self.resting.push(order);
             }

@@ -7,6 +7,7 @@ mod command;
 mod flatten;
 mod held;
 mod orders;
+mod send;
 mod shown;
 mod watch;
 
@@ -357,6 +358,7 @@ impl Gateway {
         let wanted = Wanted { instrument, side, price, qty, is_reduce_only, replaces: replaced };
         Context {
             now,
+            venue_ms: self.venue_ms(now),
             book_venue_age_ns: self.venue_age_ns(now, book_venue_ms),
             limits: &self.limits,
             intent,
@@ -469,6 +471,8 @@ impl Gateway {
             self.next_digest_ns = now + DIGEST_NS;
             let record = DigestRecord { events: self.events, digest: self.digest() };
             port.record(Kind::Digest, Class::Audit, now, Cause::NONE, &[record.as_bytes()]);
+            // Mark prices move while nothing else does.
+            port.on_gauges(self);
         }
     }
 
@@ -530,6 +534,7 @@ impl Gateway {
             u64::from(self.is_killed) | u64::from(self.is_reconciled) << 1 | (self.pressure as u64) << 8,
             self.clock.epoch_ns,
             self.told,
+            self.by_hand.unwrap_or(0),
         ];
         let marks = self.marks.iter().flat_map(|m| [m.price_e8 as u64, m.seen_ns]);
         let words = flags

@@ -10,7 +10,7 @@ use tickpath_shared::{
     Nanos,
     counters::Counter,
     record::{Cause, ChangeRecord, Class, IntentRecord, Kind, PassRecord, SignalRecord},
-    types::{InstrumentDefinition, Reason, Side, TimeInForce},
+    types::{InstrumentDefinition, OrderTerms, Reason, Side, TimeInForce},
 };
 use zerocopy::IntoBytes;
 
@@ -36,6 +36,8 @@ pub struct Order {
     pub stop: i64,
     /// Price at which it will be left with a profit, 0 for none.
     pub target: i64,
+    /// What it says besides; [`OrderTerms::LIMIT`] for a limit order with a price of its own.
+    pub terms: OrderTerms,
 }
 
 /// What a signal was, for those who look on.
@@ -165,6 +167,7 @@ impl<P: EnginePort> Desk<'_, P> {
     #[inline(always)]
     pub fn place(&mut self, order: &Order) -> u64 {
         let listing = &self.listings[order.instrument as usize];
+        let (order_type, price_match) = order.terms.codes();
         let intent = IntentRecord {
             number: *self.sent + 1,
             price: order.price,
@@ -178,9 +181,11 @@ impl<P: EnginePort> Desk<'_, P> {
             time_in_force: order.time_in_force as u8,
             is_reduce_only: order.is_reduce_only.into(),
             is_book_valid: listing.book.is_valid().into(),
-            reserved: [0; 2],
+            order_type,
+            price_match,
             stop: order.stop,
             target: order.target,
+            good_till_ms: order.terms.good_till_ms,
         };
         let book_venue_ms = listing.book_venue_ms;
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);

@@ -16,7 +16,7 @@ use tickpath_shared::{
     Nanos,
     command::CommandOutcome,
     config::{self, Config, LiveParameters},
-    types::{InstrumentDefinition, Reason, Side, StrategyName, TimeInForce, decimal},
+    types::{InstrumentDefinition, OrderTerms, Reason, Side, StrategyName, TimeInForce, decimal},
 };
 
 /// Largest distance of a quote from the middle, price units.
@@ -247,6 +247,7 @@ impl MarketMaker {
                         is_reduce_only,
                         stop,
                         target,
+                        terms: OrderTerms::LIMIT,
                     })
                 }
                 QuoteAction::Move { intent, price, qty, .. } => desk.amend(instrument, intent, price, qty),

@@ -5,7 +5,7 @@ use crate::port::EnginePort;
 use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     config::{self, Config},
-    types::{InstrumentDefinition, Side, StrategyName, TimeInForce},
+    types::{InstrumentDefinition, OrderTerms, Side, StrategyName, TimeInForce},
 };
 
 /// Answers every tick with an order to buy at the best ask.
@@ -54,6 +54,7 @@ impl Strategy for Probe {
             is_reduce_only: false,
             stop: 0,
             target: 0,
+            terms: OrderTerms::LIMIT,
         });
     }
 

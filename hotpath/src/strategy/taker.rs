@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::CONFIRM_WITHIN_MS_MAX,
-    types::{InstrumentDefinition, OrderState, Side, TimeInForce},
+    types::{InstrumentDefinition, OrderState, OrderTerms, Side, TimeInForce},
 };
 
 /// Longest pause before an order that was refused is tried again while something is held: what closes must get through
@@ -152,7 +152,9 @@ impl Taker {
         };
         let (instrument, time_in_force) = (self.instrument, TimeInForce::Ioc);
         let [stop, target] = if is_reduce_only { [0; 2] } else { exits };
-        let order = Order { instrument, side, price, qty, time_in_force, is_reduce_only, stop, target };
+        let terms = OrderTerms::LIMIT;
+        let order =
+            Order { instrument, side, price, qty, time_in_force, is_reduce_only, stop, target, terms };
         self.in_flight = Some(desk.place(&order));
         (self.sent, self.is_held) = (side.sign() * qty, false);
         self.quiet_until = now + self.order_ns;

@@ -417,6 +417,8 @@ pub struct Risk {
     pub reduce_share_percent: usize,
     /// Orders, changes and cancels in a window; cancels are sent whatever it says.
     pub message_rate_max: usize,
+    /// Orders without a price of their own (market, price match) may be sent: what they fill at only the venue bounds.
+    pub market_orders: bool,
     /// Orders that open more than `confirm_notional_over` wait for a person.
     pub confirm: bool,
     /// Largest notional of an order that needs no person, quote currency.
@@ -460,6 +462,7 @@ impl Default for Risk {
             order_rate_max: 200,
             reduce_share_percent: 10,
             message_rate_max: 500,
+            market_orders: false,
             confirm: false,
             confirm_notional_over: 0,
             confirm_within_ms: 30_000,

@@ -4,6 +4,7 @@
 
 mod codes;
 mod payload;
+mod values;
 
 pub use codes::*;
 pub use payload::*;

@@ -1,9 +1,8 @@
 //! Payloads of the records. Enums are stored as their number, prices and quantities in the units of the
 //! instrument's definition, texts zero padded. All padding is named.
 
-use crate::command::{Ticket, Verb};
-use crate::types::{ClientOrderId, InstrumentDefinition, Side, Symbol, TimeInForce};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use crate::types::{ClientOrderId, InstrumentDefinition, Symbol};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Declares plain-old-data payloads: fixed layout, no padding, a size that is a multiple of eight.
 macro_rules! payloads {
@@ -63,8 +62,14 @@ payloads! {
         time_in_force: u8,
         /// 1 for an order that only reduces.
         is_reduce_only: u8,
+        /// As in [`IntentRecord`].
+        order_type: u8,
+        /// As in [`IntentRecord`].
+        price_match: u8,
         /// Zero.
-        reserved: [u8; 5],
+        reserved: [u8; 3],
+        /// As in [`IntentRecord`].
+        good_till_ms: u64,
     }
 
     /// An order waits for a person, or does so no more.
@@ -331,12 +336,16 @@ payloads! {
         is_reduce_only: u8,
         /// 1 while the book decided on was complete.
         is_book_valid: u8,
-        /// Zero.
-        reserved: [u8; 2],
+        /// [`crate::types::OrderType`], or 0 for a limit order.
+        order_type: u8,
+        /// [`crate::types::PriceMatch`], or 0 for a price of its own.
+        price_match: u8,
         /// Price at which the position is given up; 0 when the strategy gives none.
         stop: i64,
         /// Price at which it is left with a profit; 0 when the strategy gives none.
         target: i64,
+        /// As in [`crate::types::OrderTerms`].
+        good_till_ms: u64,
     }
 
     /// An order or a cancel as handed to the socket; its canonical text follows.
@@ -359,8 +368,12 @@ payloads! {
         time_in_force: u8,
         /// 1 when the order may only reduce the position.
         is_reduce_only: u8,
+        /// As in [`IntentRecord`].
+        order_type: u8,
+        /// As in [`IntentRecord`].
+        price_match: u8,
         /// Zero.
-        reserved: [u8; 7],
+        reserved: [u8; 5],
     }
 
     /// Stamps around the write of an order.
@@ -544,50 +557,3 @@ payloads! {
 
 const _: () = assert!(size_of::<InstrumentDefinition>().is_multiple_of(8));
 const _: () = assert!(size_of::<Symbol>().is_multiple_of(8));
-
-impl FillRecord {
-    /// Name of the asset in which commission was paid.
-    pub fn fee_asset(&self) -> String {
-        String::from_utf8_lossy(&self.fee_asset).trim_end_matches('\0').to_owned()
-    }
-
-    /// Commission in the quote currency x 10^8; `None` when it was paid in another asset, whose price nobody here knows.
-    /// The symbol ends with its quote currency.
-    pub fn quote_fee_e8(&self, symbol: &str) -> Option<i64> {
-        let asset = self.fee_asset.split(|byte| *byte == 0).next().unwrap_or_default();
-        let is_quote = symbol.as_bytes().ends_with(asset);
-        (is_quote || self.fee_e8 == 0).then_some(self.fee_e8)
-    }
-}
-
-impl BalanceRecord {
-    /// Name of the asset.
-    pub fn asset(&self) -> String {
-        String::from_utf8_lossy(&self.asset).trim_end_matches('\0').to_owned()
-    }
-
-    /// A name as it is stored; `None` for one that is too long.
-    pub fn name(text: &str) -> Option<[u8; 16]> {
-        let mut asset = [0; 16];
-        asset.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(asset)
-    }
-}
-
-impl CommandRecord {
-    /// A command about everything, with no value.
-    pub fn of(id: u64, verb: Verb) -> Self {
-        Self { id, verb: verb as u16, ..Self::new_zeroed() }
-    }
-
-    /// The order that is to be placed; `None` for a side or a time in force of a later build.
-    pub fn ticket(&self) -> Option<Ticket> {
-        Some(Ticket {
-            price: self.price,
-            qty: self.qty,
-            side: Side::from_repr(self.side)?,
-            time_in_force: TimeInForce::from_repr(self.time_in_force)?,
-            is_reduce_only: self.is_reduce_only == 1,
-        })
-    }
-}

@@ -109,6 +109,12 @@ pub struct InstrumentDefinition {
     pub price_up_e4: u32,
     /// Lowest price of a sell as parts of ten thousand of the mark price; 0 for no bound.
     pub price_down_e4: u32,
+    /// Smallest quantity of a market order, inclusive, in quantity units; 0 for that of any order.
+    pub market_qty_min: i64,
+    /// Largest quantity of a market order, inclusive, in quantity units; 0 for that of any order.
+    pub market_qty_max: i64,
+    /// Smallest step of a market order's quantity, in quantity units; 0 for that of any order.
+    pub market_lot: i64,
 }
 
 /// Which rule an order's price or quantity breaks.
@@ -153,7 +159,16 @@ impl InstrumentDefinition {
             notional_min_e8: 0,
             price_up_e4: 0,
             price_down_e4: 0,
+            market_qty_min: 0,
+            market_qty_max: 0,
+            market_lot: 0,
         }
+    }
+
+    /// A market order of `qty` keeps the rules that only market orders have.
+    pub const fn is_market_qty(&self, qty: i64) -> bool {
+        let is_in = qty >= self.market_qty_min && (self.market_qty_max == 0 || qty <= self.market_qty_max);
+        is_in && (self.market_lot == 0 || qty % self.market_lot == 0)
     }
 
     /// Notional of `qty` at `price` in quote currency x 10^8, rounded away from zero.

@@ -13,6 +13,8 @@ pub use breaker::{BreakerAction, BreakerChange, BreakerMetric, BreakerRelease};
 pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
 pub use held::HeldChange;
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
-pub use order::{OrderState, OrderType, PositionSide, SelfTrade, Side, TimeInForce, TradingState};
+pub use order::{
+    OrderState, OrderTerms, OrderType, PositionSide, PriceMatch, SelfTrade, Side, TimeInForce, TradingState,
+};
 pub use parameter::Parameter;
 pub use reason::{Reason, StrategyName};

@@ -1,5 +1,7 @@
 //! Order vocabulary: side, time in force, life cycle, trading state and refusal reasons.
 
+use serde::{Deserialize, Serialize};
+
 crate::labelled_enum! {
     /// Side of an order or of an aggressor.
     pub enum Side: u8 {
@@ -35,12 +37,72 @@ crate::labelled_enum! {
 }
 
 crate::labelled_enum! {
+    /// Price that the venue gives a limit order when it arrives.
+    pub enum PriceMatch: u8 {
+        Opponent = 1, "opponent", "The best price of the other side.";
+        Opponent5 = 2, "opponent_5", "The fifth price of the other side.";
+        Queue = 3, "queue", "The best price of its own side.";
+        Queue5 = 4, "queue_5", "The fifth price of its own side.";
+        Queue10 = 5, "queue_10", "The tenth price of its own side.";
+        Queue20 = 6, "queue_20", "The twentieth price of its own side.";
+    }
+}
+
+/// What an order says besides side, price and quantity. The usual one is a limit order with a price of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderTerms {
+    /// How it is priced. A market order's price is the worst that the limits take it for; the venue does not hear of it.
+    pub order_type: OrderType,
+    /// The venue gives it its price: its own is the worst that the limits take it for.
+    pub price_match: Option<PriceMatch>,
+    /// Unix milliseconds by the venue's clock at which an order of [`TimeInForce::Gtd`] ends; 0 for all others.
+    pub good_till_ms: u64,
+}
+
+impl OrderTerms {
+    /// A limit order with a price of its own.
+    pub const LIMIT: Self = Self { order_type: OrderType::Limit, price_match: None, good_till_ms: 0 };
+
+    /// Order type and price match as they are stored.
+    pub const fn codes(self) -> (u8, u8) {
+        let price_match = match self.price_match {
+            Some(price_match) => price_match as u8,
+            None => 0,
+        };
+        (self.order_type as u8, price_match)
+    }
+
+    /// Stored ones; `None` for those of a later build. Records of an earlier one have no order type: theirs is limit.
+    pub const fn from_codes(order_type: u8, price_match: u8, good_till_ms: u64) -> Option<Self> {
+        let order_type = match order_type {
+            0 => OrderType::Limit,
+            other => match OrderType::from_repr(other) {
+                Some(order_type) => order_type,
+                None => return None,
+            },
+        };
+        let price_match = match PriceMatch::from_repr(price_match) {
+            None if price_match != 0 => return None,
+            known => known,
+        };
+        Some(Self { order_type, price_match, good_till_ms })
+    }
+}
+
+impl Default for OrderTerms {
+    fn default() -> Self {
+        Self::LIMIT
+    }
+}
+
+crate::labelled_enum! {
     /// How long an order stays (FIX 59).
     pub enum TimeInForce: u8 {
         Gtc = 1, "gtc", "Rests until filled or canceled.";
         Ioc = 2, "ioc", "Fills at once what it can, the rest expires.";
         Fok = 3, "fok", "Fills completely at once or not at all.";
         Gtx = 4, "gtx", "Post only: refused when it would take.";
+        Gtd = 5, "gtd", "Rests until filled, canceled or a time that it names.";
     }
 }
 

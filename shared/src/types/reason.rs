@@ -40,6 +40,11 @@ crate::labelled_enum! {
         Breaker = 34, "breaker", "A breaker holds; value: the number of its metric.";
         NotApproved = 35, "not_approved", "No person approved the order; value: milliseconds that it waited.";
         HeldMax = 36, "held_max", "As many orders wait for a person as may.";
+        MarketOrder = 37, "market_order", "Orders without a price of their own are not allowed (risk.market_orders).";
+        MarketLot = 38, "market_lot", "The quantity breaks the venue's rules for market orders.";
+        GoodTill = 39, "good_till", "The order's end is too close, too far, or not its to have; value: seconds until then.";
+        VenueRate = 40, "venue_rate", "The venue counts as many orders in an interval of its own as may be opened.";
+        Terms = 41, "terms", "The terms of the order do not go together.";
         WarmingUp = 100, "warming_up", "The strategy has not yet seen as much as it needs; value: what it has seen.";
         NoBook = 101, "no_book", "A book that is needed is invalid or too old; value: its age in milliseconds.";
         BelowEntry = 102, "below_entry", "The signal is weaker than an entry wants.";

@@ -16,6 +16,7 @@ fn quiet_desk(dir: &std::path::Path) -> Desk {
         ("TICKPATH__SIGNAL_FOLLOW__IS_ENABLED", "true"),
         ("TICKPATH__SIGNAL_FOLLOW__SYMBOL", "ETHUSDT"),
         ("TICKPATH__SIGNAL_FOLLOW__QTY", "0.010"),
+        ("TICKPATH__RISK__MARKET_ORDERS", "true"),
         ("TICKPATH__CONTROL__EXPORT_FILE", "export/all.jsonl"),
         ("TICKPATH__SUPERVISOR__BACKOFF_MS", "50"),
     ];
@@ -64,6 +65,25 @@ impl<'a> Person<'a> {
     }
 }
 
+/// Beyond what the venue counts it refuses, and bans who does not hear: the gateway stops before, also for orders that
+/// others of the account have sent.
+#[test]
+fn no_order_is_sent_beyond_the_venues_own_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path(), PROGRAM, &Desk::busy()).unwrap();
+    desk.start_venue(&["--seed", "53", "--orders-10s", "20"]).unwrap();
+    desk.start().unwrap();
+    let refused = || {
+        let (_, text) = http::get(desk.control, "/api/v1/risk/events?name=venue_rate&limit=1000").unwrap();
+        text.matches("\"venue_rate\"").count()
+    };
+    desk.wait_for_counter(Counter::OrdersSent, 45).unwrap();
+    wait_for("refusals", || refused() > 5).unwrap();
+    println!("{} orders, {} refused here", desk.counter(Counter::OrdersSent), refused());
+    assert_eq!(desk.counter(Counter::OrdersRejected), 0, "none was refused there");
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
 #[test]
 fn a_person_trades_through_the_same_limits_as_strategies() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +92,9 @@ fn a_person_trades_through_the_same_limits_as_strategies() {
     desk.start().unwrap();
     wait_for("books", || {
         let books = http::get(desk.control, "/api/v1/books").ok().filter(|(status, _)| *status == 200);
-        books.is_some_and(|(_, text)| text.matches("\"book_valid\":true").count() == 2)
+        books.is_some_and(|(_, text)| {
+            text.matches("\"book_valid\":true").count() == 2 && !text.contains("\"mark\":\"0.00000000\"")
+        })
     })
     .unwrap();
     wait_for("a reconciled account", || desk.status().is_ok_and(|status| status.is_reconciled())).unwrap();
@@ -80,6 +102,7 @@ fn a_person_trades_through_the_same_limits_as_strategies() {
     rests_until_it_is_canceled(&Person::new(&desk, "resting"));
     wrong_orders_are_named(&Person::new(&desk, "wrong"));
     takes_and_gives_back(&Person::new(&desk, "taking"));
+    other_terms(&Person::new(&desk, "terms"));
     limits_hold(&Person::new(&desk, "limits"));
     numbers_of_the_account(&Person::new(&desk, "numbers"));
     resets(&Person::new(&desk, "reset"));
@@ -154,6 +177,50 @@ fn takes_and_gives_back(person: &Person<'_>) {
         rows.as_array().unwrap().iter().any(|row| row["name"] == "manual" && row["trades"] == 1)
     })
     .unwrap();
+}
+
+/// No price, a price of the venue's, an end: the venue takes them, and the list says what became of them.
+fn other_terms(person: &Person<'_>) {
+    let place = |order: Value| {
+        let (status, answer) = person.place(&order);
+        assert_eq!((status, &answer["outcome"]), (200, &json!("done")), "{order}: {answer}");
+    };
+    let newest = || person.get("orders?limit=1&strategy=manual")["rows"][0].clone();
+    let ended = |state: &str| wait_for(state, || newest()["state"] == state).unwrap();
+    let mut order = json!({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.002", "market": true});
+    place(order.clone());
+    ended("filled");
+    order["side"] = "sell".into();
+    order["reduce_only"] = true.into();
+    place(order.clone());
+    ended("filled");
+    assert_eq!(person.desk.venue_truth().unwrap().positions[0], 0);
+
+    place(
+        json!({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.002", "price_match": "queue_20", "time_in_force": "gtx"}),
+    );
+    ended("working");
+    let open = person.desk.venue_truth().unwrap().open_orders;
+    assert_eq!(open.len(), 1);
+    let shown = |price: &Value| (person.number(price) * 100.0).round() as i64;
+    wait_for("the price that the venue gave it", || shown(&newest()["price"]) == open[0].price).unwrap();
+    let (code, text) = person.desk.run_here(&["cancel", open[0].client_order_id.as_str()]).unwrap();
+    assert!(code == 0 && text.contains("cancel sent"), "{code} {text}");
+    ended("canceled");
+
+    let book = person.get("books")["rows"][0].clone();
+    let price = format!("{:.1}", (person.number(&book["bid"]) * 0.998).floor());
+    let ending = ["order", "buy", "0.002", "BTCUSDT", "--price", &price, "--good-for-s", "700"];
+    let (code, text) = person.desk.run_here(&ending).unwrap();
+    assert!(code == 0 && text.contains("sent"), "{code} {text}");
+    ended("working");
+    assert_eq!(newest()["time_in_force"], "gtd");
+    let (code, text) = person.desk.run_here(&["cancel-all"]).unwrap();
+    assert_eq!(code, 0, "{text}");
+    ended("canceled");
+    let short = ["order", "buy", "0.002", "BTCUSDT", "--price", &price, "--good-for-s", "60"];
+    let (code, text) = person.desk.run_here(&short).unwrap();
+    assert!(code == 4 && text.contains("good_till"), "{code} {text}");
 }
 
 /// The limits see a person's order like any other, on the book that the engine has.

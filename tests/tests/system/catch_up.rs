@@ -75,7 +75,9 @@ fn fill(dir: &Path, desk: &Desk, records: u64) -> (Status, CommandFile, [LaneWri
                 side: Side::Buy as u8,
                 time_in_force: TimeInForce::Ioc as u8,
                 is_reduce_only: 0,
-                reserved: [0; 7],
+                order_type: 0,
+                price_match: 0,
+                reserved: [0; 5],
             };
             gateway.append(Kind::Order, Class::Audit, time, Cause::NONE, &[order.as_bytes()]).unwrap();
         } else {

@@ -7,12 +7,12 @@ use serde_json::json;
 use std::process::ExitCode;
 use tickpath_control::held;
 use tickpath_shared::{
-    clock::host_ns_now,
+    clock::{host_ns_now, unix_ns_now},
     command::{CommandOutcome, Detail, Order, Scope, Verb},
     counters::Counter,
     operator::{self, Operator, OperatorError, Wish},
     status::StatusReader,
-    types::{Side, TimeInForce},
+    types::{PriceMatch, Side, TimeInForce},
 };
 
 /// Arguments of `arm`.
@@ -84,7 +84,16 @@ pub(super) struct OrderArguments {
     /// Limit price; without one whatever is displayed is taken, no further than the limits let an order go
     #[arg(long)]
     price: Option<String>,
-    /// gtc, ioc, fok or gtx, with a price
+    /// Take whatever is displayed, at any price (risk.market_orders)
+    #[arg(long)]
+    market: bool,
+    /// The venue gives it its price: opponent, opponent_5, queue, queue_5, queue_10 or queue_20
+    #[arg(long, value_parser = price_match)]
+    price_match: Option<PriceMatch>,
+    /// Seconds after which the venue ends it, more than ten minutes
+    #[arg(long)]
+    good_for_s: Option<u64>,
+    /// gtc, ioc, fok, gtx or gtd, with a price
     #[arg(long, value_parser = time_in_force)]
     time_in_force: Option<TimeInForce>,
     /// Only bring the position back towards zero
@@ -99,7 +108,12 @@ fn side(text: &str) -> Result<Side, String> {
 
 fn time_in_force(text: &str) -> Result<TimeInForce, String> {
     let found = TimeInForce::ALL.iter().copied().find(|time| time.label() == text);
-    found.ok_or_else(|| "none of gtc, ioc, fok, gtx".to_owned())
+    found.ok_or_else(|| "none of gtc, ioc, fok, gtx, gtd".to_owned())
+}
+
+fn price_match(text: &str) -> Result<PriceMatch, String> {
+    let found = PriceMatch::ALL.iter().copied().find(|price_match| price_match.label() == text);
+    found.ok_or_else(|| "none of opponent, opponent_5, queue, queue_5, queue_10, queue_20".to_owned())
 }
 
 /// Arguments of `cancel`.
@@ -218,7 +232,7 @@ pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
 
 /// Places an order of a person's own, through the limits of all orders.
 pub(super) fn place(arguments: &OrderArguments) -> Result<ExitCode> {
-    let OrderArguments { dir, side, quantity, symbol, price, time_in_force, reduce_only } = arguments;
+    let OrderArguments { dir, side, quantity, symbol, price, time_in_force, .. } = arguments;
     let data = dir.open()?;
     let running = Operator::open(&data)?;
     let definition = operator::instrument(&running.status, symbol).map_err(Error::msg)?;
@@ -227,9 +241,13 @@ pub(super) fn place(arguments: &OrderArguments) -> Result<ExitCode> {
         qty: quantity,
         price: price.as_deref(),
         time_in_force: *time_in_force,
-        is_reduce_only: *reduce_only,
+        is_reduce_only: arguments.reduce_only,
+        is_market: arguments.market,
+        price_match: arguments.price_match,
+        good_for_s: arguments.good_for_s,
     };
-    match running.send(&data, operator::placing(&wish, &definition).map_err(Error::msg)?) {
+    let order = operator::placing(&wish, &definition, unix_ns_now() / 1_000_000).map_err(Error::msg)?;
+    match running.send(&data, order) {
         Err(OperatorError::Refused(_, CommandOutcome::AwaitsApproval)) => {
             print("not sent yet: it waits for a person, see `tickpath held`\n");
         }

@@ -25,6 +25,8 @@ struct Bench {
     standing: Standing,
 }
 
+/// Noon of some day.
+const VENUE_MS: u64 = 1_736_000_000_000;
 const SECOND: Nanos = 1_000_000_000;
 
 impl Bench {
@@ -55,9 +57,11 @@ impl Bench {
             time_in_force: TimeInForce::Ioc as u8,
             is_reduce_only: 0,
             is_book_valid: 1,
-            reserved: [0; 2],
+            order_type: 0,
+            price_match: 0,
             stop: 0,
             target: 0,
+            good_till_ms: 0,
         };
         let standing = Standing {
             is_stopped: false,
@@ -96,6 +100,7 @@ impl Bench {
         let IntentRecord { instrument, price, qty, .. } = self.intent;
         let context = Context {
             now: self.now,
+            venue_ms: VENUE_MS,
             book_venue_age_ns: self.book_venue_age_ns,
             limits: &self.limits,
             intent: &self.intent,
@@ -312,7 +317,7 @@ fn open_orders_and_order_rate_are_bounded() {
     let sent = move |n: u64, ago: Nanos, is_reducing: bool| {
         move |b: &mut Bench| {
             b.rates = Rates::new(&config::Risk { order_rate_max: 10, ..config::Risk::default() });
-            (0..n).for_each(|i| b.rates.on_order(b.now - ago + i));
+            (0..n).for_each(|i| b.rates.on_order(b.now - ago + i, 0));
             if is_reducing {
                 reduce(b);
             }

@@ -1,6 +1,7 @@
 //! The numbers of refusals, and what rates and bands say at their edges.
 
 use super::*;
+use tickpath_shared::types::{OrderType, PriceMatch};
 
 #[test]
 fn a_refusal_says_what_was_compared_with_what() {
@@ -73,11 +74,11 @@ fn refusals_for_a_rate_say_how_many_may_leave() {
         ..config::Risk::default()
     };
     let mut rates = Rates::new(&limits);
-    let breach = |rates: &Rates, is_reducing| rates.check(SECOND, &limits, is_reducing).err();
+    let breach = |rates: &Rates, is_reducing| rates.check(SECOND, 0, &limits, is_reducing).err();
     let refused = |reason, bound| Some(Breach { reason, value: bound + 1, bound });
-    (0..8).for_each(|_| rates.on_order(SECOND));
+    (0..8).for_each(|_| rates.on_order(SECOND, 0));
     assert_eq!([breach(&rates, false), breach(&rates, true)], [refused(Reason::OrderRate, 8), None]);
-    (0..2).for_each(|_| rates.on_order(SECOND));
+    (0..2).for_each(|_| rates.on_order(SECOND, 0));
     assert_eq!(breach(&rates, true), refused(Reason::OrderRate, 10));
     let mut rates = Rates::new(&limits);
     (0..12).for_each(|_| rates.on_cancel(SECOND));
@@ -111,10 +112,103 @@ fn rates_are_in_the_digest() {
     let limits = config::Risk { order_rate_max: 2, message_rate_max: 2, ..config::Risk::default() };
     let mut rates = Rates::new(&limits);
     let never = Nanos::MAX;
-    assert_eq!(Vec::from_iter(rates.words()), [never, never, 0, never, never, 0]);
-    rates.on_order(7);
+    assert_eq!(Vec::from_iter(rates.words()), [never, never, 0, never, never, 0, 0]);
+    rates.on_order(7, 0);
     rates.on_cancel(8);
-    assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0]);
+    assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0, 1]);
+    rates.on_venue_counts(12_345, &[OrderCount { interval_ms: 10_000, limit: 300, count: 5 }]);
+    assert_eq!(Vec::from_iter(rates.words())[6..], [6, 20_000, 1]);
+}
+
+/// What the venue counts includes orders of others; what is under way is counted on top, until its interval is over.
+#[test]
+fn the_venues_own_count_bounds_orders() {
+    let limits = config::Risk { reduce_share_percent: 10, ..config::Risk::default() };
+    let mut rates = Rates::new(&limits);
+    let ten_seconds = |count| [OrderCount { interval_ms: 10_000, limit: 20, count }, OrderCount::default()];
+    let breach = |rates: &Rates, ms, is_reducing| rates.check(SECOND, ms, &limits, is_reducing).err();
+    let refused = |value, bound| Some(Breach { reason: Reason::VenueRate, value, bound });
+    rates.on_order(SECOND, 101);
+    assert_eq!(breach(&rates, 101, false), None, "nothing is known yet");
+    rates.on_answer();
+    rates.on_venue_counts(102, &ten_seconds(17));
+    assert_eq!(breach(&rates, 103, false), None);
+    rates.on_order(SECOND, 103);
+    assert_eq!([breach(&rates, 104, false), breach(&rates, 104, true)], [refused(19, 18), None]);
+    rates.on_order(SECOND, 105);
+    rates.on_order(SECOND, 105);
+    assert_eq!(breach(&rates, 106, true), refused(21, 20));
+    // Two of three are answered, and others have ordered as well.
+    rates.on_answer();
+    rates.on_answer();
+    rates.on_venue_counts(107, &ten_seconds(16));
+    assert_eq!(
+        [breach(&rates, 108, false), breach(&rates, 9_999, false)],
+        [None, None],
+        "17 with what is under way"
+    );
+    rates.on_venue_counts(109, &ten_seconds(20));
+    assert_eq!(breach(&rates, 9_999, true), refused(22, 20));
+    assert_eq!(breach(&rates, 10_000, true), None, "another interval");
+    // What is under way when the connection is lost is answered by nobody.
+    rates.on_link_lost();
+    rates.on_venue_counts(10_001, &ten_seconds(17));
+    assert_eq!(breach(&rates, 10_002, false), None);
+}
+
+#[test]
+fn terms_that_do_not_go_together_are_refused() {
+    let second = 1_000;
+    let market = |b: &mut Bench| {
+        b.limits.market_orders = true;
+        (b.intent.order_type, b.intent.time_in_force) = (OrderType::Market as u8, TimeInForce::Ioc as u8);
+    };
+    expect(None, market);
+    expect(Some(Reason::MarketOrder), |b| {
+        market(b);
+        b.limits.market_orders = false;
+    });
+    expect(Some(Reason::Terms), |b| {
+        market(b);
+        b.intent.time_in_force = TimeInForce::Gtc as u8;
+    });
+    expect(Some(Reason::Terms), |b| {
+        market(b);
+        b.intent.price_match = PriceMatch::Queue as u8;
+    });
+    expect(Some(Reason::Terms), |b| b.intent.order_type = 9);
+    expect(Some(Reason::Terms), |b| b.intent.price_match = 99);
+    let lots = |min, max, step| {
+        move |b: &mut Bench| {
+            market(b);
+            let definition = &mut b.definitions[0];
+            (definition.market_qty_min, definition.market_qty_max, definition.market_lot) = (min, max, step);
+        }
+    };
+    expect(None, lots(1_000, 1_000, 500));
+    expect(Some(Reason::MarketLot), lots(1_001, 0, 0));
+    expect(Some(Reason::MarketLot), lots(0, 999, 0));
+    expect(Some(Reason::MarketLot), lots(0, 0, 300));
+    expect(None, |b| {
+        lots(0, 999, 0)(b);
+        b.intent.order_type = OrderType::Limit as u8;
+    });
+    expect(Some(Reason::MarketOrder), |b| b.intent.price_match = PriceMatch::Opponent as u8);
+    expect(None, |b| {
+        b.limits.market_orders = true;
+        b.intent.price_match = PriceMatch::Opponent as u8;
+    });
+    let good_for = |ms: u64, time_in_force: TimeInForce| {
+        move |b: &mut Bench| {
+            b.intent.good_till_ms = VENUE_MS + ms;
+            b.intent.time_in_force = time_in_force as u8;
+        }
+    };
+    expect(None, good_for(601 * second, TimeInForce::Gtd));
+    expect(Some(Reason::GoodTill), good_for(600 * second, TimeInForce::Gtd));
+    expect(Some(Reason::GoodTill), good_for(601 * second, TimeInForce::Gtc));
+    expect(Some(Reason::GoodTill), good_for(253_402_300_799_000 - VENUE_MS, TimeInForce::Gtd));
+    expect(Some(Reason::GoodTill), |b| b.intent.time_in_force = TimeInForce::Gtd as u8);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Ticket},
     record::{Cause, Class, Kind, ParameterRecord},
-    types::{Side, StrategyName, TimeInForce},
+    types::{Side, StrategyName},
 };
 use zerocopy::IntoBytes;
 
@@ -47,15 +47,15 @@ impl<S: Strategy> Engine<S> {
         ticket: &Ticket,
         port: &mut impl EnginePort,
     ) {
-        let Ticket { side, qty, is_reduce_only, .. } = *ticket;
+        let Ticket { side, qty, is_reduce_only, time_in_force, terms, .. } = *ticket;
         self.send(EngineBody::ByHand { id }, 0, port);
-        let (price, time_in_force) = match ticket.price {
-            0 => {
-                let listing = &self.listings[instrument as usize];
-                let bounds = listing.definition.price_bounds(listing.mark_e8, self.limits.collar_bps);
-                (bounds[usize::from(side == Side::Buy)], TimeInForce::Ioc)
-            }
-            price => (price, ticket.time_in_force),
+        let price = if ticket.price == 0 {
+            // The worst that it may have, by which the limits judge it.
+            let listing = &self.listings[instrument as usize];
+            let bounds = listing.definition.price_bounds(listing.mark_e8, self.limits.collar_bps);
+            bounds[usize::from(side == Side::Buy)]
+        } else {
+            ticket.price
         };
         let mut desk = Desk {
             now: moment.now,
@@ -70,6 +70,16 @@ impl<S: Strategy> Engine<S> {
             port,
         };
         let (stop, target) = (0, 0);
-        desk.place(&Order { instrument, side, price, qty, time_in_force, is_reduce_only, stop, target });
+        desk.place(&Order {
+            instrument,
+            side,
+            price,
+            qty,
+            time_in_force,
+            is_reduce_only,
+            stop,
+            target,
+            terms,
+        });
     }
 }

@@ -1,10 +1,6 @@
 //! Changes of open orders that the engine asks for: another price and quantity, or none at all.
 
-use super::{
-    Gateway, GatewayPort,
-    held::needs_approval,
-    orders::{CODE_CANCEL_UNKNOWN, Stamps},
-};
+use super::{Gateway, GatewayPort, held::needs_approval, orders::CODE_CANCEL_UNKNOWN, send::Stamps};
 use crate::{
     message::{EngineMessage, OutcomeBody},
     order::Order,
@@ -94,7 +90,7 @@ impl Gateway {
         let record = record_of(&asked, change.strategy);
         let number = asked.amendment();
         let request = Request::Amend { side: asked.side, price: change.price, qty: change.qty, number };
-        self.rates.on_order(now);
+        self.rates.on_order(now, self.venue_ms(now));
         let stamps = Stamps { read_ns: change.read_ns, decided_ns: message.decided_ns };
         self.request(now, cause, Kind::Amend, &request, &record, stamps, port);
         port.count(Counter::AmendsSent, 1);
@@ -155,9 +151,11 @@ fn as_intent(order: &Order, change: &ChangeRecord) -> IntentRecord {
         time_in_force: 0,
         is_reduce_only: order.is_reduce_only.into(),
         is_book_valid: change.is_book_valid,
-        reserved: [0; 2],
+        order_type: 0,
+        price_match: 0,
         stop: order.exits[0],
         target: order.exits[1],
+        good_till_ms: 0,
     }
 }
 
@@ -172,6 +170,8 @@ fn record_of(order: &Order, strategy: u16) -> OrderRecord {
         side: order.side as u8,
         time_in_force: 0,
         is_reduce_only: order.is_reduce_only.into(),
-        reserved: [0; 7],
+        order_type: 0,
+        price_match: 0,
+        reserved: [0; 5],
     }
 }

@@ -68,9 +68,11 @@ impl Gateway {
             time_in_force: TimeInForce::Ioc as u8,
             is_reduce_only: 1,
             is_book_valid: 1,
-            reserved: [0; 2],
+            order_type: 0,
+            price_match: 0,
             stop: 0,
             target: 0,
+            good_till_ms: 0,
         };
         let book_venue_ms = self.venue_ms(now);
         let mut context = self.context(now, &intent, side, book_venue_ms, None);

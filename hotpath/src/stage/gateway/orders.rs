@@ -1,25 +1,20 @@
 //! Orders: from intent to request, and what the venue says about them.
 
-use super::{Gateway, GatewayPort, Outgoing, connection, held::needs_approval};
+use super::{Gateway, GatewayPort, connection, held::needs_approval};
 use crate::{
     message::{Ask, EngineMessage, Notice, OutcomeBody, Renewal},
     order::{Order, OrderName, Report},
     risk::{self, Breach},
-    venue::{PrivateEvent, Request, RequestKind},
+    venue::{PrivateEvent, RequestKind},
 };
 use tickpath_shared::{
     Nanos,
-    command::{CommandOutcome, Verdict},
+    command::Verdict,
     counters::Counter,
-    record::{
-        Cause, Class, FillRecord, IntentRecord, Kind, OrderRecord, OrderStateRecord, RefusalRecord,
-        StateReason,
-    },
-    types::{ClientOrderId, OrderState, Reason, Side, StrategyName, TimeInForce, TradingState},
+    record::{Cause, Class, FillRecord, IntentRecord, Kind, OrderStateRecord, RefusalRecord, StateReason},
+    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce, TradingState},
 };
 use zerocopy::IntoBytes;
-
-const MANUAL: u16 = StrategyName::Manual as u16;
 
 /// Venue's code for a cancel of an order it does not hold.
 pub(super) const CODE_CANCEL_UNKNOWN: i32 = -2011;
@@ -97,134 +92,6 @@ impl Gateway {
         }
     }
 
-    /// Journals the order, then hands it to the socket, unless too many are open.
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing known only to the caller")]
-    pub(super) fn place(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        intent: &IntentRecord,
-        side: Side,
-        time_in_force: TimeInForce,
-        decided_ns: Nanos,
-        port: &mut impl GatewayPort,
-    ) -> Verdict {
-        let id = self.next_id;
-        let mut order =
-            Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
-        (order.is_reduce_only, order.strategy) = (intent.is_reduce_only == 1, intent.strategy);
-        order.exits = [intent.stop, intent.target];
-        if !self.orders.insert(order) {
-            let open = self.orders.open() as i64;
-            let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };
-            return self.refuse(now, cause, intent, breach, port);
-        }
-        self.next_order += 1;
-        self.next_id = id.successor();
-        self.rates.on_order(now);
-        // What a person does on an instrument does not take it away from its strategy.
-        if !matches!(intent.strategy, Order::NOBODY | MANUAL) {
-            self.owners[intent.instrument as usize] = intent.strategy;
-        }
-        let is_reduce_only = intent.is_reduce_only == 1;
-        let request =
-            Request::Place { side, time_in_force, price: intent.price, qty: intent.qty, is_reduce_only };
-        let record = OrderRecord {
-            client_order_id: id,
-            intent: intent.number,
-            price: intent.price,
-            qty: intent.qty,
-            instrument: intent.instrument,
-            strategy: intent.strategy,
-            side: intent.side,
-            time_in_force: intent.time_in_force,
-            is_reduce_only: intent.is_reduce_only,
-            reserved: [0; 7],
-        };
-        let outgoing = Stamps { read_ns: intent.read_ns, decided_ns };
-        self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
-        port.count(Counter::OrdersSent, 1);
-        port.on_open_orders(intent.instrument, self.orders.open_of(intent.instrument));
-        CommandOutcome::Done.into()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]
-    pub(super) fn request(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        kind: Kind,
-        request: &Request,
-        record: &OrderRecord,
-        stamps: Stamps,
-        port: &mut impl GatewayPort,
-    ) {
-        let venue_ms = self.venue_ms(now);
-        let definition = &self.definitions[record.instrument as usize];
-        let text = self.encoder.encode(request, definition, &record.client_order_id, venue_ms);
-        port.record(kind, Class::Audit, now, cause, &[record.as_bytes(), text]);
-        let outgoing = Outgoing {
-            text,
-            client_order_id: record.client_order_id,
-            read_ns: stamps.read_ns,
-            decided_ns: stamps.decided_ns,
-            is_order: kind == Kind::Order,
-        };
-        port.send(now, &outgoing);
-    }
-
-    /// Asks the venue to cancel every order that is not being canceled yet.
-    pub(super) fn cancel_all(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
-        self.withdraw_held(now, cause, u32::MAX, port);
-        let mut from = 0;
-        while let Some(slot) = self.orders.occupied(from) {
-            from = slot + 1;
-            self.cancel(now, cause, slot, port);
-        }
-    }
-
-    pub(super) fn cancel(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
-        let Some(order) = self.orders.get_mut(slot) else { return };
-        self.rates.on_cancel(now);
-        order.is_canceling = true;
-        order.sent_ns = now;
-        let record = OrderRecord {
-            client_order_id: order.client_order_id,
-            intent: 0,
-            price: order.price,
-            qty: order.qty,
-            instrument: order.instrument,
-            strategy: 0,
-            side: order.side as u8,
-            time_in_force: 0,
-            is_reduce_only: 0,
-            reserved: [0; 7],
-        };
-        let name = order.name();
-        let request = name.number().map_or(Request::Cancel, Request::CancelNumber);
-        self.request(now, cause, Kind::Cancel, &request, &record, Stamps::default(), port);
-        port.count(Counter::CancelsSent, 1);
-        if !self.links[usize::from(connection::ORDERS)] {
-            // The request above went nowhere.
-            port.ask(Ask::Cancel { instrument: record.instrument, name });
-        }
-    }
-
-    /// An order that works although its cancel was sent long ago: the cancel never arrived, or its answer was the loss.
-    pub(super) fn cancel_again(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        name: &OrderName,
-        port: &mut impl GatewayPort,
-    ) {
-        let Some(slot) = self.orders.find_named(name, None) else { return };
-        let is_open = |o: &&mut Order| matches!(o.state, OrderState::Working | OrderState::PartiallyFilled);
-        if self.orders.get_mut(slot).filter(is_open).is_some_and(|order| order.is_canceling) {
-            self.cancel(now, cause, slot, port);
-        }
-    }
-
     pub(super) fn on_private(
         &mut self,
         now: Nanos,
@@ -236,7 +103,14 @@ impl Gateway {
         port.count(Counter::PrivateFrames, 1);
         self.private_ns = now;
         match self.decoder.decode(frame, &self.definitions) {
-            Ok(event) => self.on_private_event(now, cause, from, event, port),
+            Ok(event) => {
+                if is_answer_to_order(&event) {
+                    self.rates.on_answer();
+                }
+                let venue_ms = self.venue_ms(now);
+                self.rates.on_venue_counts(venue_ms, self.decoder.order_counts());
+                self.on_private_event(now, cause, from, event, port);
+            }
             Err(_) => port.count(Counter::PrivateErrors, 1),
         }
     }
@@ -518,6 +392,7 @@ impl Gateway {
 
     /// Without the order socket no answer will come; without the account stream no fill.
     pub(super) fn on_link_lost(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
+        self.rates.on_link_lost();
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
@@ -566,11 +441,14 @@ impl Gateway {
     }
 }
 
-/// Stamps of the tick behind a request; zero without one.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Stamps {
-    pub(super) read_ns: Nanos,
-    pub(super) decided_ns: Nanos,
+/// An answer to a request that the venue counts as an order.
+const fn is_answer_to_order(event: &PrivateEvent) -> bool {
+    matches!(
+        event,
+        PrivateEvent::Accepted { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
+            | PrivateEvent::Refused { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
+            | PrivateEvent::Unknown { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
+    )
 }
 
 fn record_change(

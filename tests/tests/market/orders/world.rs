@@ -416,9 +416,11 @@ impl World {
             time_in_force: time_in_force as u8,
             is_reduce_only: u8::from(position != 0 && lean != 0 && self.random.chance(0.3)),
             is_book_valid: 1,
-            reserved: [0; 2],
+            order_type: 0,
+            price_match: 0,
             stop: 0,
             target: 0,
+            good_till_ms: 0,
         };
         let body = EngineBody::Intent(intent);
         let book_venue_ms = EPOCH_MS + self.now / MS;

@@ -64,6 +64,7 @@ pub(super) fn time_in_force(row: &OrderRow) -> &'static str {
         _ if row.ticket.kind == OrderType::Market => "GTC",
         TimeInForce::Gtc if row.ticket.good_till_ms > 0 => "GTD",
         TimeInForce::Gtc => "GTC",
+        TimeInForce::Gtd => "GTD",
         TimeInForce::Ioc => "IOC",
         TimeInForce::Fok => "FOK",
         TimeInForce::Gtx => "GTX",

@@ -3,7 +3,7 @@
 use super::*;
 use tickpath_shared::{
     command::{Ticket, Verdict},
-    types::StrategyName,
+    types::{OrderTerms, StrategyName},
 };
 
 const MANUAL: u16 = StrategyName::Manual as u16;
@@ -80,6 +80,7 @@ fn orders_that_cannot_be_meant_are_refused_before_the_engine() {
         side: Side::Buy,
         time_in_force: TimeInForce::Gtc,
         is_reduce_only: false,
+        terms: OrderTerms::LIMIT,
     };
     let (price, qty) = (ticket.price, ticket.qty);
     let whole = CommandRecord { price, qty, side: 1, time_in_force: 1, ..CommandRecord::of(9, Verb::Place) };

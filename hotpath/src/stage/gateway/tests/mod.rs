@@ -204,9 +204,11 @@ impl Stand {
             time_in_force: TimeInForce::Ioc as u8,
             is_reduce_only: is_reduce_only.into(),
             is_book_valid: 1,
-            reserved: [0; 2],
+            order_type: 0,
+            price_match: 0,
             stop: 0,
             target: 0,
+            good_till_ms: 0,
         };
         self.engine(EngineBody::Intent(intent));
         self.out.sent.get(sent).map(|(_, order)| *order)

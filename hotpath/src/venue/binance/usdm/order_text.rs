@@ -7,7 +7,9 @@
 use super::super::sign::{SIGNATURE_TEXT_MAX, Secret};
 use crate::wire::digits;
 use serde::{Deserialize, Serialize};
-use tickpath_shared::types::{ClientOrderId, InstrumentDefinition, Side, TimeInForce, decimal};
+use tickpath_shared::types::{
+    ClientOrderId, InstrumentDefinition, OrderTerms, OrderType, PriceMatch, Side, TimeInForce, decimal,
+};
 
 /// Longest text of a request, key and signature included, with room for pieces that are copied in full width.
 pub const REQUEST_BYTES_MAX: usize = 1024;
@@ -27,6 +29,21 @@ pub enum Request {
         qty: i64,
         /// May only reduce the position.
         is_reduce_only: bool,
+    },
+    /// A new order of other terms.
+    PlaceWith {
+        /// Side.
+        side: Side,
+        /// Time in force.
+        time_in_force: TimeInForce,
+        /// Limit price, of an order that has one.
+        price: i64,
+        /// Quantity.
+        qty: i64,
+        /// May only reduce the position.
+        is_reduce_only: bool,
+        /// The terms.
+        terms: OrderTerms,
     },
     /// Another price and quantity of an order.
     Amend {
@@ -151,16 +168,7 @@ impl OrderEncoder {
         time_in_force: TimeInForce,
         is_reduce_only: bool,
     ) -> String {
-        let side = match side {
-            Side::Buy => "BUY",
-            Side::Sell => "SELL",
-        };
-        let time_in_force = match time_in_force {
-            TimeInForce::Gtc => "GTC",
-            TimeInForce::Ioc => "IOC",
-            TimeInForce::Fok => "FOK",
-            TimeInForce::Gtx => "GTX",
-        };
+        let (side, time_in_force) = (side_word(side), time_word(time_in_force));
         let reduce_only = if is_reduce_only { ",\"reduceOnly\":\"true\"" } else { "" };
         format!(
             "\",\"recvWindow\":{}{reduce_only},\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"side\":\"{side}\",\
@@ -204,6 +212,9 @@ impl OrderEncoder {
                 }
                 draft.put(b",\"type\":\"LIMIT\"}}");
             }
+            Request::PlaceWith { .. } => {
+                draft.place_with(request, definition, id, self.recv_window_ms, venue_ms)
+            }
             Request::Amend { .. } | Request::Cancel | Request::CancelNumber(_) => {
                 draft.change(request, definition, id, self.recv_window_ms, venue_ms);
             }
@@ -213,11 +224,96 @@ impl OrderEncoder {
     }
 }
 
+const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "BUY",
+        Side::Sell => "SELL",
+    }
+}
+
+const fn time_word(time_in_force: TimeInForce) -> &'static str {
+    match time_in_force {
+        TimeInForce::Gtc => "GTC",
+        TimeInForce::Ioc => "IOC",
+        TimeInForce::Fok => "FOK",
+        TimeInForce::Gtx => "GTX",
+        TimeInForce::Gtd => "GTD",
+    }
+}
+
+const fn match_word(price_match: PriceMatch) -> &'static str {
+    match price_match {
+        PriceMatch::Opponent => "OPPONENT",
+        PriceMatch::Opponent5 => "OPPONENT_5",
+        PriceMatch::Queue => "QUEUE",
+        PriceMatch::Queue5 => "QUEUE_5",
+        PriceMatch::Queue10 => "QUEUE_10",
+        PriceMatch::Queue20 => "QUEUE_20",
+    }
+}
+
 fn tail_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> usize {
     (side as usize - 1) * 8 + (time_in_force as usize - 1) * 2 + usize::from(is_reduce_only)
 }
 
 impl Draft<'_> {
+    /// A new order that is not like nearly all others.
+    #[cold]
+    fn place_with(
+        &mut self,
+        request: &Request,
+        definition: &InstrumentDefinition,
+        id: &ClientOrderId,
+        recv_window_ms: u64,
+        venue_ms: u64,
+    ) {
+        let Request::PlaceWith { side, time_in_force, price, qty, is_reduce_only, terms } = *request else {
+            unreachable!("the caller matched")
+        };
+        let is_market = terms.order_type == OrderType::Market;
+        self.put(b"{\"id\":\"p");
+        self.id(id);
+        self.put(b"\",\"method\":\"order.place\",\"params\":{");
+        if terms.good_till_ms != 0 {
+            self.put(b"\"goodTillDate\":");
+            self.number(terms.good_till_ms as i64, 0);
+            self.put(b",");
+        }
+        self.put(b"\"newClientOrderId\":\"");
+        self.id(id);
+        self.put(b"\",\"newOrderRespType\":\"ACK\"");
+        if let Some(price_match) = terms.price_match {
+            self.member("priceMatch", match_word(price_match));
+        } else if !is_market {
+            self.put(b",\"price\":\"");
+            self.amount(price, definition.price_scale, definition.price_places);
+            self.put(b"\"");
+        }
+        self.put(b",\"quantity\":\"");
+        self.amount(qty, definition.qty_scale, definition.qty_places);
+        self.put(b"\",\"recvWindow\":");
+        self.number(recv_window_ms as i64, 0);
+        if is_reduce_only {
+            self.member("reduceOnly", "true");
+        }
+        self.member("selfTradePreventionMode", "EXPIRE_MAKER");
+        self.member("side", side_word(side));
+        self.member("symbol", definition.symbol.as_str());
+        if !is_market {
+            self.member("timeInForce", time_word(time_in_force));
+        }
+        self.put(b",\"timestamp\":");
+        self.number(venue_ms as i64, 0);
+        self.member("type", if is_market { "MARKET" } else { "LIMIT" });
+        self.put(b"}}");
+    }
+
+    fn member(&mut self, name: &str, value: &str) {
+        for part in [",\"", name, "\":\"", value, "\""] {
+            self.put(part.as_bytes());
+        }
+    }
+
     /// A request about an order that the venue has.
     fn change(
         &mut self,
@@ -386,6 +482,49 @@ mod tests {
             assert_eq!(text, encoder.encode(&PLACE, definition, &id, 1));
             assert!(text.ends_with(b"\"timestamp\":1,\"type\":\"LIMIT\"}}"));
         }
+    }
+
+    /// Parameters of an order with terms, in the order in which they are signed.
+    fn with(terms: OrderTerms, time_in_force: TimeInForce) -> Vec<(String, String)> {
+        let (side, price, qty, is_reduce_only) = (Side::Sell, 6_180_020, 140, true);
+        let request = Request::PlaceWith { side, time_in_force, price, qty, is_reduce_only, terms };
+        let text = text(&request);
+        assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["method"] == "order.place");
+        let inside = text.split_once("\"params\":{").unwrap().1.strip_suffix("}}").unwrap();
+        let member = |member: &str| {
+            let (name, value) = member.split_once(':').unwrap();
+            (name.trim_matches('"').to_owned(), value.trim_matches('"').to_owned())
+        };
+        let members: Vec<_> = inside.split(',').map(member).collect();
+        assert!(members.is_sorted(), "{members:?}");
+        members
+    }
+
+    #[test]
+    fn other_terms_are_written_as_the_venue_wants_them() {
+        let value = |members: &[(String, String)], name: &str| {
+            members.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+        };
+        let market =
+            with(OrderTerms { order_type: OrderType::Market, ..OrderTerms::LIMIT }, TimeInForce::Ioc);
+        let told =
+            ["type", "price", "timeInForce", "quantity", "reduceOnly"].map(|name| value(&market, name));
+        let wanted = [Some("MARKET"), None, None, Some("0.014"), Some("true")];
+        assert_eq!(told, wanted.map(|text| text.map(str::to_owned)));
+        for price_match in PriceMatch::ALL {
+            let matched = OrderTerms { price_match: Some(*price_match), ..OrderTerms::LIMIT };
+            let members = with(matched, TimeInForce::Gtx);
+            assert_eq!(value(&members, "priceMatch"), Some(price_match.label().to_uppercase()));
+            assert_eq!(
+                (value(&members, "price"), value(&members, "timeInForce")),
+                (None, Some("GTX".into()))
+            );
+        }
+        let ending = OrderTerms { good_till_ms: 1_702_559_133_000, ..OrderTerms::LIMIT };
+        let members = with(ending, TimeInForce::Gtd);
+        let told =
+            ["goodTillDate", "price", "timeInForce", "type"].map(|name| value(&members, name).unwrap());
+        assert_eq!(told, ["1702559133000", "61800.2", "GTD", "LIMIT"]);
     }
 
     #[test]

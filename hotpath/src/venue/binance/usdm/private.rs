@@ -10,7 +10,7 @@ use tickpath_shared::{
 };
 
 use super::{SHUTDOWN, decode::find_symbol};
-use crate::{breaker::Funding, order::Report};
+use crate::{breaker::Funding, order::Report, risk::OrderCount};
 
 type Node<'t> = Value<'t, 't>;
 
@@ -193,7 +193,11 @@ pub struct PrivateDecoder {
     text: Vec<u8>,
     buffers: Buffers,
     tape: Option<Tape<'static>>,
+    counts: [OrderCount; COUNTS_MAX],
 }
+
+/// Counts of orders that an answer is read for.
+const COUNTS_MAX: usize = 4;
 
 impl Default for PrivateDecoder {
     /// Without reserved memory: it grows with its frames.
@@ -206,7 +210,12 @@ impl PrivateDecoder {
     /// A decoder for frames up to `bytes_max`.
     pub fn new(bytes_max: usize) -> Self {
         let tape = Tape(Vec::with_capacity(bytes_max / 4));
-        Self { text: crate::pages::room(bytes_max), buffers: Buffers::new(bytes_max), tape: Some(tape) }
+        Self {
+            text: crate::pages::room(bytes_max),
+            buffers: Buffers::new(bytes_max),
+            tape: Some(tape),
+            counts: [OrderCount::default(); COUNTS_MAX],
+        }
     }
 
     /// Decodes one frame.
@@ -223,12 +232,49 @@ impl PrivateDecoder {
         self.text.extend_from_slice(frame);
         let mut tape = self.tape.take().unwrap_or_else(|| Tape(Vec::new())).reset();
         let result = match simd_json::fill_tape(&mut self.text, &mut self.buffers, &mut tape) {
-            Ok(()) => read(tape.as_value(), definitions),
+            Ok(()) => {
+                self.counts = order_counts(tape.as_value());
+                read(tape.as_value(), definitions)
+            }
             Err(_) => Err(PrivateError),
         };
         self.tape = Some(tape.reset());
         result
     }
+
+    /// Orders as the last frame says that the venue counts them; those of no interval are none.
+    pub fn order_counts(&self) -> &[OrderCount] {
+        &self.counts
+    }
+}
+
+fn order_counts(root: Node<'_>) -> [OrderCount; COUNTS_MAX] {
+    let mut counts = [OrderCount::default(); COUNTS_MAX];
+    // Account events have none.
+    if root.as_object().is_none() || root.get("status").is_none() {
+        return counts;
+    }
+    let told = rows(root, "rateLimits").filter(|row| row.get_str("rateLimitType") == Some("ORDERS"));
+    for (place, row) in counts.iter_mut().zip(told.filter_map(order_count)) {
+        *place = row;
+    }
+    counts
+}
+
+fn order_count(row: Node<'_>) -> Option<OrderCount> {
+    let unit_ms = match row.get_str("interval")? {
+        "SECOND" => 1_000,
+        "MINUTE" => 60_000,
+        "HOUR" => 3_600_000,
+        "DAY" => 86_400_000,
+        _ => return None,
+    };
+    let number = |key| row.get_u64(key);
+    Some(OrderCount {
+        interval_ms: unit_ms * number("intervalNum")?.min(1_000),
+        limit: u32::try_from(number("limit")?).ok()?,
+        count: u32::try_from(number("count")?).ok()?,
+    })
 }
 
 fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
@@ -482,111 +528,4 @@ fn execution(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tickpath_shared::types::{Grid, Symbol};
-
-    fn decode(frame: &str) -> Result<PrivateEvent, PrivateError> {
-        let definition = InstrumentDefinition::on_grids(
-            Symbol::new("BTCUSDT").unwrap(),
-            0,
-            Grid { scale: 2, places: 1, step: 10 },
-            Grid { scale: 4, places: 3, step: 10 },
-        );
-        PrivateDecoder::new(65_536).decode(frame.as_bytes(), &[definition])
-    }
-
-    // Genuine, USD-M mainnet, 2024-11-18.
-    const TRADE: &str = r#"{"e":"ORDER_TRADE_UPDATE","T":1731954087444,"E":1731954087444,"o":{"s":"BTCUSDT","c":"android_MLA5BSDBdSD12WPlEyMh","S":"BUY","o":"LIMIT","f":"GTC","q":"0.002","p":"91739.90","ap":"91739.90000","sp":"0","x":"TRADE","X":"FILLED","i":482255808281,"l":"0.002","z":"0.002","L":"91739.90","n":"0.09173990","N":"USDT","T":1731954087444,"t":5612428004,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"LIMIT","ps":"BOTH","cp":false,"rp":"0","pP":false,"si":0,"ss":0,"V":"EXPIRE_MAKER","pm":"NONE","gtd":0}}"#;
-
-    #[test]
-    fn a_genuine_execution_decodes() {
-        let PrivateEvent::Order { report, fill: Some(fill), .. } = decode(TRADE).unwrap() else { panic!() };
-        assert_eq!((report.state, report.filled), (OrderState::Filled, 20));
-        assert_eq!(
-            (fill.trade_id, fill.price, fill.qty, fill.fee_e8),
-            (5_612_428_004, 9_173_990, 20, 9_173_990)
-        );
-        assert_eq!((fill.side, fill.is_maker, &fill.fee_asset[..4]), (Side::Buy as u8, 0, &b"USDT"[..]));
-    }
-
-    #[test]
-    fn answers_are_matched_by_their_id() {
-        let accepted = r#"{"id":"ptp001-0s47mow-00000001","status":200,"result":{"orderId":325078477,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"x","price":"43187.00","origQty":"0.100","executedQty":"0.000"}}"#;
-        let event = decode(accepted).unwrap();
-        assert!(
-            matches!(event, PrivateEvent::Accepted { request: RequestKind::Place, client_order_id, report }
-            if client_order_id.as_str() == "tp001-0s47mow-00000001" && report.venue_order_id == 325_078_477)
-        );
-        let amended = accepted.replacen("-00000001", "-00000001.07", 1).replacen("ptp001", "mtp001", 1);
-        assert!(matches!(decode(&amended).unwrap(),
-            PrivateEvent::Accepted { request: RequestKind::Amend { number: 7 }, client_order_id, .. }
-            if client_order_id.as_str() == "tp001-0s47mow-00000001"));
-        let refused = r#"{"id":"ctp001-0s47mow-00000001","status":400,"error":{"code":-2011,"msg":"Unknown order sent."}}"#;
-        assert!(matches!(
-            decode(refused).unwrap(),
-            PrivateEvent::Refused { request: RequestKind::Cancel, code: -2011, .. }
-        ));
-    }
-
-    #[test]
-    fn outcomes_the_venue_does_not_know_are_unknown() {
-        for (status, code) in [(503, -1007), (400, -1007), (500, -1000), (408, -1001), (502, -1)] {
-            let frame = format!(r#"{{"id":"px","status":{status},"error":{{"code":{code},"msg":""}}}}"#);
-            assert!(matches!(decode(&frame).unwrap(), PrivateEvent::Unknown { .. }), "{frame}");
-        }
-        let throttled = r#"{"id":"px","status":503,"error":{"code":-1008,"msg":""}}"#;
-        assert!(matches!(decode(throttled).unwrap(), PrivateEvent::Refused { .. }));
-    }
-
-    #[test]
-    fn funding_is_told_apart_from_other_changes_of_the_wallet() {
-        let frame = |symbol: &str, reason: &str| {
-            format!(
-                r#"{{"e":"ACCOUNT_UPDATE","T":1736000000001,"E":1736000000002,"a":{{"B":[{{"a":"USDT","wb":"99.5","cw":"99.5","bc":"-0.50000001"}}],"P":[],{symbol}"m":"{reason}"}}}}"#
-            )
-        };
-        let of = |symbol: &str, reason: &str| match decode(&frame(symbol, reason)).unwrap() {
-            PrivateEvent::Account(change) => {
-                let balance = change.balances().next().copied().unwrap();
-                assert_eq!((balance.asset(), balance.wallet_e8), ("USDT".to_owned(), 9_950_000_000));
-                change.funding
-            }
-            other => panic!("{other:?}"),
-        };
-        let found = |instrument| {
-            let (venue_ms, received_e8) = (1_736_000_000_001, -50_000_001);
-            Some(Funding { instrument, venue_ms, received_e8 })
-        };
-        assert_eq!(of("", "FUNDING_FEE"), found(None));
-        assert_eq!(of(r#""S":"BTCUSDT","#, "FUNDING_FEE"), found(Some(0)));
-        assert_eq!(of(r#""S":"XRPUSDT","#, "FUNDING_FEE"), None);
-        assert_eq!(of("", "DEPOSIT"), None);
-    }
-
-    #[test]
-    fn session_errors_have_no_id_and_secrets_are_recognised() {
-        let lost = r#"{"id":null,"status":401,"error":{"code":-2015,"msg":""}}"#;
-        assert_eq!(decode(lost).unwrap(), PrivateEvent::SessionLost { code: -2015 });
-        let expired = r#"{"e":"listenKeyExpired","E":1736996475556,"listenKey":"WsCMN0a4"}"#;
-        assert!(is_secret(expired.as_bytes()) && !is_secret(TRADE.as_bytes()));
-        assert_eq!(decode(expired).unwrap(), PrivateEvent::KeyExpired);
-        assert_eq!(decode(r#"{"e":"GRID_UPDATE","t":1}"#).unwrap(), PrivateEvent::Ignored);
-    }
-
-    #[test]
-    fn the_venues_own_orders_are_fills_like_any_other() {
-        let of = |x: &str, status: &str, trade: u64| {
-            let text = TRADE
-                .replace(r#""x":"TRADE","X":"FILLED""#, &format!(r#""x":"{x}","X":"{status}""#))
-                .replace(r#""t":5612428004"#, &format!(r#""t":{trade}"#));
-            match decode(&text).unwrap() {
-                PrivateEvent::Order { report, fill, .. } => (report.state, fill.is_some()),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(of("CALCULATED", "NEW_ADL", 7), (OrderState::Working, true));
-        assert_eq!(of("CALCULATED", "NEW", 0), (OrderState::Working, false));
-        assert_eq!(of("TRADE", "A_WORD_OF_TOMORROW", 7), (OrderState::Unknown, true));
-    }
-}
+mod tests;

@@ -186,6 +186,7 @@ pub(super) fn definition(index: u32, symbol: &str, row: &Value) -> Option<Instru
         let e4 = filter("PERCENT_PRICE").and_then(|f| bound(f, key, 4)).unwrap_or(0);
         u32::try_from(e4).unwrap_or(0)
     };
+    let market = |key: &str| filter("MARKET_LOT_SIZE").and_then(|f| bound(f, key, qty_scale)).unwrap_or(0);
     let definition = InstrumentDefinition {
         symbol: Symbol::new(symbol)?,
         instrument: index,
@@ -205,6 +206,9 @@ pub(super) fn definition(index: u32, symbol: &str, row: &Value) -> Option<Instru
         notional_min_e8: notional,
         price_up_e4: band("multiplierUp"),
         price_down_e4: band("multiplierDown"),
+        market_qty_min: market("minQty"),
+        market_qty_max: market("maxQty"),
+        market_lot: market("stepSize"),
     };
     definition.fault().is_none().then_some(definition)
 }
@@ -245,6 +249,7 @@ mod tests {
             r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","pricePrecision":2,"quantityPrecision":3,"filters":[
             {"filterType":"PRICE_FILTER","maxPrice":"4529764","minPrice":"556.80","tickSize":"0.10"},
             {"filterType":"LOT_SIZE","maxQty":"1000","minQty":"0.001","stepSize":"0.001"},
+            {"filterType":"MARKET_LOT_SIZE","maxQty":"120","minQty":"0.002","stepSize":"0"},
             {"filterType":"PERCENT_PRICE","multiplierUp":"1.0500","multiplierDown":"0.9500","multiplierDecimal":"4"},
             {"filterType":"MIN_NOTIONAL","notional":"100"}]}]}"#,
         )
@@ -254,6 +259,8 @@ mod tests {
         assert_eq!((d.qty_scale, d.qty_places, d.lot), (4, 3, 10));
         assert_eq!((d.price_min, d.qty_max, d.notional_min_e8), (55_680, 10_000_000, 10_000_000_000));
         assert_eq!((d.price_up_e4, d.price_down_e4), (10_500, 9_500));
+        let is_market = [10, 20, 1_200_000, 1_200_010].map(|qty| d.is_market_qty(qty));
+        assert_eq!(is_market, [false, true, true, false], "a step of zero is that of any order");
         assert!(parse_definitions(&answer, &["ETHUSDT"]).is_err());
     }
 }
