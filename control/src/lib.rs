@@ -107,9 +107,14 @@ impl Running {
         let archiver = archive::Archiver::start(data.clone(), Arc::clone(&stop_archiver));
         let store = store::start(data.clone(), mode, Arc::clone(&stop_store))?;
         let audit = Arc::new(Mutex::new(audit::AuditLog::open(&data.audit(mode))?));
-        let webhooks = webhook::Webhooks::start(data, &config.control, mode, Arc::clone(&audit))?;
         // Nothing that can be done without keeps the journal from being copied.
         let mut missing = Vec::new();
+        let webhooks =
+            |config: &config::Control| webhook::Webhooks::start(data, config, mode, Arc::clone(&audit));
+        let webhooks = webhooks(&config.control).or_else(|e| {
+            missing.push(e.to_string());
+            webhooks(&config::Control { webhook_secret_file: PathBuf::new(), ..config.control.clone() })
+        })?;
         let jwt = auth::JwtKeys::load(data, &config.control).unwrap_or_else(|e| {
             missing.push(e.to_string());
             auth::JwtKeys::none(data)

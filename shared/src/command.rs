@@ -170,7 +170,7 @@ crate::labelled_enum! {
     /// What became of a command.
     pub enum CommandOutcome: u16 {
         Done = 1, "done", "Carried out.";
-        RefusedKilled = 2, "refused_killed", "The kill latch is set; release it first.";
+        RefusedKilled = 2, "refused_killed", "The kill latch is set; release it first (`tickpath arm --clear-kill`, /api/v1/control/clear-kill).";
         RefusedNotReconciled = 3, "refused_not_reconciled", "Orders and positions are not proven yet.";
         RefusedHalted = 4, "refused_halted", "Trading is halted; the process must be restarted.";
         Expired = 5, "expired", "The deadline had passed.";

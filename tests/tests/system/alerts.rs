@@ -12,7 +12,7 @@ use tickpath_control::alert::RULES;
 use tickpath_shared::{counters::Counter, paths::replace_file};
 use tickpath_tests::{
     desk::{Desk, wait_for},
-    http::get,
+    http::{get, send},
     root,
 };
 
@@ -145,6 +145,34 @@ fn a_dead_receiver_touches_nothing() {
 }
 
 /// Lines of both processes stand in a file and in a list, with the request that caused them; metrics are kept over time.
+/// Files that are not there keep the journal from nothing: people are told, and what they are for is refused.
+#[test]
+fn what_can_be_done_without_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = Desk::busy();
+    environment.extend([
+        ("TICKPATH__CONTROL__WEBHOOK_SECRET_FILE", "nowhere/webhook"),
+        ("TICKPATH__CONTROL__JWT_SECRET_FILE", "nowhere/jwt"),
+        ("TICKPATH__CONTROL__JWT_ISSUER", "desk"),
+        ("TICKPATH__NOTIFY__URL_FILE", "nowhere/url"),
+    ]);
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&["--seed", "97"]).unwrap();
+    desk.start().unwrap();
+    desk.wait_for_counter(Counter::Fills, 2).unwrap();
+    wait_for("the alert", || {
+        get(desk.control, "/api/v1/alerts").is_ok_and(|(_, text)| {
+            let files = ["nowhere/webhook", "nowhere/jwt", "nowhere/url"];
+            text.contains("control_degraded") && files.iter().all(|file| text.contains(file))
+        })
+    })
+    .unwrap();
+    let alert = r#"{"secret":"x","time":"2026-01-01T00:00:00Z","action":"buy","ticker":"BTCUSDT"}"#;
+    let (status, text) = send(desk.control, "POST", "/api/v1/webhook/tradingview", alert).unwrap();
+    assert!(status == 404 && text.contains("no alerts are taken here"), "{status} {text}");
+    assert_eq!(desk.stop().unwrap(), 0);
+}
+
 #[test]
 fn what_happened_can_be_asked_for_later() {
     let dir = tempfile::tempdir().unwrap();
