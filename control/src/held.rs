@@ -10,7 +10,7 @@ use tickpath_shared::{
     paths::DataDir,
     record::{HeldRecord, Kind, Record},
     status::StatusReader,
-    types::{HeldChange, Side, StrategyName, decimal},
+    types::{HeldChange, OrderTerms, Side, StrategyName, decimal},
 };
 
 /// Why it is not known what waits.
@@ -37,7 +37,9 @@ pub struct Waiting {
     pub side: &'static str,
     /// Quantity.
     pub qty: String,
-    /// Limit price.
+    /// How it is priced: `limit`, `market`, or a price of the venue's such as `opponent`.
+    pub order_type: &'static str,
+    /// Limit price; of another order the price by which the limits judged it, which it may pass.
     pub price: String,
     /// Milliseconds that are left.
     pub left_ms: u64,
@@ -45,8 +47,8 @@ pub struct Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { order, strategy, symbol, side, qty, price, left_ms } = self;
-        write!(f, "{order}: {strategy} {side} {qty} {symbol} at {price}, {} s left", left_ms / 1000)
+        let Self { order, strategy, symbol, side, qty, order_type, price, left_ms } = self;
+        write!(f, "{order}: {strategy} {side} {qty} {symbol} {order_type} {price}, {} s left", left_ms / 1000)
     }
 }
 
@@ -71,6 +73,7 @@ pub fn waiting(data: &DataDir, status: &StatusReader, now: Nanos) -> Result<Vec<
             symbol: definition.symbol.as_str().to_owned(),
             side: Side::from_repr(order.side).map_or("?", Side::label),
             qty: decimal::to_text(order.qty, definition.qty_scale),
+            order_type: OrderTerms::label_of(order.order_type, order.price_match),
             price: decimal::to_text(order.price, definition.price_scale),
             left_ms: (order.until_ns - now) / 1_000_000,
         })

@@ -54,6 +54,9 @@ pub enum ControlError {
     /// A part did not come to its end in time; what was durable before is durable.
     #[error("stopped without {0}, which did not end within {1:?}")]
     Stuck(&'static str, Duration),
+    /// A part panicked while it was ended.
+    #[error("{0} broke while it was stopped; what comes after it was not ended in order")]
+    Broken(&'static str),
 }
 
 /// Runs the control process on a data directory until `is_stop`.
@@ -134,6 +137,7 @@ impl Running {
             config: config.clone(),
             archive: Arc::clone(&archived),
             store: Arc::clone(&stored),
+            export: export.as_ref().map(sink::SinkThread::gauges),
             missing,
         };
         let (alerts, alerting) = alert::start(sources, Arc::clone(&stop));
@@ -196,16 +200,19 @@ fn end_in_order(parts: Vec<Part>, within: Duration) -> Result<(), ControlError> 
     std::thread::spawn(move || {
         for (name, end) in parts {
             // Nobody listens any more after the deadline.
-            let _ = told.send(name);
+            let _ = told.send(Some(name));
             end();
         }
+        let _ = told.send(None);
     });
     let deadline = Instant::now() + within;
     let mut ending = "its first part";
     loop {
         match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(name) => ending = name,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Ok(Some(name)) => ending = name,
+            Ok(None) => return Ok(()),
+            // It panicked: what comes after it was not ended.
+            Err(RecvTimeoutError::Disconnected) => return Err(ControlError::Broken(ending)),
             Err(RecvTimeoutError::Timeout) => return Err(ControlError::Stuck(ending, within)),
         }
     }
@@ -277,5 +284,8 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(30));
         assert_eq!(hear.try_iter().collect::<Vec<_>>(), ["quick"]);
         assert!(end_in_order(Vec::new(), Duration::from_secs(60)).is_ok());
+        let parts: Vec<Part> = vec![("broken", Box::new(|| panic!("on purpose"))), ("last", Box::new(|| ()))];
+        let result = end_in_order(parts, Duration::from_secs(60));
+        assert!(matches!(result, Err(ControlError::Broken("broken"))), "{result:?}");
     }
 }

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     command::Ticket,
-    record::{BreakerRecord, Cause, ChangeRecord, DayRecord, HeldRecord, IntentRecord},
-    types::{OrderState, Reason},
+    record::{
+        BreakerRecord, Cause, ChangeRecord, CommandRecord, DayRecord, FillRecord, HeldRecord, IntentRecord,
+        OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord, TimeRecord,
+    },
+    types::{InstrumentDefinition, OrderState, Reason},
 };
 
 /// What an engine tells its gateway.
@@ -176,7 +179,7 @@ impl Default for AccountMessage {
 
 impl AccountMessage {
     /// Largest payload of a record that goes to a gateway.
-    pub const PAYLOAD_MAX: usize = 120;
+    pub const PAYLOAD_MAX: usize = 136;
 
     /// Copies a record; `None` when its payload is too large for a message.
     pub fn new(cause: Cause, kind: u16, bytes: &[u8]) -> Option<Self> {
@@ -190,6 +193,26 @@ impl AccountMessage {
         &self.payload[..usize::from(self.len)]
     }
 }
+
+// Every record that goes to a gateway fits.
+const _: () = {
+    let payloads = [
+        size_of::<TimeRecord>(),
+        size_of::<InstrumentDefinition>(),
+        size_of::<PositionRecord>(),
+        size_of::<OpenOrderRecord>(),
+        size_of::<FillRecord>(),
+        size_of::<OrderReportRecord>(),
+        size_of::<ReconciledRecord>(),
+        size_of::<CommandRecord>(),
+        size_of::<DayRecord>(),
+    ];
+    let mut at = 0;
+    while at < payloads.len() {
+        assert!(payloads[at] <= AccountMessage::PAYLOAD_MAX, "a record does not fit a message");
+        at += 1;
+    }
+};
 
 /// Something about the account that a person should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

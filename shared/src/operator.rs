@@ -281,9 +281,9 @@ fn terms(wish: &Wish<'_>, unix_ms: u64) -> Result<(TimeInForce, OrderTerms), Str
         (None, None) => TimeInForce::Ioc,
     };
     let order_type = if is_market { OrderType::Market } else { OrderType::Limit };
-    // The venue knows whole seconds.
+    // The venue knows whole seconds: the next one, so that what is just long enough stays so.
     let good_till_ms =
-        good_for_s.map_or(0, |s| unix_ms.saturating_add(s.saturating_mul(1_000)) / 1_000 * 1_000);
+        good_for_s.map_or(0, |s| unix_ms.saturating_add(s.saturating_mul(1_000)).div_ceil(1_000) * 1_000);
     Ok((time_in_force, OrderTerms { order_type, price_match, good_till_ms }))
 }
 

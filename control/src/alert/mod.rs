@@ -135,6 +135,8 @@ pub struct Sources {
     pub archive: Arc<ArchiveGauges>,
     /// The store's gauges.
     pub store: Arc<SinkGauges>,
+    /// The export's gauges, where there is one.
+    pub export: Option<Arc<SinkGauges>>,
     /// What the process does without, and why.
     pub missing: Vec<String>,
 }

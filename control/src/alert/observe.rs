@@ -71,6 +71,7 @@ pub(super) struct Observation<'a> {
     pub(super) is_archive_failing: bool,
     pub(super) lag_mib: u64,
     pub(super) is_store_failing: bool,
+    pub(super) is_export_failing: bool,
 }
 
 impl<'a> Observation<'a> {
@@ -187,6 +188,11 @@ impl Observer {
             is_archive_failing: self.sources.archive.is_failing.load(Ordering::Relaxed),
             lag_mib: self.sources.archive.lag_bytes.load(Ordering::Relaxed) >> 20,
             is_store_failing: self.sources.store.is_failing.load(Ordering::Relaxed),
+            is_export_failing: self
+                .sources
+                .export
+                .as_ref()
+                .is_some_and(|export| export.is_failing.load(Ordering::Relaxed)),
             config: &self.sources.config,
         }
     }

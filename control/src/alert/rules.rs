@@ -174,6 +174,10 @@ pub const RULES: &[Rule] = &[
     lasting("store_failing", Warning, outage, |o| {
         o.is_store_failing.then(|| "the store cannot be written; it catches up when it can".to_owned())
     }),
+    lasting("export_failing", Warning, outage, |o| {
+        o.is_export_failing
+            .then(|| "control.export_file cannot be written; it catches up when it can".to_owned())
+    }),
     rule("control_degraded", Warning, |o| {
         (!o.missing.is_empty()).then(|| format!("the control process does without: {}", o.missing.join("; ")))
     }),

@@ -339,7 +339,7 @@ pub const ROUTES: &[Route] = &[
         "Open nothing more, cancel orders and close positions.",
         |s, a| steer::lower(s, a, Verb::Flatten),
     ),
-    post("/api/v1/control/order", Role::Trader, steer::PLACE, "Place an order, in two steps.", steer::place),
+    post("/api/v1/control/order", Role::Admin, steer::PLACE, "Place an order, in two steps.", steer::place),
     post("/api/v1/control/cancel", Role::Trader, steer::CANCEL, "Cancel one order.", steer::cancel),
     post("/api/v1/control/approve", Role::Trader, steer::HELD, "Let an order leave that waits.", |s, a| {
         steer::answer_held(s, a, Verb::Approve)

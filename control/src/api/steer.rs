@@ -136,10 +136,12 @@ impl From<Failure> for Answer {
 impl From<OperatorError> for Failure {
     fn from(e: OperatorError) -> Self {
         let (status, outcome) = match &e {
-            OperatorError::NoSession(_) | OperatorError::Gone(..) | OperatorError::Over(..) => {
-                (503, "no_session")
-            }
-            OperatorError::Io(_) => (503, "failed"),
+            gone if gone.is_nobody_there() => (503, "no_session"),
+            // Something may run there.
+            OperatorError::NoSession(_)
+            | OperatorError::Gone(..)
+            | OperatorError::Over(..)
+            | OperatorError::Io(_) => (503, "failed"),
             // The ring is full or held: nothing was handed over.
             OperatorError::Send(_) => (503, "not_sent"),
             OperatorError::Refused(_, outcome) => {

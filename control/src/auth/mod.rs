@@ -14,8 +14,8 @@ tickpath_shared::labelled_enum! {
     pub enum Role: u8 {
         Anyone = 0, "anyone", "Whoever reaches the interface: probes and the page itself.";
         Viewer = 1, "viewer", "Read everything.";
-        Trader = 2, "trader", "Take risk away: disarm, stop, cancel, flatten, kill; place orders while armed, answer those that wait.";
-        Admin = 3, "admin", "Let risk in: arm, release what is latched, change parameters; read the audit log.";
+        Trader = 2, "trader", "Take risk away: disarm, stop, cancel, flatten, kill; answer orders that wait.";
+        Admin = 3, "admin", "Let risk in: arm, place orders, release what is latched, change parameters; read the audit log.";
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use tickpath_shared::{
     paths::{create_private_dir, open_private, replace_file},
     record::{BalanceRecord, FillRecord, Kind, OrderRecord, OrderStateRecord},
-    types::{OrderState, Side, StrategyName, TimeInForce, decimal},
+    types::{OrderState, OrderTerms, Side, StrategyName, TimeInForce, decimal},
 };
 
 /// The file, opened for every block: who turns it over renames it, and the next block begins a new one.
@@ -93,9 +93,10 @@ impl Sink for LineSink {
 
     fn roll_back(&mut self) {
         self.lines.clear();
-        if let Some(kept) = self.kept {
-            self.cursor.insert(self.name(), kept);
-        }
+        match self.kept {
+            Some(kept) => self.cursor.insert(self.name(), kept),
+            None => self.cursor.remove(&self.name()),
+        };
     }
 }
 
@@ -151,6 +152,7 @@ fn order_line(archived: &Archived<'_>, order: &OrderRecord) -> Value {
         "symbol": archived.symbol(order.instrument),
         "side": Side::from_repr(order.side).map_or("unknown", Side::label),
         "time_in_force": TimeInForce::from_repr(order.time_in_force).map_or("unknown", TimeInForce::label),
+        "order_type": OrderTerms::label_of(order.order_type, order.price_match),
         "price": e8(archived.price_e8(order.instrument, order.price)),
         "quantity": e8(archived.qty_e8(order.instrument, order.qty)),
         "reduce_only": order.is_reduce_only == 1,
@@ -172,4 +174,29 @@ fn fill_line(archived: &Archived<'_>, fill: &FillRecord) -> Value {
         "is_maker": fill.is_maker == 1,
         "venue_ms": fill.venue_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_block_of_a_lane_is_told_again_until_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.jsonl");
+        std::fs::create_dir(&path).unwrap();
+        let mut sink = LineSink::open(&path).unwrap();
+        for _ in 0..2 {
+            assert_eq!(sink.begin(1, 3).unwrap(), 0);
+            sink.lines.push_str("{}\n");
+            assert!(sink.commit(5).is_err(), "a folder is in the way");
+            sink.roll_back();
+        }
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(sink.begin(1, 3).unwrap(), 0);
+        sink.lines.push_str("{}\n");
+        sink.commit(5).unwrap();
+        assert_eq!(LineSink::open(&path).unwrap().begin(1, 3).unwrap(), 5);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
+    }
 }

@@ -51,7 +51,7 @@ pub trait Sink {
     /// [`StoreError`]; the block is rolled back and told again later.
     fn commit(&mut self, sequence: u64) -> Result<(), StoreError>;
 
-    /// Forgets what was taken since [`Self::begin`].
+    /// Forgets what was taken since [`Self::begin`], which may itself have failed.
     fn roll_back(&mut self);
 }
 
@@ -166,8 +166,8 @@ fn begun_with(metadata: &str) -> (u64, BTreeMap<u32, InstrumentDefinition>) {
 impl Lane {
     /// Hands over one block and returns its records.
     fn hand_over(&mut self, sink: &mut impl Sink, session: u64, lane: u16) -> Result<u64, StoreError> {
-        let kept = sink.begin(session, lane)?;
-        let handed = self.block(sink, session, kept).and_then(|read| {
+        let handed = sink.begin(session, lane).and_then(|kept| {
+            let read = self.block(sink, session, kept)?;
             let last = self.reader.sequence();
             if read > 0 && last > kept {
                 sink.commit(last)?
@@ -176,6 +176,7 @@ impl Lane {
             }
             Ok(read)
         });
+        // Also of a block that was only half begun.
         handed.inspect_err(|_| sink.roll_back())
     }
 

@@ -283,8 +283,8 @@ mod tests {
         let path = dir.path().join("store.db");
         let old = store(&path, 3);
         old.execute_batch("DROP TABLE balances; DROP TABLE parameters; DROP TABLE signals;").unwrap();
-        for table in ["orders", "trades"] {
-            old.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN strategy")).unwrap();
+        for (table, column) in [("orders", "strategy"), ("orders", "order_type"), ("trades", "strategy")] {
+            old.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
         }
         old.pragma_update(None, "user_version", 2).unwrap();
         let rehearsed = rehearse_migration(&path, dir.path()).unwrap();

@@ -12,7 +12,7 @@ use tickpath_shared::{
         EventCode, FillRecord, Kind, OpenOrderRecord, OrderRecord, OrderStateRecord, PositionRecord, Record,
         SessionEventRecord, Severity,
     },
-    types::{OrderState, Side, StrategyName, TimeInForce},
+    types::{OrderState, OrderTerms, Side, StrategyName, TimeInForce},
 };
 
 const UNIT: i128 = 100_000_000;
@@ -131,8 +131,8 @@ impl Row<'_> {
         let Some(order) = record.body::<OrderRecord>() else { return Ok(()) };
         self.connection.execute(
             "INSERT OR IGNORE INTO orders (client_order_id, session, symbol, side, time_in_force, price_e8, qty_e8,
-             state, is_reduce_only, intent, sent_ns, updated_ns, strategy)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12)",
+             state, is_reduce_only, intent, sent_ns, updated_ns, strategy, order_type)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13)",
             params![
                 order.client_order_id.as_str(),
                 self.session(),
@@ -146,6 +146,7 @@ impl Row<'_> {
                 order.intent as i64,
                 self.unix_ns(),
                 StrategyName::label_of(order.strategy),
+                OrderTerms::label_of(order.order_type, order.price_match),
             ],
         )?;
         Ok(())

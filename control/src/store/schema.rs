@@ -4,7 +4,7 @@ use super::StoreError;
 use rusqlite::Connection;
 
 /// Schema version this build writes.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Names of the tables.
 pub(super) const TABLE_NAMES: [&str; 11] = [
@@ -181,9 +181,14 @@ CREATE TABLE signals (
 ) STRICT;
 ";
 
+const SINCE_4: &str = "
+-- How it is priced; the price of an order that is not 'limit' is the worst that the limits took it for.
+ALTER TABLE orders ADD COLUMN order_type TEXT NOT NULL DEFAULT 'limit';
+";
+
 /// Steps from one version to the next, the first from nothing. A store that has come that way has what a later step
 /// brings from then on; `tickpath rebuild` fills in what came before.
-const STEPS: [&str; VERSION as usize] = [TABLES, SINCE_2, SINCE_3];
+const STEPS: [&str; VERSION as usize] = [TABLES, SINCE_2, SINCE_3, SINCE_4];
 
 /// Version of a database, 0 for an empty one.
 pub(super) fn version_of(connection: &Connection) -> Result<i64, StoreError> {

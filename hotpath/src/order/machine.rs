@@ -100,6 +100,8 @@ impl Report {
 impl Order {
     /// Behind an order of an earlier session, or of somebody else, stands no strategy.
     pub const NOBODY: u16 = StrategyName::NOBODY;
+    /// Strategy of the orders that people place.
+    pub const MANUAL: u16 = StrategyName::Manual as u16;
 
     /// An order just sent.
     pub fn sent(

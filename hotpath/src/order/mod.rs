@@ -5,7 +5,7 @@ mod machine;
 pub use machine::{Amend, Order, Report};
 
 use serde::{Deserialize, Serialize};
-use tickpath_shared::types::{ClientOrderId, Side};
+use tickpath_shared::types::{ClientOrderId, OrderState, Side};
 
 /// How the venue is told which order is meant: by its client order id, or by the venue's own number when the id is
 /// longer than we keep. Two orders of somebody else may agree in what we keep.
@@ -180,6 +180,12 @@ impl OrderTable {
     /// Orders not yet at their end.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
         self.occupied_slots().filter_map(|slot| self.slots[slot].as_ref())
+    }
+
+    /// Orders, and changes of orders, whose answers are still to be expected.
+    pub fn unanswered(&self) -> u32 {
+        let is_due = |o: &&Order| !o.is_unknown() && (o.state == OrderState::Sent || o.is_amending());
+        self.iter().filter(is_due).count() as u32
     }
 
     /// What the orders that are there mean for one that is wanted.

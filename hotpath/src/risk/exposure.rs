@@ -2,7 +2,7 @@
 
 use super::{Breach, Context, require, require_lazily};
 use crate::order::ORDERS_MAX;
-use tickpath_shared::types::Reason;
+use tickpath_shared::types::{Reason, Side, decimal};
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
 pub(crate) fn is_reducing(context: &Context<'_>) -> bool {
@@ -46,7 +46,15 @@ fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
     if mark <= one_e8 { (at_limit, 1, 1) } else { (at_limit, mark, one_e8.max(1)) }
 }
 
-/// Notional of the order itself at its limit price, quote x 10^8.
+/// Notional of the order itself, quote x 10^8: at its limit price, and of a sell, which fills at that or a better one, at
+/// the mark price where that is the dearer.
 pub(crate) fn order_e8(context: &Context<'_>) -> i128 {
-    context.definition.notional_e8(context.intent.price, context.intent.qty)
+    let (intent, definition) = (context.intent, context.definition);
+    let at_limit = definition.notional_e8(intent.price, intent.qty);
+    let mark_e8 = i128::from(context.mark.price_e8);
+    if context.side == Side::Buy || mark_e8 <= definition.price_to_e8(intent.price) {
+        return at_limit;
+    }
+    let units = i128::from(decimal::pow10(definition.qty_scale));
+    (mark_e8 * i128::from(intent.qty) + units - 1) / units
 }

@@ -46,6 +46,8 @@ impl RateWindow {
     }
 }
 
+/// Longest that an answer is under way, as a rule.
+const ANSWER_MS: u64 = 1_000;
 /// Intervals that the venue counts orders in, at most.
 const COUNTS_MAX: usize = 4;
 
@@ -90,9 +92,6 @@ pub struct Rates {
     reserve: usize,
     #[serde(default)]
     venue: [VenueCount; COUNTS_MAX],
-    /// Orders and changes that are not answered yet.
-    #[serde(default)]
-    pending: u32,
 }
 
 impl Rates {
@@ -105,7 +104,6 @@ impl Rates {
                 .div_ceil(100)
                 .min(limits.order_rate_max - 1),
             venue: [VenueCount::default(); COUNTS_MAX],
-            pending: 0,
         }
     }
 
@@ -141,31 +139,25 @@ impl Rates {
     pub fn on_order(&mut self, now: Nanos, venue_ms: u64) {
         self.orders.record(now);
         self.messages.record(now);
-        self.pending = self.pending.saturating_add(1);
         for venue in self.venue.iter_mut().take_while(|venue| venue.told.interval_ms > 0) {
             venue.set(venue_ms, venue.at(venue_ms).saturating_add(1));
         }
     }
 
-    /// An order or a change of one was answered.
-    pub fn on_answer(&mut self) {
-        self.pending = self.pending.saturating_sub(1);
-    }
-
-    /// No request that is under way will be answered.
-    pub fn on_link_lost(&mut self) {
-        self.pending = 0;
-    }
-
-    /// Takes what the venue counts: the orders of others among them, and ours that are still under way not yet.
-    pub fn on_venue_counts(&mut self, venue_ms: u64, counts: &[OrderCount]) {
+    /// Takes what the venue counts: the orders of others among them, and `pending` ones of ours that are still under way
+    /// not yet. A larger count at the beginning of an interval may still be the one before's.
+    pub fn on_venue_counts(&mut self, venue_ms: u64, counts: &[OrderCount], pending: u32) {
         for told in counts.iter().filter(|told| told.interval_ms > 0) {
+            let is_young = venue_ms % told.interval_ms < ANSWER_MS.min(told.interval_ms / 4);
             let is_it = |venue: &&mut VenueCount| {
                 venue.told.interval_ms == 0 || venue.told.interval_ms == told.interval_ms
             };
-            if let Some(venue) = self.venue.iter_mut().find(is_it) {
+            let count = told.count.saturating_add(pending);
+            if let Some(venue) = self.venue.iter_mut().find(is_it)
+                && !(is_young && count > venue.at(venue_ms))
+            {
                 venue.told = *told;
-                venue.set(venue_ms, told.count.saturating_add(self.pending));
+                venue.set(venue_ms, count);
             }
         }
     }
@@ -179,6 +171,6 @@ impl Rates {
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let told = self.venue.iter().take_while(|venue| venue.told.interval_ms > 0);
         let venue = told.flat_map(|venue| [venue.told.count.into(), venue.until_ms]);
-        self.orders.words().chain(self.messages.words()).chain(venue).chain([self.pending.into()])
+        self.orders.words().chain(self.messages.words()).chain(venue)
     }
 }

@@ -1,6 +1,6 @@
 //! Size of one order: lots and notional.
 
-use super::{Breach, Context, narrow, require, require_lazily};
+use super::{Breach, Context, exposure, narrow, require, require_lazily};
 use tickpath_shared::types::Reason;
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
@@ -16,5 +16,6 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     // The venue exempts reduce-only orders from its minimum.
     let is_enough = notional >= i128::from(least) || is_reducing;
     require(is_enough, Reason::NotionalMin, narrow(notional), least)?;
+    let notional = exposure::order_e8(context);
     require(notional <= i128::from(most), Reason::NotionalMax, narrow(notional), most)
 }

@@ -5,6 +5,7 @@ use crate::{
     venue::{Rest, RestError},
 };
 use tickpath_shared::{
+    causes::chain,
     record::{
         BalanceRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord,
     },
@@ -37,6 +38,8 @@ pub struct AccountRead {
     pub open_orders: Vec<OpenOrderRecord>,
     /// Assets, for people to look at: nothing is decided on them.
     pub balances: Vec<BalanceRecord>,
+    /// Why they are not known, if they are not.
+    pub no_balances: Option<String>,
 }
 
 impl AccountRead {
@@ -102,7 +105,6 @@ impl AccountReader<'_> {
         for attempt in 1.. {
             let mut positions = self.rest.positions(self.definitions, self.now())?;
             let open_orders = self.rest.open_orders(self.definitions, self.now())?;
-            let balances = self.rest.balances(self.now())?;
             let trades = self.all_trades(from)?;
             if trades.len() != before.len() && attempt < ATTEMPTS {
                 before = trades;
@@ -113,7 +115,11 @@ impl AccountReader<'_> {
                 position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
             }
             let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
-            return Ok(AccountRead { reports, trades, positions, open_orders, balances });
+            let (balances, no_balances) = match self.rest.balances(self.now()) {
+                Ok(balances) => (balances, None),
+                Err(why) => (Vec::new(), Some(chain(&why))),
+            };
+            return Ok(AccountRead { reports, trades, positions, open_orders, balances, no_balances });
         }
         unreachable!("the last attempt returns")
     }

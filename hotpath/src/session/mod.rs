@@ -356,6 +356,8 @@ impl Session {
                 self.answer(id, verb, outcome);
                 if verb == Verb::Arm as u16 {
                     self.on_armed(id, outcome == CommandOutcome::Done as u16);
+                } else {
+                    self.on_stopped(id, outcome != CommandOutcome::UnknownScope as u16);
                 }
             }
         }

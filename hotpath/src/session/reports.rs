@@ -13,7 +13,7 @@ use tickpath_shared::{
     Nanos,
     causes::chain,
     record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, TimeRecord},
-    types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, Side, decimal},
+    types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, OrderTerms, Side, decimal},
 };
 use zerocopy::IntoBytes;
 
@@ -77,6 +77,9 @@ impl Session {
             );
             self.fatal = Some(SessionEnd::Forbidden(why));
             return;
+        }
+        if let Some(why) = &read.no_balances {
+            self.event(EventCode::RestFailed, Severity::Warning, &format!("balances are not known: {why}"));
         }
         for balance in &read.balances {
             self.record(Kind::Balance, Class::Audit, &[balance.as_bytes()]);
@@ -192,11 +195,12 @@ impl Session {
 fn held_text(session: u64, definition: &InstrumentDefinition, record: &HeldRecord) -> (Severity, String) {
     let change = HeldChange::from_repr(record.change);
     let order = format!(
-        "{session}.{}: {} {} {} at {}",
+        "{session}.{}: {} {} {} {} {}",
         record.intent,
         definition.symbol.as_str(),
         Side::from_repr(record.side).map_or("?", Side::label),
         decimal::to_text(record.qty, definition.qty_scale),
+        OrderTerms::label_of(record.order_type, record.price_match),
         decimal::to_text(record.price, definition.price_scale)
     );
     match change {

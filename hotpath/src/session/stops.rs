@@ -32,11 +32,18 @@ pub(super) struct StopFile {
     stopped: Stopped,
     /// Arming that has not been answered: a refused one releases nothing.
     arming: Vec<(u64, Stored)>,
+    /// Stops that have not been answered, with the lists as they were: one of what nobody knows stops nothing.
+    stopping: Vec<(u64, Stopped)>,
 }
 
 impl StopFile {
     pub(super) fn new(data: &DataDir) -> Self {
-        Self { path: data.run().join("stops.json"), stopped: Stopped::default(), arming: Vec::new() }
+        Self {
+            path: data.run().join("stops.json"),
+            stopped: Stopped::default(),
+            arming: Vec::new(),
+            stopping: Vec::new(),
+        }
     }
 
     fn load(&mut self) -> Result<(), String> {
@@ -117,6 +124,7 @@ impl Session {
             Verb::StopOpening | Verb::Flatten => {
                 // It comes after whatever is being armed.
                 self.stops.arming.clear();
+                self.stops.stopping.push((id, stopped.clone()));
                 let lists = [Some(&mut stopped.stops), (verb == Verb::Flatten).then_some(&mut stopped.flat)];
                 for list in lists.into_iter().flatten().filter(|list| !list.contains(&stored)) {
                     list.push(stored.clone());
@@ -125,6 +133,17 @@ impl Session {
             }
             Verb::Arm => self.stops.arming.push((id, stored)),
             _ => {}
+        }
+    }
+
+    /// A stop was answered: the gateway knows no such scope, or has taken it.
+    pub(super) fn on_stopped(&mut self, id: u64, is_known: bool) {
+        let Some(at) = self.stops.stopping.iter().position(|(of, _)| *of == id) else { return };
+        let (_, before) = self.stops.stopping.swap_remove(at);
+        // What was stopped in the meantime stays.
+        if !is_known && self.stops.stopping.is_empty() {
+            self.stops.stopped = before;
+            self.store_stops();
         }
     }
 

@@ -189,9 +189,9 @@ pub struct Gateway {
     flattening: u32,
     next_flatten_ns: Nanos,
     held: held::HeldOrders,
-    /// The command behind the intent that comes next.
+    /// The command behind an intent, and the number that this has.
     #[serde(default)]
-    by_hand: Option<u64>,
+    by_hand: Option<(u64, u64)>,
     seen: SeenTrades,
     shown: shown::Shown,
     foreign: shown::Foreign,
@@ -310,11 +310,13 @@ impl Gateway {
             EngineBody::Change(change) => self.on_change(now, cause, change, message, port),
             EngineBody::Intent(intent) => {
                 let verdict = self.on_intent(now, cause, intent, message, port);
-                if let Some(id) = self.by_hand.take() {
+                if let Some((id, number)) = self.by_hand.take()
+                    && number == message.number
+                {
                     port.ask(Ask::Answer { id, verb: Verb::Place as u16, outcome: verdict.code() });
                 }
             }
-            &EngineBody::ByHand { id } => self.by_hand = Some(id),
+            &EngineBody::ByHand { id } => self.by_hand = Some((id, message.number + 1)),
             &EngineBody::Regime { volatility_bits, change_bits } => {
                 self.health.on_regime(f64::from_bits(volatility_bits), f64::from_bits(change_bits));
             }
@@ -534,7 +536,7 @@ impl Gateway {
             u64::from(self.is_killed) | u64::from(self.is_reconciled) << 1 | (self.pressure as u64) << 8,
             self.clock.epoch_ns,
             self.told,
-            self.by_hand.unwrap_or(0),
+            self.by_hand.map_or(0, |(id, _)| id),
         ];
         let marks = self.marks.iter().flat_map(|m| [m.price_e8 as u64, m.seen_ns]);
         let words = flags

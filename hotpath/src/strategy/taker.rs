@@ -172,8 +172,9 @@ impl Taker {
                 self.position = qty;
                 News::Position
             }
-            OutcomeBody::Held { intent } => {
-                self.is_held = self.in_flight == Some(intent);
+            // Orders of people on the instrument may wait, too.
+            OutcomeBody::Held { intent } if self.in_flight == Some(intent) => {
+                self.is_held = true;
                 News::Other
             }
             OutcomeBody::Refused { intent, .. }

@@ -3,6 +3,9 @@
 use super::{CONFIRM_WITHIN_MS_MAX, Config, ConfigError, Mode, SHARE_E8_MAX, StageName};
 use crate::types::{InstanceId, StrategyName, Symbol, decimal};
 
+/// Less than the supervisor's own patience with the control process, seconds.
+const STOP_S_MAX: u64 = 25;
+
 impl Config {
     /// Checks ranges and relations. The messages name the key, the value and the bound.
     ///
@@ -58,7 +61,16 @@ impl Config {
         })?;
         in_range("control.log_days", control.log_days.into(), 1, 365)?;
         in_range("control.metric_days", control.metric_days.into(), 1, 365)?;
-        in_range("control.stop_s", control.stop_s, 1, 600)?;
+        in_range("control.stop_s", control.stop_s, 1, STOP_S_MAX)?;
+        let export = &control.export_file;
+        let is_inside = export.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let is_lines = export.as_os_str().is_empty() || export.extension().is_some_and(|e| e == "jsonl");
+        ensure(is_inside && is_lines, || {
+            format!(
+                "control.export_file: {:?} is no path below the data directory that ends in .jsonl",
+                export.display().to_string()
+            )
+        })?;
         in_range("control.webhook_age_s_max", control.webhook_age_s_max, 1, 3600)?;
         self.check_alerts()
     }
@@ -185,8 +197,11 @@ impl Config {
             })?;
         }
         for budget in &self.risk.budget {
-            StrategyName::number_of(&budget.strategy)
+            let number = StrategyName::number_of(&budget.strategy)
                 .map_err(|why| ConfigError::invalid(format!("risk.budget.strategy: {why}")))?;
+            ensure(number != StrategyName::Manual as u16, || {
+                "risk.budget.strategy: \"manual\" has none: of positions nobody knows which were opened by hand".into()
+            })?;
             in_range("risk.budget.notional_max", budget.notional_max as u64, 0, i64::MAX as u64)?;
         }
         Ok(())

@@ -50,7 +50,7 @@ pub struct Control {
     pub metric_days: u32,
     /// File in the data directory to which orders, fills and balances are written as JSON lines; none when empty.
     pub export_file: PathBuf,
-    /// Time that the parts of the process have to come to their end, seconds, 1..=600.
+    /// Time that the parts of the process have to come to their end, seconds, 1..=25.
     pub stop_s: u64,
     /// Archived bytes waiting above which readiness fails, mebibytes.
     pub lag_mib_max: u64,

@@ -92,8 +92,12 @@ payloads! {
         side: u8,
         /// [`crate::types::TimeInForce`].
         time_in_force: u8,
+        /// [`crate::types::OrderType`], or 0 for a limit order.
+        order_type: u8,
+        /// [`crate::types::PriceMatch`], or 0 for a price of its own.
+        price_match: u8,
         /// Zero.
-        reserved: [u8; 6],
+        reserved: [u8; 4],
     }
 
     /// A breaker tripped or let go.

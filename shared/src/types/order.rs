@@ -72,6 +72,13 @@ impl OrderTerms {
         (self.order_type as u8, price_match)
     }
 
+    /// How stored codes say that an order is priced, for people: `limit`, `market`, or a price of the venue's such as
+    /// `opponent`. The price of an order that is not `limit` is the worst that the limits took it for.
+    pub fn label_of(order_type: u8, price_match: u8) -> &'static str {
+        let order_type = OrderType::from_repr(order_type).unwrap_or(OrderType::Limit);
+        PriceMatch::from_repr(price_match).map_or(order_type.label(), PriceMatch::label)
+    }
+
     /// Stored ones; `None` for those of a later build. Records of an earlier one have no order type: theirs is limit.
     pub const fn from_codes(order_type: u8, price_match: u8, good_till_ms: u64) -> Option<Self> {
         let order_type = match order_type {

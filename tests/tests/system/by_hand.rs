@@ -30,7 +30,7 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     fn new(desk: &'a Desk, name: &str) -> Self {
-        let wanted = NewToken { name, role: Role::Trader, expires_unix_s: None };
+        let wanted = NewToken { name, role: Role::Admin, expires_unix_s: None };
         let secret = TokenFile::new(&desk.data).create(&wanted, 0).unwrap();
         Self { desk, token: format!("Bearer {secret}") }
     }

@@ -278,6 +278,7 @@ fn rules_that_change_are_followed() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = trading_desk(dir.path(), &[("TICKPATH__VENUE__DEFINITIONS_EVERY_S", "1")], "27");
     let is_trading = |desk: &Desk| desk.status().unwrap().definition(0).unwrap().is_trading == 1;
+    let session = desk.status().unwrap().identity().session;
     for _ in 0..2 {
         plan(&desk, "[[fault]]\nkind = \"halt\"\nsymbol = \"BTCUSDT\"");
         wait_for("the halt to be seen", || !is_trading(&desk)).unwrap();
@@ -288,7 +289,7 @@ fn rules_that_change_are_followed() {
         let filled = desk.counter(Counter::OrdersFilled);
         desk.wait_for_counter(Counter::OrdersFilled, filled + 2).unwrap();
     }
-    let session = desk.status().unwrap().identity().session;
+    assert_eq!(desk.status().unwrap().identity().session, session, "the same process");
     plan(&desk, "[[fault]]\nkind = \"tick_size\"\nsymbol = \"BTCUSDT\"\ntick = \"0.50\"");
     wait_for("the next session", || desk.status().is_ok_and(|s| s.identity().session > session)).unwrap();
     desk.wait_for_counter(Counter::OrdersFilled, 4).unwrap();

@@ -223,6 +223,20 @@ fn the_size_of_an_order_is_bounded_both_ways() {
     expect(Some(Reason::QtyMax), |b| b.limits.order_lots_max = 999);
     expect(None, |b| b.limits.order_notional_max = 100 * 100_000_000);
     expect(Some(Reason::NotionalMax), |b| b.limits.order_notional_max = 100 * 100_000_000 - 1);
+    // A sell may fill at a better price than its own: it counts at the mark where that is dearer.
+    let sell_low = |b: &mut Bench| (b.intent.side, b.intent.price) = (Side::Sell as u8, 9_950);
+    expect(None, |b| {
+        sell_low(b);
+        b.limits.order_notional_max = 100 * 100_000_000;
+    });
+    expect(Some(Reason::NotionalMax), |b| {
+        sell_low(b);
+        b.limits.order_notional_max = 100 * 100_000_000 - 1;
+    });
+    expect(Some(Reason::GrossMax), |b| {
+        sell_low(b);
+        b.limits.gross_notional_max = 100 * 100_000_000 - 1;
+    });
     expect(None, |b| b.intent.qty = 50);
     expect(Some(Reason::NotionalMin), |b| b.intent.qty = 49);
 }

@@ -112,12 +112,12 @@ fn rates_are_in_the_digest() {
     let limits = config::Risk { order_rate_max: 2, message_rate_max: 2, ..config::Risk::default() };
     let mut rates = Rates::new(&limits);
     let never = Nanos::MAX;
-    assert_eq!(Vec::from_iter(rates.words()), [never, never, 0, never, never, 0, 0]);
+    assert_eq!(Vec::from_iter(rates.words()), [never, never, 0, never, never, 0]);
     rates.on_order(7, 0);
     rates.on_cancel(8);
-    assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0, 1]);
-    rates.on_venue_counts(12_345, &[OrderCount { interval_ms: 10_000, limit: 300, count: 5 }]);
-    assert_eq!(Vec::from_iter(rates.words())[6..], [6, 20_000, 1]);
+    assert_eq!(Vec::from_iter(rates.words()), [7, never, 1, 7, 8, 0]);
+    rates.on_venue_counts(12_345, &[OrderCount { interval_ms: 10_000, limit: 300, count: 5 }], 1);
+    assert_eq!(Vec::from_iter(rates.words())[6..], [6, 20_000]);
 }
 
 /// What the venue counts includes orders of others; what is under way is counted on top, until its interval is over.
@@ -128,32 +128,30 @@ fn the_venues_own_count_bounds_orders() {
     let ten_seconds = |count| [OrderCount { interval_ms: 10_000, limit: 20, count }, OrderCount::default()];
     let breach = |rates: &Rates, ms, is_reducing| rates.check(SECOND, ms, &limits, is_reducing).err();
     let refused = |value, bound| Some(Breach { reason: Reason::VenueRate, value, bound });
-    rates.on_order(SECOND, 101);
-    assert_eq!(breach(&rates, 101, false), None, "nothing is known yet");
-    rates.on_answer();
-    rates.on_venue_counts(102, &ten_seconds(17));
-    assert_eq!(breach(&rates, 103, false), None);
-    rates.on_order(SECOND, 103);
-    assert_eq!([breach(&rates, 104, false), breach(&rates, 104, true)], [refused(19, 18), None]);
-    rates.on_order(SECOND, 105);
-    rates.on_order(SECOND, 105);
-    assert_eq!(breach(&rates, 106, true), refused(21, 20));
+    rates.on_order(SECOND, 1_101);
+    assert_eq!(breach(&rates, 1_101, false), None, "nothing is known yet");
+    rates.on_venue_counts(1_102, &ten_seconds(17), 0);
+    assert_eq!(breach(&rates, 1_103, false), None);
+    rates.on_order(SECOND, 1_103);
+    assert_eq!([breach(&rates, 1_104, false), breach(&rates, 1_104, true)], [refused(19, 18), None]);
+    rates.on_order(SECOND, 1_105);
+    rates.on_order(SECOND, 1_105);
+    assert_eq!(breach(&rates, 1_106, true), refused(21, 20));
     // Two of three are answered, and others have ordered as well.
-    rates.on_answer();
-    rates.on_answer();
-    rates.on_venue_counts(107, &ten_seconds(16));
+    rates.on_venue_counts(1_107, &ten_seconds(16), 1);
     assert_eq!(
-        [breach(&rates, 108, false), breach(&rates, 9_999, false)],
+        [breach(&rates, 1_108, false), breach(&rates, 9_999, false)],
         [None, None],
         "17 with what is under way"
     );
-    rates.on_venue_counts(109, &ten_seconds(20));
+    rates.on_venue_counts(1_109, &ten_seconds(20), 1);
     assert_eq!(breach(&rates, 9_999, true), refused(22, 20));
     assert_eq!(breach(&rates, 10_000, true), None, "another interval");
-    // What is under way when the connection is lost is answered by nobody.
-    rates.on_link_lost();
-    rates.on_venue_counts(10_001, &ten_seconds(17));
-    assert_eq!(breach(&rates, 10_002, false), None);
+    // An answer of the interval before arrives in the next one.
+    rates.on_venue_counts(10_002, &ten_seconds(20), 0);
+    assert_eq!(breach(&rates, 10_003, false), None);
+    rates.on_venue_counts(11_000, &ten_seconds(20), 0);
+    assert_eq!(breach(&rates, 11_000, true), refused(21, 20));
 }
 
 #[test]

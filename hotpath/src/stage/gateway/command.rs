@@ -147,7 +147,11 @@ impl Gateway {
         let is_known = match scope {
             Scope::Account => true,
             Scope::Instrument(index) => usize::from(index) < self.definitions.len(),
-            // What was stopped before the start may be told before the strategies are known.
+            // What was stopped before the start may be told before the strategies are known. Of positions nobody knows
+            // which were opened by hand, but orders of people can be stopped and armed like a strategy's.
+            Scope::Strategy(Order::MANUAL) => {
+                matches!(Verb::from_repr(command.verb), Some(Verb::StopOpening | Verb::Arm))
+            }
             Scope::Strategy(strategy) => command.id == 0 || self.owners.contains(&strategy),
         };
         is_known.then_some(scope)
@@ -207,22 +211,26 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         self.withdraw_held(now, cause, instruments, port);
-        // Longer than it takes to be asked about, so that proof is not put off by asking again.
-        let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
-            let is_meant = |o: &&mut Order| {
-                let is_asked = o.is_canceling && now < o.sent_ns + patience_ns;
-                instruments >> o.instrument & 1 == 1 && !is_asked
-            };
-            if self.orders.get_mut(slot).filter(is_meant).is_some() {
-                self.cancel(now, cause, slot, port);
+            if self.orders.get_mut(slot).is_some_and(|o| instruments >> o.instrument & 1 == 1) {
+                self.cancel_patiently(now, cause, slot, port);
             }
         }
     }
 
-    /// Asks the venue to cancel one order, again if it was asked before.
+    /// Asks the venue to cancel an order, unless it was asked just now: longer than it takes to be asked about, so that
+    /// proof is not put off by asking again.
+    fn cancel_patiently(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
+        let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
+        let is_asked = |o: &mut Order| o.is_canceling && now < o.sent_ns + patience_ns;
+        if !self.orders.get_mut(slot).is_some_and(is_asked) {
+            self.cancel(now, cause, slot, port);
+        }
+    }
+
+    /// Asks the venue to cancel one order, again if it was asked a while ago.
     fn cancel_named(
         &mut self,
         now: Nanos,
@@ -231,7 +239,7 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) -> CommandOutcome {
         let Some(slot) = self.orders.find(id) else { return CommandOutcome::NoSuchOrder };
-        self.cancel(now, cause, slot, port);
+        self.cancel_patiently(now, cause, slot, port);
         CommandOutcome::Done
     }
 

@@ -3,6 +3,7 @@
 use super::{Gateway, GatewayPort};
 use crate::{
     message::{Ask, Notice, OutcomeBody},
+    order::Order,
     risk::{self, Breach, Context},
 };
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Verdict},
     record::{Cause, Class, HeldRecord, IntentRecord, Kind},
-    types::{HeldChange, Reason, Side, TimeInForce},
+    types::{HeldChange, OrderType, Reason, Side, TimeInForce},
 };
 use zerocopy::IntoBytes;
 
@@ -93,7 +94,8 @@ impl Gateway {
             unreachable!("only what was an order is held: {held:?}")
         };
         tell(now, cause, &held, HeldChange::Approved, port);
-        let fresh = IntentRecord { book_ns: now, read_ns: now, is_book_valid: 1, ..held.intent };
+        let price = self.price_by_now(&held.intent, side);
+        let fresh = IntentRecord { price, book_ns: now, read_ns: now, is_book_valid: 1, ..held.intent };
         if let Err(breach) = risk::check(&self.context(now, &fresh, side, self.venue_ms(now), None)) {
             return self.refuse(now, cause, &fresh, breach, port);
         }
@@ -101,6 +103,23 @@ impl Gateway {
         // No tick led to it.
         let fresh = IntentRecord { read_ns: 0, ..fresh };
         self.place(now, cause, &fresh, side, time_in_force, 0, port)
+    }
+
+    /// An order of a person's without a price waits at the end of the collar, which moves with the mark price: it goes
+    /// along, but never to a worse price than was approved. The price that an order does not tell the venue is a bound
+    /// alone.
+    fn price_by_now(&self, intent: &IntentRecord, side: Side) -> i64 {
+        let index = intent.instrument as usize;
+        let mark_e8 = self.marks[index].price_e8;
+        let [lowest, highest] = self.definitions[index].price_bounds(mark_e8, self.limits.collar_bps);
+        let is_priced_there = intent.order_type == OrderType::Market as u8 || intent.price_match != 0;
+        match side {
+            Side::Buy if is_priced_there => highest,
+            Side::Sell if is_priced_there => lowest,
+            _ if intent.strategy != Order::MANUAL => intent.price,
+            Side::Buy => intent.price.min(highest),
+            Side::Sell => intent.price.max(lowest),
+        }
     }
 
     /// A person denies the order of an intent.
@@ -168,6 +187,7 @@ impl Gateway {
 
 fn tell(now: Nanos, cause: Cause, held: &Held, change: HeldChange, port: &mut impl GatewayPort) {
     let IntentRecord { number, price, qty, instrument, strategy, side, time_in_force, .. } = held.intent;
+    let IntentRecord { order_type, price_match, .. } = held.intent;
     let record = HeldRecord {
         intent: number,
         price,
@@ -178,7 +198,9 @@ fn tell(now: Nanos, cause: Cause, held: &Held, change: HeldChange, port: &mut im
         change: change as u16,
         side,
         time_in_force,
-        reserved: [0; 6],
+        order_type,
+        price_match,
+        reserved: [0; 4],
     };
     port.record(Kind::Held, Class::Audit, now, cause, &[record.as_bytes()]);
     port.ask(Ask::Tell(Notice::Held(record)));

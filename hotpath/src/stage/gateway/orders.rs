@@ -104,12 +104,11 @@ impl Gateway {
         self.private_ns = now;
         match self.decoder.decode(frame, &self.definitions) {
             Ok(event) => {
-                if is_answer_to_order(&event) {
-                    self.rates.on_answer();
-                }
-                let venue_ms = self.venue_ms(now);
-                self.rates.on_venue_counts(venue_ms, self.decoder.order_counts());
                 self.on_private_event(now, cause, from, event, port);
+                if self.decoder.order_counts()[0].interval_ms > 0 {
+                    let (venue_ms, pending) = (self.venue_ms(now), self.orders.unanswered());
+                    self.rates.on_venue_counts(venue_ms, self.decoder.order_counts(), pending);
+                }
             }
             Err(_) => port.count(Counter::PrivateErrors, 1),
         }
@@ -392,7 +391,6 @@ impl Gateway {
 
     /// Without the order socket no answer will come; without the account stream no fill.
     pub(super) fn on_link_lost(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
-        self.rates.on_link_lost();
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
@@ -439,16 +437,6 @@ impl Gateway {
         // What the venue has named exists.
         order.venue_order_id == 0 && asked_ns.saturating_sub(order.placed_ns) > margin
     }
-}
-
-/// An answer to a request that the venue counts as an order.
-const fn is_answer_to_order(event: &PrivateEvent) -> bool {
-    matches!(
-        event,
-        PrivateEvent::Accepted { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
-            | PrivateEvent::Refused { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
-            | PrivateEvent::Unknown { request: RequestKind::Place | RequestKind::Amend { .. }, .. }
-    )
 }
 
 fn record_change(

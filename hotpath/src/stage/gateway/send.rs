@@ -12,11 +12,9 @@ use tickpath_shared::{
     command::{CommandOutcome, Verdict},
     counters::Counter,
     record::{Cause, Class, IntentRecord, Kind, OrderRecord},
-    types::{OrderState, Reason, Side, StrategyName, TimeInForce},
+    types::{OrderState, Reason, Side, TimeInForce},
 };
 use zerocopy::IntoBytes;
-
-const MANUAL: u16 = StrategyName::Manual as u16;
 
 impl Gateway {
     /// Journals the order, then hands it to the socket, unless too many are open.
@@ -46,7 +44,7 @@ impl Gateway {
         self.next_id = id.successor();
         self.rates.on_order(now, self.venue_ms(now));
         // What a person does on an instrument does not take it away from its strategy.
-        if !matches!(intent.strategy, Order::NOBODY | MANUAL) {
+        if !matches!(intent.strategy, Order::NOBODY | Order::MANUAL) {
             self.owners[intent.instrument as usize] = intent.strategy;
         }
         let (price, qty, is_reduce_only) = (intent.price, intent.qty, intent.is_reduce_only == 1);

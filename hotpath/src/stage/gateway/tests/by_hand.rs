@@ -3,17 +3,15 @@
 use super::*;
 use tickpath_shared::{
     command::{Ticket, Verdict},
-    types::{OrderTerms, StrategyName},
+    types::OrderTerms,
 };
-
-const MANUAL: u16 = StrategyName::Manual as u16;
 
 impl Stand {
     /// The engine sends a person's order of one at 100.00; the answer to command 7.
     fn by_hand(&mut self, side: Side, is_reduce_only: bool) -> (Verdict, Option<OrderRecord>) {
         let answers = self.out.answers.len();
         self.engine(EngineBody::ByHand { id: 7 });
-        let order = self.want(MANUAL, 0, side, is_reduce_only);
+        let order = self.want(Order::MANUAL, 0, side, is_reduce_only);
         assert_eq!(self.out.answers.len(), answers + 1, "one answer");
         (Verdict::from_code(*self.out.answers.last().unwrap()).unwrap(), order)
     }
@@ -27,10 +25,14 @@ fn a_person_is_told_what_becomes_of_an_order() {
     let (verdict, order) = stand.by_hand(Side::Buy, false);
     assert_eq!(verdict, CommandOutcome::Done.into());
     let order = order.unwrap();
-    assert_eq!(order.strategy, MANUAL);
+    assert_eq!(order.strategy, Order::MANUAL);
     stand.fill(&order, 10_000, 1_000);
     // The next intent is a strategy's own, which nobody waits for.
     let answers = stand.out.answers.len();
+    assert!(stand.is_let(0, 1, Side::Buy, false));
+    // Nor is it a person's when the person's own was lost on its way.
+    stand.engine(EngineBody::ByHand { id: 7 });
+    stand.number += 1;
     assert!(stand.is_let(0, 1, Side::Buy, false));
     assert_eq!(stand.out.answers.len(), answers);
 
@@ -38,6 +40,19 @@ fn a_person_is_told_what_becomes_of_an_order() {
     (config.risk.confirm, config.risk.confirm_notional_over) = (true, 0);
     let mut stand = Stand::armed(&config);
     assert_eq!(stand.by_hand(Side::Buy, false), (CommandOutcome::AwaitsApproval.into(), None));
+}
+
+/// Orders of people are stopped and armed by a name; nobody knows which positions came of them.
+#[test]
+fn orders_of_people_are_stopped_by_their_name() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let by_hand = Scope::Strategy(Order::MANUAL);
+    assert_eq!(stand.command(2, Verb::StopOpening, by_hand), CommandOutcome::Done);
+    assert_eq!(stand.by_hand(Side::Buy, false).0, Verdict::Limit(Reason::Stopped));
+    assert!(stand.is_let(0, 1, Side::Buy, false), "a strategy's goes on");
+    assert_eq!(stand.command(3, Verb::Flatten, by_hand), CommandOutcome::UnknownScope);
+    assert_eq!(stand.command(4, Verb::Arm, by_hand), CommandOutcome::Done);
+    assert_eq!(stand.by_hand(Side::Buy, false).0, CommandOutcome::Done.into());
 }
 
 /// What a person does on an instrument does not take it out of its strategy's hands.
@@ -65,6 +80,9 @@ fn one_order_is_canceled_by_its_name() {
     };
     assert_eq!(cancel(&mut stand, one.unwrap().client_order_id), CommandOutcome::Done.into());
     assert_eq!(stand.out.canceled, [one.unwrap().client_order_id]);
+    // Saying it again puts off no proof, and it is sent again when it was not heard.
+    assert_eq!(cancel(&mut stand, one.unwrap().client_order_id), CommandOutcome::Done.into());
+    assert_eq!(stand.out.canceled.len(), 1);
     let strange = ClientOrderId::from_venue(b"somebody");
     assert_eq!(cancel(&mut stand, strange), CommandOutcome::NoSuchOrder.into());
     stand.end(&other, OrderState::Canceled, 0);

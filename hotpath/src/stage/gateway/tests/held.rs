@@ -4,7 +4,7 @@ use super::*;
 use tickpath_shared::{
     command::Verdict,
     record::{ChangeRecord, HeldRecord},
-    types::HeldChange,
+    types::{HeldChange, OrderType},
 };
 
 fn confirming(over: i64) -> Config {
@@ -237,6 +237,33 @@ fn as_many_wait_as_may() {
     assert_eq!((expired, stand.out.sent.len()), (16, 1));
 }
 
+/// The collar moves with the mark price: what has no price of its own moves with it, and a person's limit order as far as
+/// it does not become dearer.
+#[test]
+fn what_waits_at_the_end_of_the_collar_moves_with_it() {
+    let mut config = confirming(0);
+    config.risk.market_orders = true;
+    let approved = |strategy, order_type, mark_e8: i64| {
+        let mut stand = Stand::armed(&config);
+        let intent = stand.number + 1;
+        let wanted =
+            IntentRecord { price: 10_100, order_type, ..stand.intent(strategy, 0, Side::Buy, false) };
+        stand.engine(EngineBody::Intent(wanted));
+        assert_eq!(stand.out.held.last(), Some(&(intent, HeldChange::Held)));
+        stand.engine(EngineBody::Mark { instrument: 0, price_e8: mark_e8 });
+        let verdict = stand.verdict(Verb::Approve, intent);
+        (verdict, stand.out.sent.last().map(|(_, order)| order.price))
+    };
+    let (done, market) = (Verdict::from(CommandOutcome::Done), OrderType::Market as u8);
+    let [lower, higher] = [99, 101].map(|mark| mark * 100_000_000);
+    let collar = Verdict::Limit(Reason::PriceCollar);
+    assert_eq!(approved(Order::MANUAL, 0, lower), (done, Some(9_999)));
+    assert_eq!(approved(Order::MANUAL, 0, higher), (done, Some(10_100)));
+    assert_eq!(approved(0, 0, lower), (collar, None), "a strategy's price is its own");
+    assert_eq!(approved(0, market, lower), (done, Some(9_999)));
+    assert_eq!(approved(0, market, higher), (done, Some(10_201)));
+}
+
 /// What a record says is what a person is shown.
 #[test]
 fn the_record_says_what_waits() {
@@ -253,7 +280,9 @@ fn the_record_says_what_waits() {
         change: HeldChange::Held as u16,
         side: Side::Buy as u8,
         time_in_force: TimeInForce::Ioc as u8,
-        reserved: [0; 6],
+        order_type: 0,
+        price_match: 0,
+        reserved: [0; 4],
     };
     assert_eq!(record, expected);
 }

@@ -191,7 +191,13 @@ impl Stand {
         is_reduce_only: bool,
     ) -> Option<OrderRecord> {
         let sent = self.out.sent.len();
-        let intent = IntentRecord {
+        self.engine(EngineBody::Intent(self.intent(strategy, instrument, side, is_reduce_only)));
+        self.out.sent.get(sent).map(|(_, order)| *order)
+    }
+
+    /// An order of one at 100.00, numbered as the message that would come next.
+    fn intent(&self, strategy: u16, instrument: u32, side: Side, is_reduce_only: bool) -> IntentRecord {
+        IntentRecord {
             number: self.number + 1,
             price: 10_000,
             qty: 1_000,
@@ -209,9 +215,7 @@ impl Stand {
             stop: 0,
             target: 0,
             good_till_ms: 0,
-        };
-        self.engine(EngineBody::Intent(intent));
-        self.out.sent.get(sent).map(|(_, order)| *order)
+        }
     }
 
     /// Whether such an order leaves; it finds nothing.

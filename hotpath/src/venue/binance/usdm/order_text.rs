@@ -108,7 +108,8 @@ impl ClockText {
 }
 
 /// Prepared pieces of an instrument: side, time in force, reduce-only.
-const TAILS: usize = 2 * 4 * 2;
+const TAILS: usize = 2 * TIMES * 2;
+const TIMES: usize = TimeInForce::ALL.len();
 
 /// Width of a prepared piece: it is copied whole, which takes fewer steps than to look at its length.
 const TAIL_BYTES: usize = 192;
@@ -152,7 +153,7 @@ impl OrderEncoder {
         self.bytes.resize(REQUEST_BYTES_MAX, 0);
         self.tails.resize(self.tails.len().max(first + TAILS), Tail::EMPTY);
         for side in [Side::Buy, Side::Sell] {
-            for time_in_force in [TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok, TimeInForce::Gtx] {
+            for &time_in_force in TimeInForce::ALL {
                 for is_reduce_only in [false, true] {
                     let text = self.tail_text(definition, side, time_in_force, is_reduce_only);
                     self.tails[first + tail_index(side, time_in_force, is_reduce_only)] = Tail::new(&text);
@@ -253,7 +254,7 @@ const fn match_word(price_match: PriceMatch) -> &'static str {
 }
 
 fn tail_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> usize {
-    (side as usize - 1) * 8 + (time_in_force as usize - 1) * 2 + usize::from(is_reduce_only)
+    (side as usize - 1) * 2 * TIMES + (time_in_force as usize - 1) * 2 + usize::from(is_reduce_only)
 }
 
 impl Draft<'_> {

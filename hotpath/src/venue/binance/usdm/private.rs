@@ -429,9 +429,10 @@ fn account_update(
         funding: if is_funding { funding(account, venue_ms, definitions)? } else { None },
         balances: [None; BALANCES_MAX],
     };
-    let balances = rows(account, "B").filter_map(|row| balance(row, venue_ms).transpose());
+    // For people to look at: one that cannot be read must not cost what is said beside it.
+    let balances = rows(account, "B").filter_map(|row| balance(row, venue_ms));
     for (place, balance) in change.balances.iter_mut().zip(balances) {
-        *place = Some(balance?);
+        *place = Some(balance);
     }
     // Positions that are listed with funding are as they were.
     if !is_funding {
@@ -448,11 +449,11 @@ fn rows<'t>(node: Node<'t>, key: &str) -> impl Iterator<Item = Node<'t>> + use<'
     node.get(key).and_then(|rows| rows.as_array()).into_iter().flat_map(|rows| rows.iter())
 }
 
-/// A balance; `None` for an asset whose name is longer than any that there is.
-fn balance(row: Node<'_>, venue_ms: u64) -> Result<Option<BalanceRecord>, PrivateError> {
-    let Some(asset) = BalanceRecord::name(row.get_str("a").ok_or(PrivateError)?) else { return Ok(None) };
-    let (wallet_e8, cross_e8) = (amount(row, "wb", 8)?, amount(row, "cw", 8)?);
-    Ok(Some(BalanceRecord { asset, wallet_e8, cross_e8, venue_ms }))
+/// A balance; `None` for one that is not as documented.
+fn balance(row: Node<'_>, venue_ms: u64) -> Option<BalanceRecord> {
+    let asset = BalanceRecord::name(row.get_str("a")?)?;
+    let (wallet_e8, cross_e8) = (amount(row, "wb", 8).ok()?, amount(row, "cw", 8).ok()?);
+    Some(BalanceRecord { asset, wallet_e8, cross_e8, venue_ms })
 }
 
 /// What funding brought or cost; `None` for an instrument that is not configured.
