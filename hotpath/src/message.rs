@@ -8,9 +8,9 @@ use tickpath_shared::{
     command::Ticket,
     record::{
         BreakerRecord, Cause, ChangeRecord, CommandRecord, DayRecord, FillRecord, HeldRecord, IntentRecord,
-        OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord, TimeRecord,
+        OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord, StopReportRecord, TimeRecord,
     },
-    types::{InstrumentDefinition, OrderState, Reason},
+    types::{ClientOrderId, InstrumentDefinition, OrderState, Reason},
 };
 
 /// What an engine tells its gateway.
@@ -203,6 +203,7 @@ const _: () = {
         size_of::<OpenOrderRecord>(),
         size_of::<FillRecord>(),
         size_of::<OrderReportRecord>(),
+        size_of::<StopReportRecord>(),
         size_of::<ReconciledRecord>(),
         size_of::<CommandRecord>(),
         size_of::<DayRecord>(),
@@ -242,6 +243,20 @@ pub enum Notice {
         /// Its name, zero padded.
         asset: [u8; 8],
     },
+    /// The stop of an instrument was reached at the venue, or would be at once: nothing is opened there any more.
+    StopReached {
+        /// Instrument index.
+        instrument: u32,
+        /// Price at which it triggers.
+        trigger: i64,
+    },
+    /// The venue does not take the stop of a position, which is without one.
+    StopRefused {
+        /// Instrument index.
+        instrument: u32,
+        /// Venue's error code.
+        code: i32,
+    },
     /// The venue's position was not the one by fills, and was taken over.
     PositionMismatch {
         /// Instrument index.
@@ -278,6 +293,13 @@ pub enum Ask {
         instrument: u32,
         /// The order.
         name: OrderName,
+    },
+    /// What the venue knows about a stop.
+    Stop {
+        /// Instrument index.
+        instrument: u32,
+        /// The stop.
+        client_order_id: ClientOrderId,
     },
     /// Cancel an order by the second road, because the order session is down.
     Cancel {

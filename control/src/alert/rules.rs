@@ -148,6 +148,7 @@ pub const RULES: &[Rule] = &[
     }),
     rule("tampering", Critical, |o| o.seen("tampering")),
     rule("hot_panic", Critical, |o| o.seen("panic")),
+    rule("resting_stop", Critical, |o| o.seen("resting_stop")),
     rule("position_mismatch", Warning, |o| {
         let count = Some(o.gained(Counter::PositionMismatches)).filter(|count| *count > 0)?;
         Some(format!("positions differed from the venue's {count} times in two minutes"))

@@ -23,9 +23,15 @@ impl OrderName {
         Self { client_order_id, venue_order_id: 0 }
     }
 
+    /// An order that is known by the venue's number alone.
+    pub fn numbered(venue_order_id: u64) -> Self {
+        Self { client_order_id: ClientOrderId::from_venue(b""), venue_order_id }
+    }
+
     /// The venue's number, when the order has to be named by it.
     pub fn number(&self) -> Option<u64> {
-        (!self.client_order_id.is_whole()).then_some(self.venue_order_id)
+        let has_name = self.client_order_id.is_whole() && self.client_order_id.len() > 0;
+        (!has_name).then_some(self.venue_order_id)
     }
 
     /// The venue can be asked about it.

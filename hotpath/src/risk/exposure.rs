@@ -50,11 +50,13 @@ fn worst_case(context: &Context<'_>) -> (i128, i128, i128) {
 /// the mark price where that is the dearer.
 pub(crate) fn order_e8(context: &Context<'_>) -> i128 {
     let (intent, definition) = (context.intent, context.definition);
-    let at_limit = definition.notional_e8(intent.price, intent.qty);
-    let mark_e8 = i128::from(context.mark.price_e8);
-    if context.side == Side::Buy || mark_e8 <= definition.price_to_e8(intent.price) {
-        return at_limit;
-    }
-    let units = i128::from(decimal::pow10(definition.qty_scale));
-    (mark_e8 * i128::from(intent.qty) + units - 1) / units
+    let price = match context.side {
+        Side::Buy => intent.price,
+        Side::Sell => {
+            let unit = decimal::pow10(8 - definition.price_scale.min(8)) as u64;
+            let mark = (context.mark.price_e8 as u64).div_ceil(unit);
+            intent.price.max(mark as i64)
+        }
+    };
+    definition.notional_e8(price, intent.qty)
 }

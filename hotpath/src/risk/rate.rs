@@ -124,6 +124,11 @@ impl Rates {
         self.check_venue(venue_ms, limits, is_reducing)
     }
 
+    /// There is room for an order that only reduces.
+    pub fn has_room(&self, now: Nanos, venue_ms: u64, limits: &config::Risk) -> bool {
+        self.check(now, venue_ms, limits, true).is_ok()
+    }
+
     /// Beyond the venue's limit it refuses, and after many refusals it bans the account.
     fn check_venue(&self, venue_ms: u64, limits: &config::Risk, is_reducing: bool) -> Result<(), Breach> {
         for venue in self.venue.iter().take_while(|venue| venue.told.interval_ms > 0) {

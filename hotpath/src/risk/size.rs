@@ -1,7 +1,7 @@
 //! Size of one order: lots and notional.
 
 use super::{Breach, Context, exposure, narrow, require, require_lazily};
-use tickpath_shared::types::Reason;
+use tickpath_shared::types::{Reason, Side};
 
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let (intent, definition, limits) = (context.intent, context.definition, context.limits);
@@ -16,6 +16,6 @@ pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Brea
     // The venue exempts reduce-only orders from its minimum.
     let is_enough = notional >= i128::from(least) || is_reducing;
     require(is_enough, Reason::NotionalMin, narrow(notional), least)?;
-    let notional = exposure::order_e8(context);
+    let notional = if context.side == Side::Buy { notional } else { exposure::order_e8(context) };
     require(notional <= i128::from(most), Reason::NotionalMax, narrow(notional), most)
 }

@@ -7,9 +7,10 @@ use crate::{
 use tickpath_shared::{
     causes::chain,
     record::{
-        BalanceRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord,
+        BalanceRecord, FillRecord, Kind, OpenOrderRecord, OrderReportRecord, PositionRecord,
+        ReconciledRecord, StopReportRecord,
     },
-    types::InstrumentDefinition,
+    types::{ClientOrderId, InstrumentDefinition},
 };
 use zerocopy::IntoBytes;
 
@@ -36,6 +37,8 @@ pub struct AccountRead {
     pub positions: Vec<PositionRecord>,
     /// Open orders.
     pub open_orders: Vec<OpenOrderRecord>,
+    /// Stops that rest at the venue.
+    pub stops: Vec<StopReportRecord>,
     /// Assets, for people to look at: nothing is decided on them.
     pub balances: Vec<BalanceRecord>,
     /// Why they are not known, if they are not.
@@ -53,8 +56,10 @@ impl AccountRead {
         let reports = reports.map(|r| (Kind::OrderReport, r.as_bytes().to_vec()));
         let positions = self.positions.iter().map(|r| (Kind::StartPosition, r.as_bytes().to_vec()));
         let open = self.open_orders.iter().map(|r| (Kind::OpenOrder, r.as_bytes().to_vec()));
+        let stops = self.stops.iter().map(|r| StopReportRecord { age_ms, ..*r });
+        let stops = stops.map(|r| (Kind::StopReport, r.as_bytes().to_vec()));
         let last = std::iter::once((Kind::Reconciled, reconciled.as_bytes().to_vec()));
-        trades.chain(reports).chain(positions).chain(open).chain(last).collect()
+        trades.chain(reports).chain(positions).chain(open).chain(stops).chain(last).collect()
     }
 }
 
@@ -105,6 +110,7 @@ impl AccountReader<'_> {
         for attempt in 1.. {
             let mut positions = self.rest.positions(self.definitions, self.now())?;
             let open_orders = self.rest.open_orders(self.definitions, self.now())?;
+            let stops = self.rest.open_stops(self.definitions, self.now())?;
             let trades = self.all_trades(from)?;
             if trades.len() != before.len() && attempt < ATTEMPTS {
                 before = trades;
@@ -119,7 +125,7 @@ impl AccountReader<'_> {
                 Ok(balances) => (balances, None),
                 Err(why) => (Vec::new(), Some(chain(&why))),
             };
-            return Ok(AccountRead { reports, trades, positions, open_orders, balances, no_balances });
+            return Ok(AccountRead { reports, trades, positions, open_orders, stops, balances, no_balances });
         }
         unreachable!("the last attempt returns")
     }
@@ -138,6 +144,15 @@ impl AccountReader<'_> {
             venue_id => self.rest.trades_of(definition, venue_id, self.now())?,
         };
         Ok(OrderRead { report, trades })
+    }
+
+    /// Asks about one stop.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn stop(&self, instrument: u32, id: &ClientOrderId) -> Result<StopReportRecord, RestError> {
+        self.rest.stop(&self.definitions[instrument as usize], id, self.now())
     }
 
     fn trades(&self, definition: &InstrumentDefinition, mut from: u64) -> Result<Vec<FillRecord>, RestError> {

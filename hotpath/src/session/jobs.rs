@@ -25,7 +25,8 @@ use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::{Config, Line, Venue},
-    types::InstrumentDefinition,
+    record::StopReportRecord,
+    types::{ClientOrderId, InstrumentDefinition},
 };
 
 /// Longest wait at the end for requests that take risk away.
@@ -107,6 +108,13 @@ pub enum Job {
         /// The order.
         name: OrderName,
     },
+    /// Ask about one stop.
+    Stop {
+        /// Instrument index.
+        instrument: u32,
+        /// The stop.
+        client_order_id: ClientOrderId,
+    },
     /// Cancel one order.
     Cancel {
         /// Instrument index.
@@ -162,6 +170,8 @@ pub enum Done {
         /// Session time before it was asked.
         asked_ns: Nanos,
     },
+    /// A stop, and the session time before it was asked about.
+    Stop(StopReportRecord, Nanos),
     /// The rules of the instruments.
     Definitions(Vec<InstrumentDefinition>),
     /// The venue waits again.
@@ -309,6 +319,11 @@ impl Workshop {
                 let asked_ns = self.clock.now();
                 let read = self.reader(&|| self.venue_ms()).order(*instrument, name);
                 read.map(|read| Done::Order { read, name: *name, asked_ns })
+            }
+            Job::Stop { instrument, client_order_id } => {
+                let asked_ns = self.clock.now();
+                let read = self.reader(&|| self.venue_ms()).stop(*instrument, client_order_id);
+                read.map(|report| Done::Stop(report, asked_ns))
             }
             Job::Cancel { instrument, name } => {
                 let definition = &self.definitions[*instrument as usize];

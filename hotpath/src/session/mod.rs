@@ -337,6 +337,11 @@ impl Session {
                     self.send_job(Job::Order { instrument, name });
                 }
             }
+            Ask::Stop { instrument, client_order_id } => {
+                if self.asked.insert(OrderName::ours(client_order_id)) {
+                    self.send_job(Job::Stop { instrument, client_order_id });
+                }
+            }
             Ask::Cancel { instrument, name } => self.send_job(Job::Cancel { instrument, name }),
             Ask::Adopt => self.schedule.is_adopting = true,
             Ask::Time => self.schedule.ask_time(now),

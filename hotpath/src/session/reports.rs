@@ -12,7 +12,7 @@ use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
     causes::chain,
-    record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, TimeRecord},
+    record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, StopReportRecord, TimeRecord},
     types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, OrderTerms, Side, decimal},
 };
 use zerocopy::IntoBytes;
@@ -41,6 +41,11 @@ impl Session {
             Done::Account { number, .. } if number != self.read_number => {}
             Done::Account { read, asked_ns, .. } => self.on_account(&read, asked_ns),
             Done::Order { read, name, asked_ns } => self.on_order(&read, &name, asked_ns),
+            Done::Stop(report, asked_ns) => {
+                self.asked.remove(&OrderName::ours(report.client_order_id));
+                let report = StopReportRecord { age_ms: self.age_ms(asked_ns), ..report };
+                self.tell_gateway(Kind::StopReport, report.as_bytes());
+            }
             Done::Definitions(read) => self.on_definitions(&read),
             Done::CountingDown => self.on_dead_man_held(now),
             Done::Nothing => {}
@@ -106,7 +111,8 @@ impl Session {
         };
         let open = read.open_orders.iter().map(|o| &o.client_order_id);
         let listed = read.reports.iter().map(|r| &r.client_order_id);
-        open.chain(listed).find(is_newer).map(|id| id.as_str().to_owned())
+        let stops = read.stops.iter().map(|r| &r.client_order_id);
+        open.chain(listed).chain(stops).find(is_newer).map(|id| id.as_str().to_owned())
     }
 
     fn on_order(&mut self, read: &OrderRead, name: &OrderName, asked_ns: Nanos) {
@@ -151,6 +157,14 @@ impl Session {
                 );
                 (Severity::Warning, text)
             }
+            Notice::StopReached { instrument, trigger } => {
+                return self.on_stop_reached(of(instrument), trigger);
+            }
+            Notice::StopRefused { instrument, code } => {
+                let symbol = of(instrument).symbol.as_str();
+                let text = format!("{symbol}: the venue refuses the position's stop ({code}): it has none");
+                return self.event(EventCode::RestingStop, Severity::Error, &text);
+            }
             Notice::PositionMismatch { instrument, ours, venue } => {
                 let definition = of(instrument);
                 let show = |qty| decimal::to_text(qty, definition.qty_scale);
@@ -166,6 +180,16 @@ impl Session {
         self.event(EventCode::Private, severity, &text);
     }
 
+    fn on_stop_reached(&mut self, definition: &InstrumentDefinition, trigger: i64) {
+        let symbol = definition.symbol.as_str();
+        self.keep_stopped(symbol);
+        let price = decimal::to_text(trigger, definition.price_scale);
+        let text = format!(
+            "{symbol}: the stop at {price} was reached: nothing is opened there until a person arms it again"
+        );
+        self.event(EventCode::RestingStop, Severity::Error, &text);
+    }
+
     fn on_failed(&mut self, now: Nanos, job: &Job, why: &RestError) {
         self.event(EventCode::RestFailed, Severity::Warning, &chain(why));
         match job {
@@ -174,6 +198,9 @@ impl Session {
             }
             Job::Order { name, .. } => {
                 self.asked.remove(name);
+            }
+            Job::Stop { client_order_id, .. } => {
+                self.asked.remove(&OrderName::ours(*client_order_id));
             }
             Job::KeepListenKey if matches!(why, RestError::Refused { code: CODE_NO_LISTEN_KEY, .. }) => {
                 self.links.want_again(LinkKind::Events);

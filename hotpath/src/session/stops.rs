@@ -136,6 +136,15 @@ impl Session {
         }
     }
 
+    /// The gateway has stopped an instrument by itself.
+    pub(super) fn keep_stopped(&mut self, symbol: &str) {
+        let stored = Stored::Symbol(symbol.to_owned());
+        if !self.stops.stopped.stops.contains(&stored) {
+            self.stops.stopped.stops.push(stored);
+            self.store_stops();
+        }
+    }
+
     /// A stop was answered: the gateway knows no such scope, or has taken it.
     pub(super) fn on_stopped(&mut self, id: u64, is_known: bool) {
         let Some(at) = self.stops.stopping.iter().position(|(of, _)| *of == id) else { return };

@@ -7,6 +7,7 @@ mod command;
 mod flatten;
 mod held;
 mod orders;
+mod resting;
 mod send;
 mod shown;
 mod watch;
@@ -196,6 +197,7 @@ pub struct Gateway {
     shown: shown::Shown,
     foreign: shown::Foreign,
     early_fills: Vec<FillRecord>,
+    resting: resting::RestingStops,
     /// Somebody was told that commission is paid in another asset.
     has_told_fee: bool,
     encoder: OrderEncoder,
@@ -257,6 +259,7 @@ impl Gateway {
             shown: shown::Shown::new(definitions.len()),
             foreign: shown::Foreign::new(config.venue.foreign_orders),
             early_fills: Vec::with_capacity(EARLY_FILLS_MAX),
+            resting: resting::RestingStops::new(definitions.len()),
             has_told_fee: false,
             encoder: OrderEncoder::new(config.venue.recv_window_ms, definitions),
             decoder: PrivateDecoder::new(config.venue.frame_bytes_max),
@@ -408,6 +411,7 @@ impl Gateway {
         }
         if !is_up {
             self.on_link_lost(now, cause, port);
+            self.lose_stops(now, port);
         }
         port.on_gauges(self);
     }
@@ -467,6 +471,7 @@ impl Gateway {
         self.expire_held(now, port);
         self.watch(now, port);
         self.go_flat(now, port);
+        self.keep_stops(now, port);
         self.check_shown(now, port);
         self.adopt_strange(now, port);
         if now >= self.next_digest_ns {
@@ -554,7 +559,8 @@ impl Gateway {
             .chain([self.flattening.into(), self.next_flatten_ns, self.private_ns, self.next_watch_ns])
             .chain(self.held.words())
             .chain(self.seen.words())
-            .chain(self.shown.words());
+            .chain(self.shown.words())
+            .chain(self.resting.words());
         digest::fold(self.ids.epoch, words)
     }
 }

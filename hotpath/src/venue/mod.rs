@@ -11,9 +11,9 @@ pub use binance::usdm::rest::{
     streams,
 };
 pub use binance::usdm::{
-    AccountChange, AlgoChange, BOOK_STREAMS, DecodeError, Decoded, EarlyFill, KEY_EXPIRED, KIND,
-    MARKET_STREAMS, MarketDecoder, OrderEncoder, PrivateDecoder, PrivateError, PrivateEvent,
-    REQUEST_BYTES_MAX, Request, RequestKind, ShownPositions, is_secret, sign_request,
+    AccountChange, BOOK_STREAMS, DecodeError, Decoded, EarlyFill, KEY_EXPIRED, KIND, MARKET_STREAMS,
+    MarketDecoder, OrderEncoder, PrivateDecoder, PrivateError, PrivateEvent, REQUEST_BYTES_MAX, Request,
+    RequestKind, ShownPositions, StopChange, is_secret, sign_request,
 };
 
 use tickpath_shared::config::KeyKind;

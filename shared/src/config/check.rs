@@ -158,6 +158,9 @@ impl Config {
     fn check_limits(&self) -> Result<(), ConfigError> {
         let risk = &self.risk;
         in_range("risk.collar_bps", risk.collar_bps as u64, 1, 5000)?;
+        if risk.resting_stop_bps != 0 {
+            in_range("risk.resting_stop_bps (0 for none)", risk.resting_stop_bps as u64, 10, 5000)?;
+        }
         in_range("risk.order_rate_max", risk.order_rate_max as u64, 1, 100_000)?;
         in_range("risk.order_rate_window_ms", risk.order_rate_window_ms, 1, 3_600_000)?;
         in_range("risk.open_orders_max", risk.open_orders_max as u64, 1, 256)?;

@@ -419,6 +419,9 @@ pub struct Risk {
     pub message_rate_max: usize,
     /// Orders without a price of their own (market, price match) may be sent: what they fill at only the venue bounds.
     pub market_orders: bool,
+    /// Distance from a position's average entry at which a stop rests at the venue that closes it, also while no process
+    /// of ours runs: basis points, 10..=5000, or 0 for none.
+    pub resting_stop_bps: i64,
     /// Orders that open more than `confirm_notional_over` wait for a person.
     pub confirm: bool,
     /// Largest notional of an order that needs no person, quote currency.
@@ -467,6 +470,7 @@ impl Default for Risk {
             confirm_notional_over: 0,
             confirm_within_ms: 30_000,
             day_start_minutes: 0,
+            resting_stop_bps: 0,
             order_rate_window_ms: 10_000,
             identical_orders_max: 2,
             throttled_max: 1_000,

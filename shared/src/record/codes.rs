@@ -46,6 +46,7 @@ crate::labelled_enum! {
         Rules = 14, "rules", "The venue changed the rules of an instrument.";
         Breaker = 15, "breaker", "A breaker tripped or let go.";
         Held = 16, "held", "An order waits for a person, or does so no more.";
+        RestingStop = 17, "resting_stop", "A stop at the venue was reached or refused.";
     }
 }
 

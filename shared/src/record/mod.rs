@@ -138,6 +138,7 @@ crate::labelled_enum! {
         Pressure = 17, "pressure", "PressureRecord: the lane's free segments crossed a watermark.";
         OrderReport = 18, "order_report", "OrderReportRecord: the venue's answer to a query of one order.";
         Balance = 19, "balance", "BalanceRecord: what the venue says an asset of the account is.";
+        StopReport = 20, "stop_report", "StopReportRecord: what the venue says of a stop that rests there.";
         Intent = 30, "intent", "IntentRecord: the engine decided to trade.";
         Order = 31, "order", "OrderRecord, then the canonical text of the order.";
         OrderWritten = 32, "order_written", "OrderWrittenRecord: stamps of the write.";

@@ -290,6 +290,30 @@ payloads! {
         qty: i64,
     }
 
+    /// A stop as the venue shows it, in a list or when asked.
+    StopReportRecord {
+        /// Client order id.
+        client_order_id: ClientOrderId,
+        /// Venue's number of the stop, 0 when not found.
+        stop_id: u64,
+        /// Venue's id of the order that it became, 0 before.
+        venue_order_id: u64,
+        /// Price at which it triggers.
+        trigger: i64,
+        /// Instrument index.
+        instrument: u32,
+        /// Milliseconds since the venue was asked.
+        age_ms: u32,
+        /// [`crate::types::StopState`].
+        state: u8,
+        /// [`crate::types::Side`].
+        side: u8,
+        /// 1 when it closes the position, whatever that is by then.
+        is_closing: u8,
+        /// Zero.
+        reserved: [u8; 5],
+    }
+
     /// The engine wants an open order of its own changed.
     ChangeRecord {
         /// Running number of the engine's messages to the gateway.

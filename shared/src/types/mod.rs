@@ -14,7 +14,8 @@ pub use definition::{Grid, InstrumentDefinition, MisfitKind, Symbol};
 pub use held::HeldChange;
 pub use ids::{ClientOrderId, EpochError, EpochFile, IdError, InstanceId};
 pub use order::{
-    OrderState, OrderTerms, OrderType, PositionSide, PriceMatch, SelfTrade, Side, TimeInForce, TradingState,
+    OrderState, OrderTerms, OrderType, PositionSide, PriceMatch, SelfTrade, Side, StopState, TimeInForce,
+    TradingState,
 };
 pub use parameter::Parameter;
 pub use reason::{Reason, StrategyName};

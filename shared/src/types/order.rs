@@ -37,6 +37,19 @@ crate::labelled_enum! {
 }
 
 crate::labelled_enum! {
+    /// Where a stop stands that rests at the venue.
+    pub enum StopState: u8 {
+        Waiting = 1, "waiting", "Its price has not been reached.";
+        Triggered = 2, "triggered", "It becomes an order.";
+        Finished = 3, "finished", "It has become an order, which is told of by itself.";
+        Canceled = 4, "canceled", "It was canceled.";
+        Rejected = 5, "rejected", "The venue did not take it, or not the order that it became.";
+        Expired = 6, "expired", "The venue ended it.";
+        Absent = 7, "absent", "The venue does not know it.";
+    }
+}
+
+crate::labelled_enum! {
     /// Price that the venue gives a limit order when it arrives.
     pub enum PriceMatch: u8 {
         Opponent = 1, "opponent", "The best price of the other side.";
@@ -63,6 +76,10 @@ impl OrderTerms {
     /// A limit order with a price of its own.
     pub const LIMIT: Self = Self { order_type: OrderType::Limit, price_match: None, good_till_ms: 0 };
 
+    /// Stored in the place of an order type: a stop that rests at the venue until its price is reached, and then takes what
+    /// is displayed. No intent asks for one.
+    pub const STOP_MARKET: u8 = 3;
+
     /// Order type and price match as they are stored.
     pub const fn codes(self) -> (u8, u8) {
         let price_match = match self.price_match {
@@ -72,14 +89,19 @@ impl OrderTerms {
         (self.order_type as u8, price_match)
     }
 
-    /// How stored codes say that an order is priced, for people: `limit`, `market`, or a price of the venue's such as
-    /// `opponent`. The price of an order that is not `limit` is the worst that the limits took it for.
+    /// How stored codes say that an order is priced, for people: `limit`, `market`, `stop_market`, or a price of the
+    /// venue's such as `opponent`. The price of a stop is the one that it waits for, that of all others but `limit` the
+    /// worst that the limits took them for.
     pub fn label_of(order_type: u8, price_match: u8) -> &'static str {
+        if order_type == Self::STOP_MARKET {
+            return "stop_market";
+        }
         let order_type = OrderType::from_repr(order_type).unwrap_or(OrderType::Limit);
         PriceMatch::from_repr(price_match).map_or(order_type.label(), PriceMatch::label)
     }
 
-    /// Stored ones; `None` for those of a later build. Records of an earlier one have no order type: theirs is limit.
+    /// Stored ones; `None` for those of a later build, and for stops. Records of an earlier build have no order type:
+    /// theirs is limit.
     pub const fn from_codes(order_type: u8, price_match: u8, good_till_ms: u64) -> Option<Self> {
         let order_type = match order_type {
             0 => OrderType::Limit,

@@ -195,10 +195,11 @@ fn check_event(event: PrivateEvent, root: &Value) -> bool {
                 assert_eq!((venue_ms, root["a"]["m"].as_str()), (e.number("T"), Some("FUNDING_FEE")));
             }
         }
-        PrivateEvent::Algo(change) => {
+        PrivateEvent::Stop(change) => {
             let o = Fields(&root["o"]);
-            assert_eq!((Some(change.instrument), change.algo_id), (o.instrument(), o.number("aid")));
-            assert_eq!(change.is_waiting, o.text("X") == "NEW");
+            assert_eq!(change.client_order_id, ClientOrderId::from_venue(o.text("caid").as_bytes()));
+            assert_eq!(change.stop_id, o.number("aid"));
+            assert_eq!(change.state.label().to_uppercase(), o.text("X").replace("NEW", "WAITING"));
             assert_eq!(change.venue_order_id, o.text("ai").parse().unwrap_or(0));
         }
         PrivateEvent::Ignored => {

@@ -9,9 +9,9 @@ use tickpath_tests::{
     http,
 };
 
-/// A desk whose only strategy waits for signals that never come.
-fn quiet_desk(dir: &std::path::Path) -> Desk {
-    let environment = [
+/// Its only strategy waits for signals that never come.
+pub fn quiet_environment() -> Vec<(&'static str, &'static str)> {
+    vec![
         ("TICKPATH__PAIRS__IS_ENABLED", "false"),
         ("TICKPATH__SIGNAL_FOLLOW__IS_ENABLED", "true"),
         ("TICKPATH__SIGNAL_FOLLOW__SYMBOL", "ETHUSDT"),
@@ -19,8 +19,7 @@ fn quiet_desk(dir: &std::path::Path) -> Desk {
         ("TICKPATH__RISK__MARKET_ORDERS", "true"),
         ("TICKPATH__CONTROL__EXPORT_FILE", "export/all.jsonl"),
         ("TICKPATH__SUPERVISOR__BACKOFF_MS", "50"),
-    ];
-    Desk::new(dir, PROGRAM, &environment).unwrap()
+    ]
 }
 
 struct Person<'a> {
@@ -87,7 +86,7 @@ fn no_order_is_sent_beyond_the_venues_own_count() {
 #[test]
 fn a_person_trades_through_the_same_limits_as_strategies() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = quiet_desk(dir.path());
+    let mut desk = Desk::new(dir.path(), PROGRAM, &quiet_environment()).unwrap();
     desk.start_venue(&["--seed", "51", "--balance", "50000"]).unwrap();
     desk.start().unwrap();
     wait_for("books", || {

@@ -33,6 +33,7 @@ mod page;
 mod quotes;
 mod replay;
 mod requests;
+mod resting;
 mod secrets;
 mod silence;
 mod store;

@@ -12,8 +12,8 @@ use tickpath_shared::{
         CommandResultRecord, DayRecord, DigestRecord, FillRecord, FrameMeta, GapRecord, HeldRecord,
         IntentRecord, KillRecord, Kind, LinkRecord, OpenOrderRecord, OrderRecord, OrderReportRecord,
         OrderStateRecord, OrderWrittenRecord, ParameterRecord, PassRecord, PositionRecord, PressureRecord,
-        ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta, TimeRecord,
-        TopOfBookRecord, TradingStateRecord,
+        ReconciledRecord, Record, RefusalRecord, SessionEventRecord, SignalRecord, SnapshotMeta,
+        StopReportRecord, TimeRecord, TopOfBookRecord, TradingStateRecord,
     },
     types::InstrumentDefinition,
 };
@@ -186,6 +186,7 @@ fn body_json<'a>(record: &Record<'a>) -> Option<(Value, &'a [u8])> {
         Kind::Time => part::<TimeRecord>(record),
         Kind::Pressure => part::<PressureRecord>(record),
         Kind::OrderReport => part::<OrderReportRecord>(record),
+        Kind::StopReport => part::<StopReportRecord>(record),
         Kind::Intent => part::<IntentRecord>(record),
         Kind::Order | Kind::Cancel | Kind::Amend | Kind::Amended => part::<OrderRecord>(record),
         Kind::Change => part::<ChangeRecord>(record),

@@ -35,6 +35,7 @@ impl Gateway {
                 }
             }
             Some(Kind::OrderReport) => self.on_order_report(now, cause, message, port),
+            Some(Kind::StopReport) => self.on_stop_report(now, cause, message, port),
             Some(Kind::Reconciled) => self.on_reconciled(now, cause, message, port),
             Some(Kind::Command) => {
                 if let Some(command) = body::<CommandRecord>(message) {
@@ -186,6 +187,9 @@ impl Gateway {
         let said = Report { state, filled, venue_order_id, price, qty };
         let margin_ns = self.arrival_margin(asked_ns);
         let Some(slot) = self.orders.find_named(&name, None) else {
+            if self.is_of_stop(&name, None) {
+                return self.on_stop_order(now, cause, &name, &said, 0, port);
+            }
             record_earlier(now, cause, &report, port);
             return;
         };
@@ -221,6 +225,7 @@ impl Gateway {
         port.record(Kind::Reconciled, Class::Audit, now, cause, &[reconciled.as_bytes()]);
         // A position in dispute is read once more before anything counts as known.
         self.is_reconciled = !self.shown.is_disputed();
+        self.lose_stops(now, port);
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;

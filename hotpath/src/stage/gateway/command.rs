@@ -41,7 +41,7 @@ impl Stops {
             || self.strategies.contains(&intent.strategy)
     }
 
-    fn set(&mut self, scope: Scope) {
+    pub(super) fn set(&mut self, scope: Scope) {
         match scope {
             Scope::Instrument(i) => self.instruments |= 1 << i,
             Scope::Strategy(s) if self.strategies.contains(&s) => {}

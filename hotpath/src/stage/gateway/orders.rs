@@ -19,9 +19,9 @@ use zerocopy::IntoBytes;
 /// Venue's code for a cancel of an order it does not hold.
 pub(super) const CODE_CANCEL_UNKNOWN: i32 = -2011;
 /// Venue's code for a client order id that is open already: an earlier attempt was accepted.
-const CODE_DUPLICATE_ID: i32 = -4116;
+pub(super) const CODE_DUPLICATE_ID: i32 = -4116;
 /// Venue's code for a time stamp outside of the request's window: it was not carried out.
-const CODE_OUT_OF_TIME: i32 = -1021;
+pub(super) const CODE_OUT_OF_TIME: i32 = -1021;
 
 impl Gateway {
     pub(super) fn on_intent(
@@ -133,12 +133,14 @@ impl Gateway {
                 self.on_refused(now, cause, request, client_order_id, code, port);
             }
             PrivateEvent::Unknown { client_order_id, code, .. } => {
+                self.on_stop_unknown(now, &client_order_id, port);
                 if let Some(slot) = self.orders.find(&client_order_id) {
                     self.lose(now, cause, slot, code, port);
                 }
             }
             PrivateEvent::Order { client_order_id, instrument, report, fill } => {
-                if self.is_foreign(&client_order_id) {
+                let name = OrderName { client_order_id, venue_order_id: report.venue_order_id };
+                if self.is_foreign(&client_order_id) && !self.is_of_stop(&name, Some(instrument)) {
                     self.on_foreign(now, cause, instrument, port);
                     self.adopt_later(now, instrument, client_order_id, report);
                 }
@@ -159,8 +161,8 @@ impl Gateway {
                 port.ask(Ask::Renew { connection: connection::ORDERS, why: Renewal::SessionLost });
             }
             PrivateEvent::Closing => port.ask(Ask::Renew { connection: from, why: Renewal::Closing }),
-            // The order that a conditional one becomes is told like any other.
-            PrivateEvent::Algo(_) | PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
+            PrivateEvent::Stop(change) => self.on_stop_change(now, cause, &change, port),
+            PrivateEvent::Ignored => port.count(Counter::PrivateIgnored, 1),
         }
     }
 
@@ -203,7 +205,9 @@ impl Gateway {
         code: i32,
         port: &mut impl GatewayPort,
     ) {
-        let Some(slot) = self.orders.find(&id) else { return };
+        let Some(slot) = self.orders.find(&id) else {
+            return self.on_stop_refused(now, cause, request, &id, code, port);
+        };
         match (request, code) {
             // The end is, or will be, on the account stream; the query settles it if the stream does not.
             (RequestKind::Amend { number }, _) if !self.is_amendment(slot, number) => {}
@@ -219,6 +223,8 @@ impl Gateway {
             (RequestKind::Cancel, CODE_OUT_OF_TIME) => port.ask(Ask::Time),
             // Still wanted: once its time is over the order is asked about, and canceled again if it works.
             (RequestKind::Cancel, _) => {}
+            // No order has the name of a stop.
+            (RequestKind::PlaceStop | RequestKind::CancelStop, _) => {}
             (RequestKind::Place, _) => {
                 if code == CODE_OUT_OF_TIME {
                     // Not sent again by itself: what it was decided on is older by a way there and back.
@@ -269,6 +275,9 @@ impl Gateway {
     ) {
         let name = OrderName { client_order_id: id, venue_order_id: report.venue_order_id };
         let Some(slot) = self.orders.find_named(&name, None) else {
+            if self.is_of_stop(&name, None) {
+                return self.on_stop_order(now, cause, &name, &report, code, port);
+            }
             if !report.state.is_terminal() && !self.is_of_session(&id) {
                 port.count(Counter::OutcomesForeign, 1);
             }
@@ -315,7 +324,7 @@ impl Gateway {
         }
         let name = OrderName { client_order_id: fill.client_order_id, venue_order_id: fill.venue_order_id };
         let Some(slot) = self.orders.find_named(&name, Some(fill.instrument)) else {
-            if fill.is_reconciled == 0 {
+            if fill.is_reconciled == 0 && !self.is_fill_of_stop(&fill) {
                 port.count(Counter::FillsForeign, 1);
             }
             return;

@@ -33,6 +33,8 @@ pub struct Seen {
     pub doubled_fills: u64,
     pub fills_before_answers: u64,
     pub cuts: u64,
+    /// Stops that the venue carried out, or that it would have at once.
+    pub stops_reached: u64,
     pub failed_asks: u64,
     pub amends: u64,
     pub amended: u64,

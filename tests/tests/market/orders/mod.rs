@@ -1,6 +1,7 @@
 //! Orders over an unreliable network in virtual time: the gateway as it trades, the simulator as it matches, the
 //! REST client as it reads, and between them losses, delays, repetitions, timeouts and cuts.
 
+mod agree;
 mod io;
 mod legs;
 mod links;
@@ -127,6 +128,31 @@ fn a_thousand_orders_of_others_are_adopted() {
     let seen = world.seen();
     println!("{} orders of others", seen.foreign);
     assert!(seen.foreign >= 1_000, "{seen:?}");
+}
+
+/// Stops rest at the venue for every position, whatever is lost on the way, and close it: both ends agree, and none is
+/// left behind.
+#[test]
+fn stops_at_the_venue_go_with_their_positions() {
+    let odds = Odds {
+        lost: 0.05,
+        late: 0.05,
+        behind: 0.01,
+        double: 0.01,
+        missed: 0.001,
+        timeout: 0.02,
+        change: 0.2,
+        cut_every_s: 60,
+        pause_ms: 4_000,
+        resting_stop_bps: 1,
+        ..Odds::default()
+    };
+    let mut world = run(31, odds, 2_000);
+    check(&world);
+    let seen = world.seen();
+    println!("{} stops reached", seen.stops_reached);
+    assert!(seen.stops_reached > 10, "{seen:?}");
+    assert_eq!(world.settle_stops(), None);
 }
 
 /// Pairs are opened and closed ten thousand times while orders are refused, filled in part, lost and late, and while

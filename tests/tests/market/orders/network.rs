@@ -27,4 +27,8 @@ pub struct Odds {
     pub foreign_every_ms: u64,
     /// Mean milliseconds between two settings of the kill word, 0 for none.
     pub kill_every_ms: u64,
+    /// Longest pause between two decisions, milliseconds, 0 for the usual 40.
+    pub pause_ms: u64,
+    /// Distance of the stops that rest at the venue, basis points, 0 for none.
+    pub resting_stop_bps: i64,
 }

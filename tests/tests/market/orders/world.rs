@@ -20,7 +20,10 @@ use tickpath_shared::{
     Nanos,
     command::Verb,
     config::{self, Config, KeyKind},
-    record::{Cause, ChangeRecord, CommandRecord, IntentRecord, Kind, OrderReportRecord, TimeRecord},
+    record::{
+        Cause, ChangeRecord, CommandRecord, IntentRecord, Kind, OrderReportRecord, StopReportRecord,
+        TimeRecord,
+    },
     types::{InstanceId, InstrumentDefinition, Side, TimeInForce, decimal},
 };
 use tickpath_tests::random::Random;
@@ -35,7 +38,7 @@ use tickpath_tools::{
 use zerocopy::IntoBytes;
 
 pub const MS: Nanos = 1_000_000;
-const SECOND: Nanos = 1_000 * MS;
+pub const SECOND: Nanos = 1_000 * MS;
 /// Venue's clock at virtual time zero, unix milliseconds.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
 const API_KEY: &str = "key";
@@ -111,9 +114,9 @@ pub struct World {
     pub(super) venue: Arc<Mutex<Exchange>>,
     pub(super) credentials: Arc<Credentials>,
     pub(super) rest: Rest,
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
     pub(super) io: Io,
-    definitions: Vec<InstrumentDefinition>,
+    pub(super) definitions: Vec<InstrumentDefinition>,
     market: SyntheticMarket,
     line: Option<MarketLine>,
     market_start_ns: u64,
@@ -144,7 +147,8 @@ fn config() -> Config {
 impl World {
     /// A world in which so many orders are wanted.
     pub fn new(seed: u64, odds: Odds, orders: u64) -> Self {
-        let (config, definitions) = (config(), venue::definitions());
+        let (mut config, definitions) = (config(), venue::definitions());
+        config.risk.resting_stop_bps = odds.resting_stop_bps;
         let secret = Secret::ed25519_seed(bytes(SEED));
         let public = bytes(PUBLIC);
         let keys = [AccountKey::Ed25519 { api_key: API_KEY.into(), public }];
@@ -333,6 +337,9 @@ impl World {
     /// What the session thread and the engine would tell all the time.
     fn on_timer(&mut self) {
         let ticks = self.now / (10 * MS);
+        if ticks.is_multiple_of(1_000) {
+            self.tell_time();
+        }
         if ticks.is_multiple_of(100) {
             let marks: Vec<i64> = (0..2).map(|i| lock(&self.venue).mark_price_e8(i)).collect();
             for (instrument, price_e8) in (0..).zip(marks) {
@@ -378,7 +385,8 @@ impl World {
         if self.random.chance(self.odds.change) {
             self.change_one();
         }
-        let pause = (1 + self.random.below(40)) * MS;
+        let pause_ms = if self.odds.pause_ms == 0 { 40 } else { self.odds.pause_ms };
+        let pause = (1 + self.random.below(pause_ms)) * MS;
         self.at(pause, Happening::Intent);
         let instrument = self.random.below(2) as u32;
         let definition = self.definitions[instrument as usize];
@@ -503,6 +511,9 @@ impl World {
                 }
                 read.records(0)
             }),
+            Ask::Stop { instrument, client_order_id } => reader
+                .stop(instrument, &client_order_id)
+                .map(|report| vec![(Kind::StopReport, report.as_bytes().to_vec())]),
             Ask::Cancel { instrument, name } => {
                 let definition = &self.definitions[instrument as usize];
                 self.rest.cancel(definition, &name, venue_ms).map(|()| Vec::new())
@@ -512,7 +523,11 @@ impl World {
                 return self.at(0, Happening::Down { which, session });
             }
             Ask::Tell(notice) => {
-                self.io.notices.push(notice);
+                if matches!(notice, Notice::StopReached { .. }) {
+                    self.io.seen.stops_reached += 1;
+                } else {
+                    self.io.notices.push(notice);
+                }
                 return;
             }
             Ask::Day(_) | Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
@@ -534,9 +549,13 @@ impl World {
 
     fn on_records(&mut self, asked: Nanos, records: Vec<(Kind, Vec<u8>)>) {
         for (kind, mut payload) in records {
-            if kind == Kind::OrderReport {
+            let age_at = match kind {
+                Kind::OrderReport => Some(std::mem::offset_of!(OrderReportRecord, age_ms)),
+                Kind::StopReport => Some(std::mem::offset_of!(StopReportRecord, age_ms)),
+                _ => None,
+            };
+            if let Some(at) = age_at {
                 let age_ms = ((self.now - asked).div_ceil(MS)) as u32;
-                let at = std::mem::offset_of!(OrderReportRecord, age_ms);
                 payload[at..at + size_of::<u32>()].copy_from_slice(&age_ms.to_le_bytes());
             }
             self.account(kind, &payload);
@@ -546,42 +565,6 @@ impl World {
     /// What was seen so far.
     pub fn seen(&self) -> Seen {
         self.io.seen
-    }
-
-    /// Checks that both ends agree to the last unit; returns what differs.
-    pub fn differences(&self) -> Vec<String> {
-        let venue = lock(&self.venue);
-        let mut found = Vec::new();
-        let mut compare = |what: String, ours: i128, theirs: i128| {
-            if ours != theirs {
-                found.push(format!("{what}: ours {ours}, the venue's {theirs}"));
-            }
-        };
-        for definition in &self.definitions {
-            let index = definition.instrument as usize;
-            let position = self.gateway.positions().get(definition.instrument);
-            let symbol = definition.symbol.as_str();
-            compare(format!("{symbol} position"), position.qty.into(), venue.net_position(index).into());
-            let sign = i128::from(position.qty.signum());
-            let cash = position.realized_e8 - sign * position.cost_e8 - position.fees_e8;
-            let spent = venue.trades().iter().filter(|t| t.instrument == index).map(|t| {
-                let e = &t.execution;
-                let side = i128::from(t.order.submit.side.sign());
-                -side * definition.notional_e8(e.price, e.qty) - i128::from(t.fee_e8)
-            });
-            compare(format!("{symbol} cash"), cash, spent.sum());
-        }
-        compare("trades".into(), self.io.seen.fills.into(), venue.trades().len() as i128);
-        compare(
-            "open orders".into(),
-            self.gateway.orders().open() as i128,
-            venue.open_orders_count() as i128,
-        );
-        compare("repeated ids".into(), self.io.repeated_ids.into(), 0);
-        let is_alone = self.odds.foreign_every_ms == 0;
-        let strange = self.io.notices.iter().filter(|n| is_alone || !matches!(n, Notice::Foreign { .. }));
-        compare("notices".into(), strange.count() as i128, 0);
-        found
     }
 
     /// Orders that the venue accepted.

@@ -1,16 +1,18 @@
-//! The gateway as a whole: a strategy gone wild, what people stop, positions that are closed, breakers over days and
+//! The gateway as a whole: what people stop, positions that are closed, breakers over days and
 //! restarts.
 
 mod by_hand;
 mod held;
+mod rates;
+mod resting;
 
 use super::*;
 use crate::message::Notice;
 use tickpath_shared::{
     command::{CommandOutcome, Scope},
     record::{
-        CommandRecord, HeldRecord, OrderRecord, OrderReportRecord, PositionRecord, ReconciledRecord,
-        RefusalRecord, TimeRecord,
+        CommandRecord, HeldRecord, OrderRecord, OrderReportRecord, OrderStateRecord, PositionRecord,
+        ReconciledRecord, RefusalRecord, TimeRecord,
     },
     types::{BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Reason, Symbol, TimeInForce},
 };
@@ -40,6 +42,12 @@ struct Out {
     last_held: Option<HeldRecord>,
     /// What the engine was told.
     told: Vec<Outcome>,
+    /// What became of stops at the venue, as people were told.
+    stops: Vec<Notice>,
+    /// Stops that the venue was asked about.
+    asked_stops: Vec<ClientOrderId>,
+    /// States that orders came to.
+    order_states: Vec<OrderState>,
 }
 
 impl Port for Out {
@@ -56,6 +64,10 @@ impl Port for Out {
                 self.states.push(TradingState::from_repr(state.to).unwrap());
             }
             Kind::Breaker => self.breakers += 1,
+            Kind::OrderState => {
+                let change: OrderStateRecord = body_of(parts[0]).unwrap();
+                self.order_states.push(OrderState::from_repr(change.to).unwrap());
+            }
             Kind::Held => {
                 let held: HeldRecord = body_of(parts[0]).unwrap();
                 self.held.push((held.intent, HeldChange::from_repr(held.change).unwrap()));
@@ -80,6 +92,10 @@ impl GatewayPort for Out {
             Ask::Answer { outcome, .. } => self.answers.push(outcome),
             Ask::Day(day) => self.days.push(day),
             Ask::Tell(Notice::OtherFee { asset }) => self.other_fees.push(asset),
+            Ask::Tell(notice @ (Notice::StopReached { .. } | Notice::StopRefused { .. })) => {
+                self.stops.push(notice);
+            }
+            Ask::Stop { client_order_id, .. } => self.asked_stops.push(client_order_id),
             _ => {}
         }
     }
@@ -273,56 +289,6 @@ impl Stand {
         let sold = self.want(0, 0, Side::Sell, true).unwrap();
         self.fill(&sold, price, 1_000);
     }
-}
-
-#[test]
-fn a_strategy_gone_wild_is_throttled_and_stopped_until_a_person_arms() {
-    let mut stand = Stand::armed(&config(Vec::new()));
-    for i in 0..1_000_000_u64 {
-        stand.now += 1_000;
-        if i % 100_000 == 0 {
-            stand.tell(GatewayEvent::Timer);
-        }
-        if let Some(order) = stand.want(0, 0, if i % 3 == 0 { Side::Sell } else { Side::Buy }, false) {
-            stand.end(&order, OrderState::Expired, 0);
-        }
-    }
-    let (most, window) = (180, 10 * SECOND);
-    assert_eq!(stand.out.sent.len(), most, "a tenth is kept for what reduces");
-    assert_eq!(stand.out.states.last(), Some(&TradingState::CancelOnly));
-    stand.wait(60_000);
-    assert_eq!(stand.want(0, 0, Side::Buy, false), None, "time alone does not help");
-    assert_eq!(stand.out.refused.last(), Some(&Reason::NotArmed));
-    assert_eq!(stand.command(7, Verb::Arm, Scope::Account), CommandOutcome::Done);
-    assert!(stand.want(0, 0, Side::Buy, false).is_some());
-    assert!(stand.out.sent.windows(most + 1).all(|w| w[most].0 - w[0].0 >= window));
-}
-
-#[test]
-fn no_window_ever_holds_more_orders_than_allowed() {
-    let mut config = config(Vec::new());
-    (config.risk.order_rate_max, config.risk.order_rate_window_ms) = (50, 1_000);
-    config.risk.throttled_max = 100_000;
-    config.risk.message_rate_max = 1_000;
-    let mut stand = Stand::armed(&config);
-    let mut random = 88_172_645_463_325_252_u64;
-    for _ in 0..200_000 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        // Bursts and pauses.
-        stand.now += if random.is_multiple_of(97) { 300 * MS } else { random % MS };
-        if random.is_multiple_of(31) {
-            stand.marks();
-            stand.tell(GatewayEvent::Timer);
-        }
-        stand.command(7, Verb::Arm, Scope::Account);
-        if let Some(order) = stand.want(0, 0, if random & 1 == 0 { Side::Buy } else { Side::Sell }, false) {
-            stand.end(&order, OrderState::Expired, 0);
-        }
-    }
-    assert!(stand.out.sent.len() > 5_000, "{}", stand.out.sent.len());
-    assert!(stand.out.sent.windows(46).all(|w| w[45].0 - w[0].0 >= SECOND));
 }
 
 #[test]

@@ -9,8 +9,8 @@ pub mod rest;
 pub use decode::{DecodeError, Decoded, MarketDecoder};
 pub use order_text::{OrderEncoder, REQUEST_BYTES_MAX, Request, sign_request};
 pub use private::{
-    AccountChange, AlgoChange, EarlyFill, KEY_EXPIRED, PrivateDecoder, PrivateError, PrivateEvent,
-    RequestKind, ShownPositions, is_secret,
+    AccountChange, EarlyFill, KEY_EXPIRED, PrivateDecoder, PrivateError, PrivateEvent, RequestKind,
+    ShownPositions, StopChange, is_secret,
 };
 
 /// Event that says that the venue will close the connection.

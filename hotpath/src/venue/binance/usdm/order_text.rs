@@ -56,6 +56,15 @@ pub enum Request {
         /// Which of the order's amendments, below 100: answers name nothing else to tell them apart.
         number: u8,
     },
+    /// A stop that closes the whole position once the mark price has reached its trigger.
+    PlaceStop {
+        /// Side of the order that it becomes.
+        side: Side,
+        /// Price at which it triggers.
+        trigger: i64,
+    },
+    /// Cancel a stop by client order id.
+    CancelStop,
     /// Cancel by client order id.
     Cancel,
     /// Cancel by the venue's order id: of an order of somebody else whose client order id is longer than we keep.
@@ -216,6 +225,10 @@ impl OrderEncoder {
             Request::PlaceWith { .. } => {
                 draft.place_with(request, definition, id, self.recv_window_ms, venue_ms)
             }
+            Request::PlaceStop { side, trigger } => {
+                draft.place_stop(side, trigger, definition, id, self.recv_window_ms, venue_ms)
+            }
+            Request::CancelStop => draft.cancel_stop(id, self.recv_window_ms, venue_ms),
             Request::Amend { .. } | Request::Cancel | Request::CancelNumber(_) => {
                 draft.change(request, definition, id, self.recv_window_ms, venue_ms);
             }
@@ -306,6 +319,46 @@ impl Draft<'_> {
         self.put(b",\"timestamp\":");
         self.number(venue_ms as i64, 0);
         self.member("type", if is_market { "MARKET" } else { "LIMIT" });
+        self.put(b"}}");
+    }
+
+    /// A stop that closes the position, whatever it is by then.
+    #[cold]
+    fn place_stop(
+        &mut self,
+        side: Side,
+        trigger: i64,
+        definition: &InstrumentDefinition,
+        id: &ClientOrderId,
+        recv_window_ms: u64,
+        venue_ms: u64,
+    ) {
+        self.put(b"{\"id\":\"s");
+        self.id(id);
+        self.put(
+            b"\",\"method\":\"algoOrder.place\",\"params\":{\"algoType\":\"CONDITIONAL\",\"clientAlgoId\":\"",
+        );
+        self.id(id);
+        self.put(b"\",\"closePosition\":\"true\",\"recvWindow\":");
+        self.number(recv_window_ms as i64, 0);
+        self.member("side", side_word(side));
+        self.member("symbol", definition.symbol.as_str());
+        self.put(b",\"timestamp\":");
+        self.number(venue_ms as i64, 0);
+        self.put(b",\"triggerPrice\":\"");
+        self.amount(trigger, definition.price_scale, definition.price_places);
+        self.put(b"\",\"type\":\"STOP_MARKET\",\"workingType\":\"MARK_PRICE\"}}");
+    }
+
+    fn cancel_stop(&mut self, id: &ClientOrderId, recv_window_ms: u64, venue_ms: u64) {
+        self.put(b"{\"id\":\"x");
+        self.id(id);
+        self.put(b"\",\"method\":\"algoOrder.cancel\",\"params\":{\"clientAlgoId\":\"");
+        self.id(id);
+        self.put(b"\",\"recvWindow\":");
+        self.number(recv_window_ms as i64, 0);
+        self.put(b",\"timestamp\":");
+        self.number(venue_ms as i64, 0);
         self.put(b"}}");
     }
 
@@ -529,6 +582,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_closes_the_position_at_the_mark_price() {
+        let text = text(&Request::PlaceStop { side: Side::Sell, trigger: 6_180_020 });
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let id = json["params"]["clientAlgoId"].as_str().unwrap().to_owned();
+        assert_eq!(json["id"].as_str().unwrap(), format!("s{id}"));
+        let wanted = serde_json::json!({
+            "algoType": "CONDITIONAL", "clientAlgoId": id, "closePosition": "true", "recvWindow": 2000,
+            "side": "SELL", "symbol": "BTCUSDT", "timestamp": 1_702_555_533_821_u64,
+            "triggerPrice": "61800.2", "type": "STOP_MARKET", "workingType": "MARK_PRICE",
+        });
+        assert_eq!((&json["method"], &json["params"]), (&"algoOrder.place".into(), &wanted));
+    }
+
+    #[test]
     fn an_order_is_json_with_sorted_parameters_and_the_venues_decimals() {
         let json: serde_json::Value = serde_json::from_str(&text(&PLACE)).unwrap();
         assert_eq!(json["method"], "order.place");
@@ -559,7 +626,8 @@ mod tests {
     fn a_signed_request_verifies_as_the_venue_does_it() {
         let amend = Request::Amend { side: Side::Sell, price: 6_180_030, qty: 150, number: 7 };
         let numbered = Request::CancelNumber(8_389_765_512_345_678_901);
-        for request in [PLACE, amend, Request::Cancel, numbered] {
+        let stop = Request::PlaceStop { side: Side::Buy, trigger: 6_180_030 };
+        for request in [PLACE, amend, Request::Cancel, numbered, stop, Request::CancelStop] {
             let canonical = text(&request);
             let mut out = Vec::new();
             sign_request(canonical.as_bytes(), "the-key", &Secret::hmac("the-secret").unwrap(), &mut out);

@@ -6,7 +6,7 @@
 use simd_json::{Buffers, Tape, prelude::*, tape::Value};
 use tickpath_shared::{
     record::{BalanceRecord, FillRecord},
-    types::{ClientOrderId, InstrumentDefinition, OrderState, Side, decimal},
+    types::{ClientOrderId, InstrumentDefinition, OrderState, Side, StopState, decimal},
 };
 
 use super::{SHUTDOWN, decode::find_symbol};
@@ -26,6 +26,10 @@ pub enum RequestKind {
     },
     /// A cancel.
     Cancel,
+    /// A stop that is to rest at the venue.
+    PlaceStop,
+    /// A cancel of one.
+    CancelStop,
 }
 
 /// What a private frame says.
@@ -73,8 +77,8 @@ pub enum PrivateEvent {
     EarlyFill(EarlyFill),
     /// Balances and positions changed.
     Account(AccountChange),
-    /// A conditional order changed.
-    Algo(AlgoChange),
+    /// A stop that rests at the venue changed.
+    Stop(StopChange),
     /// Margin is short, or was: an alarm, nothing more.
     MarginCall,
     /// Somebody changed the leverage of an instrument.
@@ -162,15 +166,15 @@ impl AccountChange {
 
 /// A conditional order as the venue sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AlgoChange {
-    /// Instrument index.
-    pub instrument: u32,
-    /// Venue's id of the conditional order.
-    pub algo_id: u64,
+pub struct StopChange {
+    /// Client order id.
+    pub client_order_id: ClientOrderId,
+    /// Venue's number of it.
+    pub stop_id: u64,
     /// The order that it became, 0 before.
     pub venue_order_id: u64,
-    /// It can still become an order.
-    pub is_waiting: bool,
+    /// Where it stands.
+    pub state: StopState,
 }
 
 /// A private frame that is not what the venue documents.
@@ -287,7 +291,7 @@ fn read(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateE
         Some("ORDER_TRADE_UPDATE") => order_update(event, definitions),
         Some("TRADE_LITE") => early_fill(event, definitions),
         Some("ACCOUNT_UPDATE") => account_update(event, definitions),
-        Some("ALGO_UPDATE") => algo_update(event, definitions),
+        Some("ALGO_UPDATE") => stop_update(event, definitions),
         Some("MARGIN_CALL") => Ok(PrivateEvent::MarginCall),
         Some("ACCOUNT_CONFIG_UPDATE") => config_update(event, definitions),
         Some("listenKeyExpired") => Ok(PrivateEvent::KeyExpired),
@@ -311,11 +315,20 @@ fn answer(root: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<Privat
             (RequestKind::Amend { number }, ClientOrderId::from_venue(name))
         }
         Some((b'c', rest)) => (RequestKind::Cancel, ClientOrderId::from_venue(rest)),
+        Some((b's', rest)) => (RequestKind::PlaceStop, ClientOrderId::from_venue(rest)),
+        Some((b'x', rest)) => (RequestKind::CancelStop, ClientOrderId::from_venue(rest)),
         _ => return Ok(PrivateEvent::Ignored),
     };
     let status = root.get_u64("status").ok_or(PrivateError)?;
     if status == 200 {
         let result = root.get("result").ok_or(PrivateError)?;
+        if matches!(request, RequestKind::PlaceStop | RequestKind::CancelStop) {
+            let stop_id = result.get_u64("algoId").ok_or(PrivateError)?;
+            let is_placed = request == RequestKind::PlaceStop;
+            let state = if is_placed { StopState::Waiting } else { StopState::Canceled };
+            let change = StopChange { client_order_id, stop_id, venue_order_id: 0, state };
+            return Ok(PrivateEvent::Stop(change));
+        }
         let report = answer_report(result, definitions)?;
         return Ok(PrivateEvent::Accepted { request, client_order_id, report });
     }
@@ -479,16 +492,31 @@ fn funding(
     Ok(Some(Funding { instrument, venue_ms, received_e8 }))
 }
 
-fn algo_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
+fn stop_update(event: Node<'_>, definitions: &[InstrumentDefinition]) -> Result<PrivateEvent, PrivateError> {
     let order = event.get("o").ok_or(PrivateError)?;
-    let Some(index) = instrument(order, definitions)? else { return Ok(PrivateEvent::Ignored) };
+    if instrument(order, definitions)?.is_none() {
+        return Ok(PrivateEvent::Ignored);
+    }
     let actual = order.get_str("ai").unwrap_or_default();
-    Ok(PrivateEvent::Algo(AlgoChange {
-        instrument: index as u32,
-        algo_id: order.get_u64("aid").ok_or(PrivateError)?,
+    Ok(PrivateEvent::Stop(StopChange {
+        client_order_id: ClientOrderId::from_venue(order.get_str("caid").ok_or(PrivateError)?.as_bytes()),
+        stop_id: order.get_u64("aid").ok_or(PrivateError)?,
         venue_order_id: if actual.is_empty() { 0 } else { actual.parse().map_err(|_| PrivateError)? },
-        is_waiting: matches!(order.get_str("X"), Some("NEW" | "TRIGGERING")),
+        state: order.get_str("X").and_then(stop_state).ok_or(PrivateError)?,
     }))
+}
+
+/// The venue's word for where a conditional order stands, as ours.
+pub(super) fn stop_state(status: &str) -> Option<StopState> {
+    Some(match status {
+        "NEW" => StopState::Waiting,
+        "TRIGGERING" | "TRIGGERED" => StopState::Triggered,
+        "FINISHED" => StopState::Finished,
+        "CANCELED" => StopState::Canceled,
+        "REJECTED" => StopState::Rejected,
+        "EXPIRED" => StopState::Expired,
+        _ => return None,
+    })
 }
 
 fn config_update(

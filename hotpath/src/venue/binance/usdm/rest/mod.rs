@@ -13,15 +13,17 @@ use super::super::sign::percent_encode;
 use crate::{order::OrderName, venue::Credentials};
 use parse::{
     balance, by_symbol, encode, malformed, open_order, parse, parse_definitions, position, refusal, report,
-    trade, weight_limit,
+    stop_report, trade, weight_limit,
 };
 use serde_json::Value;
 use std::{error::Error, sync::Arc};
 use thiserror::Error;
 use tickpath_shared::{
     config::KeyKind,
-    record::{BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
-    types::{InstrumentDefinition, OrderState},
+    record::{
+        BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord, StopReportRecord,
+    },
+    types::{ClientOrderId, InstrumentDefinition, OrderState, StopState},
 };
 
 /// Largest answer read, and largest `exchangeInfo`.
@@ -366,6 +368,59 @@ impl Rest {
                 age_ms: 0,
                 price: 0,
                 qty: 0,
+            }),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Stops of the instruments that wait for their price and have names as ours: others may be of kinds that we do not
+    /// know.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn open_stops(
+        &self,
+        definitions: &[InstrumentDefinition],
+        venue_ms: u64,
+    ) -> Result<Vec<StopReportRecord>, RestError> {
+        const OPEN: Endpoint = risk(Method::Get, "/fapi/v1/openAlgoOrders", 40);
+        let (path, answer) = (OPEN.path, self.signed(&OPEN, "", venue_ms)?);
+        let rows = answer.as_array().ok_or_else(|| malformed(path, "array"))?;
+        let is_ours = |row: &&Value| {
+            let id = row["clientAlgoId"].as_str().unwrap_or_default();
+            ClientOrderId::from_venue(id.as_bytes()).parts().is_ok()
+        };
+        let ours = rows.iter().filter(is_ours);
+        let known = ours.filter_map(|row| Some((row, by_symbol(definitions, row)?)));
+        known.map(|(row, definition)| stop_report(path, row, definition)).collect()
+    }
+
+    /// What the venue knows about one stop; state `Absent` when it does not know it.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn stop(
+        &self,
+        definition: &InstrumentDefinition,
+        id: &ClientOrderId,
+        venue_ms: u64,
+    ) -> Result<StopReportRecord, RestError> {
+        const STOP: Endpoint = get("/fapi/v1/algoOrder", 1);
+        match self.signed(&STOP, &format!("clientAlgoId={}", encode(id.as_str())), venue_ms) {
+            Ok(row) => stop_report(STOP.path, &row, definition),
+            Err(RestError::Refused { code: CODE_NO_SUCH_ORDER, .. }) => Ok(StopReportRecord {
+                client_order_id: *id,
+                stop_id: 0,
+                venue_order_id: 0,
+                trigger: 0,
+                instrument: definition.instrument,
+                age_ms: 0,
+                state: StopState::Absent as u8,
+                side: 0,
+                is_closing: 0,
+                reserved: [0; 5],
             }),
             Err(e) => Err(e),
         }

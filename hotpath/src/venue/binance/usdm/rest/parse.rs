@@ -1,9 +1,14 @@
 //! Answers of REST as domain records, and what is wrong with those that are none.
 
-use super::{super::private::event_state, RestError};
+use super::{
+    super::private::{event_state, stop_state},
+    RestError,
+};
 use serde_json::Value;
 use tickpath_shared::{
-    record::{BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord},
+    record::{
+        BalanceRecord, FillRecord, OpenOrderRecord, OrderReportRecord, PositionRecord, StopReportRecord,
+    },
     types::{ClientOrderId, InstrumentDefinition, Side, Symbol, decimal},
 };
 
@@ -125,6 +130,34 @@ pub(super) fn report(
         age_ms: 0,
         price: amount(path, row, "price", d.price_scale)?,
         qty: amount(path, row, "origQty", d.qty_scale)?,
+    })
+}
+
+pub(super) fn stop_report(
+    path: &str,
+    row: &Value,
+    d: &InstrumentDefinition,
+) -> Result<StopReportRecord, RestError> {
+    let id = row["clientAlgoId"].as_str().ok_or_else(|| malformed(path, "clientAlgoId"))?;
+    let status = row["algoStatus"].as_str().ok_or_else(|| malformed(path, "algoStatus"))?;
+    let state = stop_state(status).ok_or_else(|| malformed(path, &format!("algoStatus {status:?}")))?;
+    // Empty before it has become an order.
+    let order = row["actualOrderId"].as_str().unwrap_or_default();
+    Ok(StopReportRecord {
+        client_order_id: ClientOrderId::from_venue(id.as_bytes()),
+        stop_id: number(path, row, "algoId")?,
+        venue_order_id: if order.is_empty() {
+            0
+        } else {
+            order.parse().map_err(|_| malformed(path, "actualOrderId"))?
+        },
+        trigger: amount(path, row, "triggerPrice", d.price_scale)?,
+        instrument: d.instrument,
+        age_ms: 0,
+        state: state as u8,
+        side: side(path, row)? as u8,
+        is_closing: row["closePosition"].as_bool().unwrap_or(false).into(),
+        reserved: [0; 5],
     })
 }
 
