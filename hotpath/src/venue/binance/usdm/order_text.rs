@@ -474,27 +474,43 @@ pub fn sign_request(canonical: &[u8], api_key: &str, secret: &Secret, out: &mut 
         unreachable!("a canonical text has parameters")
     };
     let parameters = &canonical[at..parameters_end];
+    let (before, after) = parameters.split_at(sorted_place(parameters, b"apiKey"));
+    // `"k":"v","k":1` becomes `k=v&k=1`: our values hold no escapes, commas or colons.
+    let as_query = |b: &u8| match b {
+        b'"' => None,
+        b':' => Some(b'='),
+        b',' => Some(b'&'),
+        other => Some(*other),
+    };
     out.clear();
+    out.extend(before.iter().filter_map(as_query));
     out.extend_from_slice(b"apiKey=");
     out.extend_from_slice(api_key.as_bytes());
     out.push(b'&');
-    // `"k":"v","k":1` becomes `k=v&k=1`: our values hold no escapes, commas or colons.
-    out.extend(parameters.iter().filter(|b| **b != b'"').map(|b| match b {
-        b':' => b'=',
-        b',' => b'&',
-        other => *other,
-    }));
+    out.extend(after.iter().filter_map(as_query));
     let mut signature = [0; SIGNATURE_TEXT_MAX];
     let len = secret.sign(out, &mut signature);
     out.clear();
     out.extend_from_slice(&canonical[..at]);
+    out.extend_from_slice(before);
     out.extend_from_slice(b"\"apiKey\":\"");
     out.extend_from_slice(api_key.as_bytes());
     out.extend_from_slice(b"\",");
-    out.extend_from_slice(parameters);
+    out.extend_from_slice(after);
     out.extend_from_slice(b",\"signature\":\"");
     out.extend_from_slice(&signature[..len]);
     out.extend_from_slice(b"\"}}");
+}
+
+/// Where a parameter belongs among those that are sorted by name.
+fn sorted_place(parameters: &[u8], name: &[u8]) -> usize {
+    let mut at = 0;
+    while parameters[at..].strip_prefix(b"\"").is_some_and(|rest| rest < name)
+        && let Some(len) = parameters[at..].iter().position(|b| *b == b',')
+    {
+        at += len + 1;
+    }
+    at
 }
 
 #[cfg(test)]
@@ -638,7 +654,7 @@ mod tests {
                     .iter()
                     .map(|(k, v)| (k.as_str(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))),
             );
-            assert!(query.starts_with("apiKey=the-key&"));
+            assert!(query.contains("apiKey=the-key&"));
             assert!(verify_hmac(b"the-secret", query.as_bytes(), parameters["signature"].as_str().unwrap()));
         }
     }
