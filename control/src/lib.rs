@@ -190,6 +190,13 @@ impl Running {
     }
 }
 
+/// What is wrong with the files that a configuration names for the control process; nothing is started.
+pub fn check_files(data: &DataDir, config: &Config) -> Vec<String> {
+    let keys = auth::JwtKeys::load(data, &config.control).err().map(|e| e.to_string());
+    let secret = webhook::configured_secret(data, &config.control).err().map(|e| e.to_string());
+    [keys, secret, alert::check(data, config)].into_iter().flatten().collect()
+}
+
 /// A part of the process by its name, and what ends it.
 type Part = (&'static str, Box<dyn FnOnce() + Send>);
 

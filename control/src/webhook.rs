@@ -144,9 +144,7 @@ impl Webhooks {
         audit: Arc<Mutex<AuditLog>>,
         queue: SyncSender<Alert>,
     ) -> Result<Self, WebhookError> {
-        let file = &config.webhook_secret_file;
-        let secret =
-            if file.as_os_str().is_empty() { None } else { Some(read_secret(&data.root().join(file))?) };
+        let secret = configured_secret(data, config)?;
         let names = store::connect(&data.root().join(format!("{mode}-alerts.db")))?;
         names.execute_batch(TABLE).map_err(StoreError::from)?;
         // The configuration has been checked.
@@ -225,6 +223,15 @@ fn remember(names: &Connection, name: &str, time_ms: i64, now_ms: i64) -> Result
     }
     names.execute("INSERT INTO alerts VALUES (?1, ?2)", params![name, time_ms]).map_err(told)?;
     Ok(())
+}
+
+/// The secret of those who send alerts; `None` when none is configured.
+pub(crate) fn configured_secret(
+    data: &DataDir,
+    config: &config::Control,
+) -> Result<Option<String>, WebhookError> {
+    let file = &config.webhook_secret_file;
+    (!file.as_os_str().is_empty()).then(|| read_secret(&data.root().join(file))).transpose()
 }
 
 fn read_secret(path: &Path) -> Result<String, WebhookError> {

@@ -153,6 +153,12 @@ pub fn start(mut sources: Sources, stop: Arc<AtomicBool>) -> (Arc<Alerts>, JoinH
     (alerts, thread)
 }
 
+/// Why the receiver of a configuration could not be told anything, if it could not.
+pub(crate) fn check(data: &DataDir, config: &Config) -> Option<String> {
+    let checked = Notifier::silent(config).check(data, &config.notify.url_file);
+    checked.err().map(|e| e.to_string())
+}
+
 fn watch(mut keeper: Keeper, sources: Sources, stop: &AtomicBool) {
     let current = CurrentStatus::new(sources.data.clone());
     let config = sources.config.clone();

@@ -79,13 +79,9 @@ impl Notifier {
     pub(super) fn start(data: &DataDir, config: &Config) -> Result<Self, NotifyError> {
         let (notify, notifier) = (&config.notify, Self::silent(config));
         let gauges = notifier.gauges();
-        serde_json::from_str::<serde_json::Value>(&notifier.body(&example()))
-            .map_err(NotifyError::Template)?;
-        if notify.url_file.as_os_str().is_empty() {
-            return Ok(notifier);
-        }
+        let Some(address) = notifier.check(data, &notify.url_file)? else { return Ok(notifier) };
         let sender = Sender {
-            address: read_address(&data.root().join(&notify.url_file))?,
+            address,
             agent: Agent::config_builder()
                 .timeout_global(Some(Duration::from_millis(notify.timeout_ms)))
                 .max_redirects(0)
@@ -99,6 +95,13 @@ impl Notifier {
         // It ends with the process, or with its sender.
         std::thread::spawn(move || sender.run(&waiting, std::thread::sleep));
         Ok(Self { queue: Some(queue), ..notifier })
+    }
+
+    /// The receiver's address, if one is configured, when messages can be made.
+    pub(super) fn check(&self, data: &DataDir, url_file: &Path) -> Result<Option<Uri>, NotifyError> {
+        serde_json::from_str::<serde_json::Value>(&self.body(&example())).map_err(NotifyError::Template)?;
+        let is_named = !url_file.as_os_str().is_empty();
+        is_named.then(|| read_address(&data.root().join(url_file))).transpose()
     }
 
     pub(super) fn gauges(&self) -> Arc<NotifyGauges> {

@@ -204,6 +204,13 @@ fn a_new_directory_is_configured_in_layers() {
         code == 3 && errors.contains("SYMBOLS: instrument.symbol: \"BTCUSDT\" is configured twice"),
         "{errors}"
     );
+    let files =
+        [("TICKPATH__NOTIFY__URL_FILE", "nowhere"), ("TICKPATH__CONTROL__WEBHOOK_SECRET_FILE", "nothing")];
+    let (code, _, errors) = run(&["config", "check", "--dir", &here], &files);
+    assert!(code == 3 && errors.contains("d/nowhere: ") && errors.contains("d/nothing: "), "{errors}");
+    let lost = [("TICKPATH__VENUE__API_SECRET_FILE", "/nowhere/secret")];
+    let (code, _, errors) = run(&["config", "check", "--dir", &here], &lost);
+    assert!(code == 3 && errors.contains("/nowhere/secret: "), "{errors}");
     let (code, text, _) = run(&["config", "schema"], &[]);
     assert!(
         code == 0

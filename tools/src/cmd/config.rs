@@ -5,9 +5,10 @@ use super::{print, process::DirArguments};
 use crate::{settings, template};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use tickpath_hotpath::hot::{self, HotError};
 use tickpath_shared::{
-    config::{self, KeyKind, Loaded},
+    config::{self, Config, KeyKind, Loaded},
     paths::{DataDir, create_private_dir, replace_file},
 };
 
@@ -15,7 +16,8 @@ use tickpath_shared::{
 pub(super) enum ConfigCommand {
     /// Print a file with every key, its meaning and its default
     New,
-    /// Say what is wrong, with key, value, bound, file and line; code 3 if something is
+    /// Say what is wrong, with key, value, bound, file and line, and with the files that a data directory's names; code 3 if
+    /// something is
     Check(SourceArguments),
     /// Print what is in force; it names files of secrets, never what they hold
     Show(ShowArguments),
@@ -55,12 +57,24 @@ impl SourceArguments {
     }
 }
 
+impl SourceArguments {
+    /// Opens the files that the configuration of a data directory names: keys, secrets, roots of trust.
+    fn check_files(&self, config: &Config) -> Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let credentials = Arc::new(hot::load_credentials(config)?);
+        hot::open_rest(config, &credentials)?;
+        let wrong = tickpath_control::check_files(&DataDir::open(dir)?, config);
+        if wrong.is_empty() { Ok(()) } else { Err(HotError::Config(wrong.join("\n")).into()) }
+    }
+}
+
 pub(super) fn config(command: &ConfigCommand) -> Result<ExitCode> {
     match command {
         ConfigCommand::New => print(&settings::template()?),
         ConfigCommand::Schema => print(&format!("{:#}\n", settings::schema()?)),
         ConfigCommand::Check(source) => {
             let loaded = source.load()?;
+            source.check_files(&loaded.config)?;
             let (mode, keys) = (loaded.config.instance.mode.label(), loaded.origins.iter().count());
             print(&format!("sound: mode {mode}, {keys} keys configured, the others have their defaults\n"));
         }
