@@ -155,16 +155,19 @@ function showInfo(info) {
 }
 
 // Rows and their buttons stay while only the seconds change, so that nobody presses the button of another order.
+// Of anything but a limit order the price says less: what it waits for, or the worst that it was judged by.
+const priced = (o) => (o.order_type === "limit" ? "" : `${o.order_type} `) + short(o.price);
+
 function showHeld(rows) {
   $("held_section").hidden = rows.length === 0;
-  fill("held", rows.map((o) => [o.order, o.strategy, o.symbol, side(o.side), short(o.qty), short(o.price), "", ""]),
+  fill("held", rows.map((o) => [o.order, o.strategy, o.symbol, side(o.side), short(o.qty), priced(o), "", ""]),
     "nothing waits");
   [...$("held").tBodies[0].rows].forEach((row, at) => {
     const order = rows[at];
     if (!order) return;
     row.cells[6].textContent = String(Math.ceil(order.left_ms / 1000));
     if (row.cells[7].childElementCount) return;
-    const what = `${order.side} ${short(order.qty)} ${order.symbol} at ${short(order.price)} (${order.order}).`;
+    const what = `${order.side} ${short(order.qty)} ${order.symbol} at ${priced(order)} (${order.order}).`;
     for (const verb of ["approve", "deny"]) {
       const button = document.createElement("button");
       button.type = "button";
@@ -186,7 +189,7 @@ const LISTS = {
   alerts: (alerts) => showAlerts(alerts.active),
   held: (held) => showHeld(held.rows),
   orders: (orders) => fill("orders", orders.rows.map((o) => [
-    clock(o.sent_ns / 1e6), o.symbol, side(o.side), short(o.qty), short(o.filled), short(o.price), o.state,
+    clock(o.sent_ns / 1e6), o.symbol, side(o.side), short(o.qty), short(o.filled), priced(o), o.state,
   ]), "no open order"),
   fills: (fills) => fill("fills", fills.rows.map((f) => [
     clock(f.venue_ms), f.symbol, side(f.side), short(f.qty), short(f.price), `${short(f.fee)} ${f.fee_asset}`,

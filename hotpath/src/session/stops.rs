@@ -32,8 +32,8 @@ pub(super) struct StopFile {
     stopped: Stopped,
     /// Arming that has not been answered: a refused one releases nothing.
     arming: Vec<(u64, Stored)>,
-    /// Stops that have not been answered, with the lists as they were: one of what nobody knows stops nothing.
-    stopping: Vec<(u64, Stopped)>,
+    /// Stops that have not been answered, and in which lists they are new: one of what nobody knows stops nothing.
+    stopping: Vec<(u64, Stored, [bool; 2])>,
 }
 
 impl StopFile {
@@ -124,11 +124,13 @@ impl Session {
             Verb::StopOpening | Verb::Flatten => {
                 // It comes after whatever is being armed.
                 self.stops.arming.clear();
-                self.stops.stopping.push((id, stopped.clone()));
-                let lists = [Some(&mut stopped.stops), (verb == Verb::Flatten).then_some(&mut stopped.flat)];
-                for list in lists.into_iter().flatten().filter(|list| !list.contains(&stored)) {
-                    list.push(stored.clone());
+                let is_wanted = [true, verb == Verb::Flatten];
+                let mut is_new = [false; 2];
+                for (at, list) in [&mut stopped.stops, &mut stopped.flat].into_iter().enumerate() {
+                    is_new[at] = is_wanted[at] && !list.contains(&stored);
+                    list.extend(is_new[at].then(|| stored.clone()));
                 }
+                self.stops.stopping.push((id, stored, is_new));
                 self.store_stops();
             }
             Verb::Arm => self.stops.arming.push((id, stored)),
@@ -139,6 +141,8 @@ impl Session {
     /// The gateway has stopped an instrument by itself.
     pub(super) fn keep_stopped(&mut self, symbol: &str) {
         let stored = Stored::Symbol(symbol.to_owned());
+        // It comes after whatever is being armed.
+        self.stops.arming.clear();
         if !self.stops.stopped.stops.contains(&stored) {
             self.stops.stopped.stops.push(stored);
             self.store_stops();
@@ -147,13 +151,18 @@ impl Session {
 
     /// A stop was answered: the gateway knows no such scope, or has taken it.
     pub(super) fn on_stopped(&mut self, id: u64, is_known: bool) {
-        let Some(at) = self.stops.stopping.iter().position(|(of, _)| *of == id) else { return };
-        let (_, before) = self.stops.stopping.swap_remove(at);
-        // What was stopped in the meantime stays.
-        if !is_known && self.stops.stopping.is_empty() {
-            self.stops.stopped = before;
-            self.store_stops();
+        let Some(at) = self.stops.stopping.iter().position(|(of, ..)| *of == id) else { return };
+        let (_, stored, is_new) = self.stops.stopping.swap_remove(at);
+        if is_known {
+            return;
         }
+        let stopped = &mut self.stops.stopped;
+        for (list, _) in
+            [&mut stopped.stops, &mut stopped.flat].into_iter().zip(is_new).filter(|(_, new)| *new)
+        {
+            list.retain(|other| *other != stored);
+        }
+        self.store_stops();
     }
 
     /// An arming was answered.

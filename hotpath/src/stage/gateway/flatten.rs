@@ -53,7 +53,11 @@ impl Gateway {
         let mark_e8 = self.marks[instrument as usize].price_e8;
         let [lowest, highest] = definition.price_bounds(mark_e8, self.limits.collar_bps);
         let price = if side == Side::Sell { lowest } else { highest };
-        let qty = self.largest_qty(&definition, price).max(definition.lot).min(position.abs());
+        // A sell counts at the mark price where that is dearer than its own.
+        let unit_e8 = decimal::pow10(8 - definition.price_scale.min(8)) as u64;
+        let mark = (mark_e8 as u64).div_ceil(unit_e8) as i64;
+        let dearest = if side == Side::Sell { price.max(mark) } else { price };
+        let qty = self.largest_qty(&definition, dearest).max(definition.lot).min(position.abs());
         let intent = IntentRecord {
             number: 0,
             price,

@@ -32,8 +32,12 @@ const RETRY_NS: Nanos = 1_000_000_000;
 const REFUSED_NS: Nanos = 5_000_000_000;
 /// The entry may move by this part of the distance before the stop follows: for a moment there is none then.
 const SLACK_PART: i64 = 10;
+/// Longest that the end of an order is waited for that a stop became: whatever it was, the position wants another.
+const TRIGGERED_NS_MAX: Nanos = 30_000_000_000;
 /// Venue's code for a stop that would trigger at once.
 const CODE_AT_ONCE: i32 = -2021;
+/// Venue's code for a second stop of a position.
+const CODE_ANOTHER: i32 = -4130;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,7 @@ struct RestingStop {
     venue_order_id: u64,
     filled: i64,
     placed_ns: Nanos,
+    triggered_ns: Nanos,
     /// When something was last asked of the venue about it.
     asked_ns: Nanos,
 }
@@ -81,7 +86,7 @@ impl Wanted {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct RestingStops {
     each: Vec<Option<RestingStop>>,
-    /// Session time before which none is placed, by instrument.
+    /// Session time before which none is placed or moved, by instrument.
     not_before: Vec<Nanos>,
     next_look_ns: Nanos,
 }
@@ -108,9 +113,14 @@ impl RestingStops {
     /// The state as words, for digests.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let of = |(at, stop): (usize, &RestingStop)| {
-            [at as u64, stop.trigger as u64, stop.phase as u64, stop.venue_order_id, stop.filled as u64]
+            let (phase, side) = (stop.phase as u64, stop.side as u64);
+            let times = [stop.placed_ns, stop.triggered_ns, stop.asked_ns];
+            let own = [at as u64, phase, side, stop.trigger as u64, stop.venue_order_id, stop.filled as u64];
+            own.into_iter().chain(times)
         };
-        self.each.iter().enumerate().filter_map(|(at, stop)| Some((at, stop.as_ref()?))).flat_map(of)
+        let pauses = self.not_before.iter().copied().filter(|until| *until != 0);
+        let each = self.each.iter().enumerate().filter_map(|(at, stop)| Some((at, stop.as_ref()?)));
+        each.flat_map(of).chain(pauses)
     }
 }
 
@@ -135,10 +145,19 @@ impl Gateway {
 
     fn follow_stop(&mut self, now: Nanos, at: usize, stop: RestingStop, port: &mut impl GatewayPort) {
         if stop.phase == Phase::Resting {
-            let is_wanted = self.wanted_stop(at).is_some_and(|wanted| wanted.is_served_by(&stop));
-            if !is_wanted && self.links[usize::from(connection::ORDERS)] {
+            let wanted = self.wanted_stop(at);
+            let is_of_other = wanted.is_none_or(|wanted| wanted.side != stop.side);
+            // One that is only in another place stays until the next one may be placed.
+            let is_to_move =
+                || wanted.is_some_and(|wanted| !wanted.is_served_by(&stop)) && self.may_place_stop(now, at);
+            let may_cancel =
+                self.links[usize::from(connection::ORDERS)] && now >= self.resting.not_before[at];
+            if may_cancel && (is_of_other || is_to_move()) {
                 self.cancel_stop(now, at, stop, port);
             }
+        } else if stop.phase == Phase::Triggered && now > stop.triggered_ns + TRIGGERED_NS_MAX {
+            let end = if stop.filled > 0 { OrderState::Expired } else { OrderState::Absent };
+            self.end_stop(now, Cause::NONE, at, end, 0, port);
         } else if now.saturating_sub(stop.asked_ns) > self.answer_timeout_ns {
             self.lose_stop(now, at, port);
         }
@@ -165,19 +184,23 @@ impl Gateway {
     }
 
     fn place_wanted(&mut self, now: Nanos, at: usize, port: &mut impl GatewayPort) {
-        let Some(wanted) = self.wanted_stop(at) else { return };
-        let is_ready = !self.is_killed
+        if let Some(wanted) = self.wanted_stop(at)
+            && self.may_place_stop(now, at)
+        {
+            self.place_stop(now, at, wanted, port);
+        }
+    }
+
+    fn may_place_stop(&self, now: Nanos, at: usize) -> bool {
+        let is_closing = self.flattening >> at & 1 == 1 && self.orders.open_of(at as u32) > 0;
+        !self.is_killed
             && self.state != TradingState::Halted
             && self.is_reconciled
             && self.links.iter().all(|up| *up)
             && self.clock.bound_ns.is_some()
-            // What is being closed by orders needs no stop any more.
-            && self.flattening >> at & 1 == 0
+            && !is_closing
             && now >= self.resting.not_before[at]
-            && self.rates.has_room(now, self.venue_ms(now), &self.limits);
-        if is_ready {
-            self.place_stop(now, at, wanted, port);
-        }
+            && self.rates.has_room(now, self.venue_ms(now), &self.limits)
     }
 
     fn place_stop(&mut self, now: Nanos, at: usize, wanted: Wanted, port: &mut impl GatewayPort) {
@@ -195,6 +218,7 @@ impl Gateway {
             venue_order_id: 0,
             filled: 0,
             placed_ns: now,
+            triggered_ns: 0,
             asked_ns: now,
         });
         let record = OrderRecord {
@@ -302,8 +326,13 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         self.note_stop(now, cause, at, to, code, port);
-        self.resting.each[at] = None;
-        self.resting.not_before[at] = self.resting.not_before[at].max(now + RETRY_NS);
+        let ended = self.resting.each[at].take();
+        if ended.is_some_and(|stop| stop.phase == Phase::Canceling) {
+            // The next one follows at once.
+            self.resting.next_look_ns = 0;
+        } else {
+            self.resting.not_before[at] = self.resting.not_before[at].max(now + RETRY_NS);
+        }
     }
 
     /// The market went where nobody wanted to hold the position any more: nothing is opened on the instrument until a
@@ -316,7 +345,8 @@ impl Gateway {
         trigger: i64,
         port: &mut impl GatewayPort,
     ) {
-        self.withdraw_held(now, cause, 1 << at, port);
+        // What would open a position anew goes; so does what would close the one that is being closed.
+        self.cancel_of(now, cause, 1 << at, port);
         self.stops.set(Scope::Instrument(at as u16));
         port.ask(Ask::Tell(Notice::StopReached { instrument: at as u32, trigger }));
     }
@@ -357,10 +387,31 @@ impl Gateway {
             }
             StopState::Triggered | StopState::Finished => self.trigger_stop(now, cause, at, port),
             StopState::Canceled => self.end_stop(now, cause, at, OrderState::Canceled, 0, port),
-            StopState::Expired => self.end_stop(now, cause, at, OrderState::Expired, 0, port),
-            StopState::Rejected => self.end_stop(now, cause, at, OrderState::Rejected, 0, port),
+            StopState::Expired => self.reject_stop(now, cause, at, OrderState::Expired, port),
+            StopState::Rejected => self.reject_stop(now, cause, at, OrderState::Rejected, port),
             StopState::Absent => self.end_stop(now, cause, at, OrderState::Absent, 0, port),
         }
+    }
+
+    /// The venue ends it by itself.
+    fn reject_stop(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        at: usize,
+        to: OrderState,
+        port: &mut impl GatewayPort,
+    ) {
+        // Of one that was triggered the position had gone before.
+        if self.resting.each[at].is_some_and(|stop| stop.phase != Phase::Triggered) {
+            self.refuse_stop(now, at, 0, port);
+        }
+        self.end_stop(now, cause, at, to, 0, port);
+    }
+
+    fn refuse_stop(&mut self, now: Nanos, at: usize, code: i32, port: &mut impl GatewayPort) {
+        self.resting.not_before[at] = now + REFUSED_NS;
+        port.ask(Ask::Tell(Notice::StopRefused { instrument: at as u32, code }));
     }
 
     /// It becomes an order, whose events follow.
@@ -369,7 +420,7 @@ impl Gateway {
         let was = std::mem::replace(&mut stop.phase, Phase::Triggered);
         let trigger = stop.trigger;
         if was != Phase::Triggered {
-            stop.asked_ns = now;
+            (stop.asked_ns, stop.triggered_ns) = (now, now);
             self.on_stop_reached(now, cause, at, trigger, port);
         }
     }
@@ -388,17 +439,25 @@ impl Gateway {
             port.ask(Ask::Time);
         }
         if request == RequestKind::CancelStop || matches!(code, CODE_DUPLICATE_ID | CODE_CANCEL_UNKNOWN) {
+            self.resting.not_before[at] = now + RETRY_NS;
             return self.lose_stop(now, at, port);
         }
         let trigger = self.resting.each[at].map_or(0, |stop| stop.trigger);
         self.end_stop(now, cause, at, OrderState::Rejected, code, port);
         if code == CODE_AT_ONCE {
-            // What it would have done is done.
-            self.on_stop_reached(now, cause, at, trigger, port);
-            self.flatten(1 << at);
-        } else if code != CODE_OUT_OF_TIME {
             self.resting.not_before[at] = now + REFUSED_NS;
-            port.ask(Ask::Tell(Notice::StopRefused { instrument: at as u32, code }));
+            // What it would have done is done, unless a person has to say it: then it is tried again.
+            let may_close = !self.is_killed && self.state != TradingState::Halted;
+            if may_close && self.flattening >> at & 1 == 0 {
+                self.on_stop_reached(now, cause, at, trigger, port);
+                self.flatten(1 << at);
+            }
+        } else if code != CODE_OUT_OF_TIME {
+            self.refuse_stop(now, at, code, port);
+            if code == CODE_ANOTHER {
+                // There is one that we do not know of: the list tells.
+                port.ask(Ask::CatchUp);
+            }
         }
     }
 
@@ -469,7 +528,8 @@ impl Gateway {
         }
     }
 
-    /// A stop of an earlier session of ours that still rests: it goes on, or goes. Those of others are theirs.
+    /// A stop of ours that is not known and still rests: one of an earlier session goes on where it serves the position,
+    /// all others go. Those of others are theirs.
     fn adopt_stop(
         &mut self,
         now: Nanos,
@@ -478,11 +538,13 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let id = report.client_order_id;
-        let is_earlier = !self.is_foreign(&id) && !self.is_of_session(&id);
-        let is_waiting = report.state == StopState::Waiting as u8;
-        let Some(side) = Side::from_repr(report.side).filter(|_| is_earlier && is_waiting) else { return };
+        let is_meant = !self.is_foreign(&id) && report.state == StopState::Waiting as u8;
+        let Some(side) = Side::from_repr(report.side).filter(|_| is_meant) else { return };
         let at = report.instrument as usize;
-        if report.is_closing != 1 || self.resting.each[at].is_some() {
+        // The list may be older than the end of one of this session.
+        let may_go_on = report.is_closing == 1 && !self.is_of_session(&id) && self.resting.each[at].is_none();
+        let is_other_side = |wanted: Wanted| wanted.side != side;
+        if !may_go_on || self.wanted_stop(at).is_some_and(is_other_side) {
             return self.send_stop_cancel(now, report.instrument, id, report.trigger, side, port);
         }
         let open = OpenOrderRecord {
@@ -506,6 +568,7 @@ impl Gateway {
             venue_order_id: 0,
             filled: 0,
             placed_ns: 0,
+            triggered_ns: 0,
             asked_ns: now,
         });
     }

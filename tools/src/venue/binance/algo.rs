@@ -178,6 +178,7 @@ impl Exchange {
         let (position, is_reduce_only) = self.position_side(p)?;
         let (filters, is_close_position) = (&self.instruments[index].filters, p.flag("closePosition")?);
         let qty = algo_qty(filters, kind, is_close_position, p)?;
+        self.check_only_one(index, side, kind, is_close_position, p)?;
         let price = if kind.is_market() { None } else { Some(filters.price(p.required("price")?)?) };
         let is_trailing = kind == AlgoKind::TrailingStopMarket;
         let trigger = if is_trailing { p.get("activatePrice") } else { Some(p.required("triggerPrice")?) };
@@ -213,6 +214,30 @@ impl Exchange {
             return Err(Refused::new(-2021, "Order would immediately trigger."));
         }
         Ok(algo)
+    }
+
+    /// A name is given once, and a position has one stop and one target that close it.
+    fn check_only_one(
+        &self,
+        index: usize,
+        side: Side,
+        kind: AlgoKind,
+        is_close_position: bool,
+        p: &Parameters,
+    ) -> Result<(), Refused> {
+        let name = p.get("clientAlgoId");
+        if self.algos.open().any(|algo| name == Some(algo.client_algo_id.as_str())) {
+            return Err(Refused::new(-4116, "ClientOrderId is duplicated."));
+        }
+        let is_same = |algo: &AlgoOrder| {
+            (algo.instrument, algo.side, algo.kind) == (index, side, kind) && algo.is_close_position
+        };
+        if is_close_position && self.algos.open().any(is_same) {
+            let message =
+                "An open stop or take profit order with GTE and closePosition in the direction is existing.";
+            return Err(Refused::new(-4130, message));
+        }
+        Ok(())
     }
 
     /// Mark price or last trade, in price units.

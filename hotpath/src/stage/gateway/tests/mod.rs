@@ -336,9 +336,16 @@ fn cancels_are_of_their_scope() {
 
 #[test]
 fn positions_are_closed_in_orders_that_the_limits_let_through() {
-    let mut config = config(Vec::new());
-    config.risk.order_lots_max = 1_000;
-    let mut stand = Stand::armed(&config);
+    let (mut by_lots, mut by_notional) = (config(Vec::new()), config(Vec::new()));
+    by_lots.risk.order_lots_max = 1_000;
+    // One at the mark price, by which a sell below it is judged.
+    by_notional.risk.order_notional_max = MARK;
+    closes_in_parts(&by_lots);
+    closes_in_parts(&by_notional);
+}
+
+fn closes_in_parts(config: &Config) {
+    let mut stand = Stand::armed(config);
     for _ in 0..3 {
         let bought = stand.want(0, 0, Side::Buy, false).unwrap();
         stand.fill(&bought, 10_000, 1_000);

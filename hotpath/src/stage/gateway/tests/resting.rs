@@ -112,7 +112,7 @@ fn a_stop_follows_the_entry_when_that_has_moved_far_enough() {
     stand.hold_at(Side::Buy, 10_018);
     assert_eq!(stand.out.canceled, [stop.client_order_id], "12 of 100 cents");
     stand.change_stop(&stop, StopState::Canceled, 0);
-    stand.wait(1_200);
+    stand.wait(200);
     let next = stand.stop().unwrap();
     assert_eq!((next.price, next.qty), (9_911, 3_000));
     // The other way round.
@@ -122,7 +122,7 @@ fn a_stop_follows_the_entry_when_that_has_moved_far_enough() {
     }
     assert_eq!(stand.out.canceled.last(), Some(&next.client_order_id));
     stand.change_stop(&next, StopState::Canceled, 0);
-    stand.wait(1_200);
+    stand.wait(200);
     assert_eq!(stand.stop().map(|stop| (stop.side, stop.price)), Some((Side::Buy as u8, 10_100)));
 }
 
@@ -157,6 +157,35 @@ fn a_stop_that_would_trigger_at_once_is_carried_out() {
     assert_eq!(stand.stops(), 1);
 }
 
+/// A working order would open the position anew that the stop has closed.
+#[test]
+fn what_is_open_goes_when_a_stop_is_reached() {
+    let (mut stand, stop) = Stand::stopped();
+    let order = stand.want(0, 0, Side::Buy, false).unwrap();
+    stand.change_stop(&stop, StopState::Triggered, 4_711);
+    assert_eq!(stand.out.canceled, [order.client_order_id]);
+    // Of which nothing more is heard the position has no stop: another one is placed.
+    stand.wait(29_000);
+    assert_eq!(stand.stops(), 1);
+    stand.wait(3_000);
+    assert_eq!(stand.stops(), 2);
+}
+
+#[test]
+fn a_cancel_that_is_refused_is_not_sent_over_and_over() {
+    let (mut stand, stop) = Stand::stopped();
+    let way_out = stand.want(0, 0, Side::Sell, true).unwrap();
+    stand.fill(&way_out, 10_050, 1_000);
+    for seconds in 1..10 {
+        stand.wait(500);
+        let (id, request) = (stop.client_order_id, RequestKind::CancelStop);
+        stand.gateway.on_stop_refused(stand.now, Cause::NONE, request, &id, -1008, &mut stand.out);
+        stand.report_stop(&stop, StopState::Waiting, 0);
+        stand.wait(500);
+        assert_eq!(stand.out.canceled.len(), seconds);
+    }
+}
+
 #[test]
 fn a_stop_that_is_refused_is_told_and_tried_again() {
     let mut stand = Stand::armed(&resting(100));
@@ -167,6 +196,13 @@ fn a_stop_that_is_refused_is_told_and_tried_again() {
     stand.wait(4_900);
     assert_eq!(stand.stops(), 1);
     stand.wait(300);
+    assert_eq!(stand.stops(), 2);
+    // Taken, and ended by the venue itself.
+    let stop = stand.stop().unwrap();
+    stand.change_stop(&stop, StopState::Waiting, 0);
+    stand.change_stop(&stop, StopState::Rejected, 0);
+    assert_eq!(stand.out.stops.last(), Some(&Notice::StopRefused { instrument: 0, code: 0 }));
+    stand.wait(4_900);
     assert_eq!(stand.stops(), 2);
 }
 
@@ -210,6 +246,14 @@ fn stops_stay_when_trading_ends() {
     stand.tell(GatewayEvent::Kill { is_set: true });
     stand.wait(3_000);
     assert_eq!(stand.out.canceled, []);
+    // Nor does one go that could not be placed anew.
+    let (mut stand, _) = Stand::stopped();
+    let order = stand.want(0, 0, Side::Buy, false).unwrap();
+    stand.tell(GatewayEvent::Kill { is_set: true });
+    stand.out.canceled.clear();
+    stand.fill(&order, 10_080, 1_000);
+    stand.wait(3_000);
+    assert_eq!((stand.out.canceled.as_slice(), stand.stops()), (&[][..], 1));
     // But none leaves against the kill word.
     let mut stand = Stand::armed(&resting(100));
     let order = stand.want(0, 0, Side::Buy, false).unwrap();

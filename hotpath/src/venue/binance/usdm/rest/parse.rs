@@ -141,8 +141,9 @@ pub(super) fn stop_report(
     let id = row["clientAlgoId"].as_str().ok_or_else(|| malformed(path, "clientAlgoId"))?;
     let status = row["algoStatus"].as_str().ok_or_else(|| malformed(path, "algoStatus"))?;
     let state = stop_state(status).ok_or_else(|| malformed(path, &format!("algoStatus {status:?}")))?;
-    // Empty before it has become an order.
-    let order = row["actualOrderId"].as_str().unwrap_or_default();
+    // Empty before it has become an order; a number is taken, too.
+    let order = row["actualOrderId"].as_u64().map(|id| id.to_string());
+    let order = order.as_deref().or(row["actualOrderId"].as_str()).unwrap_or_default();
     Ok(StopReportRecord {
         client_order_id: ClientOrderId::from_venue(id.as_bytes()),
         stop_id: number(path, row, "algoId")?,
