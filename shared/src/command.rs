@@ -54,7 +54,7 @@ crate::labelled_enum! {
         StopOpening = 6, "stop_opening", "Open nothing in the scope until it is armed again; what is held may be closed.";
         Flatten = 7, "flatten", "Open nothing in the scope, cancel its orders and close its positions.";
         ReleaseBreakers = 8, "release_breakers", "Let all breakers go; one whose threshold is still passed trips again.";
-        Set = 9, "set", "Give a parameter of a strategy a new value.";
+        Set = 9, "set", "Give a parameter of a strategy, or a limit, a new value.";
         Approve = 10, "approve", "Let an order leave that waits for a person, if the limits still do.";
         Deny = 11, "deny", "Refuse an order that waits for a person.";
         Place = 12, "place", "Place an order of a person's own, through the limits of all orders.";

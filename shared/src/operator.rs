@@ -191,16 +191,19 @@ pub fn instrument(status: &StatusReader, symbol: &str) -> Result<InstrumentDefin
     found.ok_or_else(|| format!("symbol: {symbol:?} is not traded here"))
 }
 
-/// Strategy and number of a parameter that is called by its name in the configuration, or by its number.
+/// Scope and number of a parameter that is called by its name in the configuration, or by its number: a strategy's, or a
+/// limit, which is the account's.
 ///
 /// # Errors
 ///
 /// A text naming what is not known, or that the strategy is missing.
-pub fn parameter(name: &str, strategy: Option<&str>) -> Result<(u16, u16), String> {
+pub fn parameter(name: &str, strategy: Option<&str>) -> Result<(Scope, u16), String> {
     let known = Parameter::from_label(name);
-    let owner = match (strategy, known.and_then(Parameter::strategy)) {
-        (Some(strategy), _) => StrategyName::number_of(strategy)?,
-        (None, Some(owner)) => owner as u16,
+    let owner = match (strategy, known.map(Parameter::strategy)) {
+        (Some(_), Some(None)) => return Err(format!("{name:?} is the account's, and no strategy's")),
+        (Some(strategy), _) => Scope::Strategy(StrategyName::number_of(strategy)?),
+        (None, Some(None)) => Scope::Account,
+        (None, Some(Some(owner))) => Scope::Strategy(owner as u16),
         (None, None) => return Err(format!("{name:?}: say of which strategy")),
     };
     let number = known.map_or_else(

@@ -195,7 +195,7 @@ pub(super) fn signals(shared: &Shared) -> Answer {
     answer(query(shared, sql, &[]).map(|rows| json!({"rows": rows})))
 }
 
-/// Parameters that may change while strategies run: as configured, and as they are in this session.
+/// Parameters and limits that may change while they hold: as configured, and as they are in this session.
 pub(super) fn parameters(shared: &Shared) -> Answer {
     let row = |parameter: &Parameter| {
         let configured = configured(shared, parameter.label());
@@ -217,7 +217,9 @@ pub(super) fn parameters(shared: &Shared) -> Answer {
 /// A value of the configuration by its name there.
 fn configured(shared: &Shared, name: &str) -> Option<f64> {
     let pointer = format!("/{}", name.replace('.', "/"));
-    json!(shared.config).pointer(&pointer).and_then(Value::as_f64)
+    let value = json!(shared.config).pointer(&pointer).cloned()?;
+    // Amounts are written as decimal text.
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// What a parameter was given last in the session that runs, if anything.

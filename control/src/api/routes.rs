@@ -289,9 +289,12 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/sessions", Role::Viewer, "Sessions of the data directory, the oldest first.", |s, _| {
         listing::sessions(s)
     }),
-    get("/api/v1/risk/limits", Role::Viewer, "Limits, budgets and breakers as configured.", |s, _| {
-        listing::limits(s)
-    }),
+    get(
+        "/api/v1/risk/limits",
+        Role::Viewer,
+        "Limits, budgets and breakers as configured; /api/v1/parameters tells what is tightened.",
+        |s, _| listing::limits(s),
+    ),
     get(
         "/api/v1/config",
         Role::Viewer,
@@ -366,7 +369,7 @@ pub const ROUTES: &[Route] = &[
         "/api/v1/control/set",
         Role::Admin,
         steer::SET,
-        "Give a parameter of a strategy a new value.",
+        "Give a parameter of a strategy, or a limit up to the configured one, a new value.",
         steer::set,
     ),
     get("/api/v1/simulation/status", Role::Viewer, "Whether a simulation runs and trades.", |s, _| {

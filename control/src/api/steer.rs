@@ -207,11 +207,11 @@ pub(super) fn set(shared: &Shared, ask: &Ask) -> Answer {
     let (name, value) = (ask.values.text("name").unwrap_or_default(), ask.values.number("value"));
     let old = records::parameter(shared, name);
     change_from(shared, ask, Risk::In, old, || {
-        let (owner, parameter) =
+        let (scope, parameter) =
             operator::parameter(name, ask.values.text("strategy")).map_err(Failure::unknown)?;
         let detail = Detail::Setting(parameter, value.unwrap_or(f64::NAN));
         let running = Operator::open(&shared.data)?;
-        running.send(&shared.data, Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail })?;
+        running.send(&shared.data, Order { verb: Verb::Set, scope, detail })?;
         Ok(json!({"outcome": "done"}))
     })
 }

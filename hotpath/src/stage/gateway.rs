@@ -149,6 +149,7 @@ struct VenueClock {
 pub struct Gateway {
     definitions: Vec<InstrumentDefinition>,
     limits: config::Risk,
+    configured: config::Risk,
     ids: OrderIds,
     next_order: u64,
     /// The id of that order.
@@ -222,6 +223,7 @@ impl Gateway {
         Self {
             definitions: definitions.to_vec(),
             limits: config.risk.clone(),
+            configured: config.risk.clone(),
             ids,
             next_order: 1,
             next_id: ClientOrderId::new(ids.instance, ids.epoch, 1),

@@ -1,6 +1,7 @@
-//! Parameters of strategies that may change while they run. A value is taken only when all of them are sound with it.
+//! Parameters of strategies that may change while they run: a value is taken only when all of them are sound with it. Limits
+//! that people may tighten.
 
-use super::{MarketMaker, Orb, Pairs, SignalFollow, Smc, TaCombo};
+use super::{MarketMaker, Orb, Pairs, Risk, SignalFollow, Smc, TaCombo};
 use crate::{command::CommandOutcome, types::Parameter};
 
 /// Key, value, least and largest.
@@ -33,6 +34,39 @@ pub trait LiveParameters {
             *place = before;
         }
         Err(CommandOutcome::RefusedValue)
+    }
+}
+
+impl Risk {
+    /// Gives a limit another value, up to the configured one: what the configuration does not allow nobody allows while
+    /// it is in force.
+    ///
+    /// # Errors
+    ///
+    /// A parameter that is no limit which may change, or a value out of bounds; nothing has changed then.
+    pub fn set(&mut self, configured: &Self, parameter: Parameter, value: f64) -> Result<(), CommandOutcome> {
+        let up_to = |most: i64, units: f64| {
+            let value = (value * units).round();
+            let is_within = (1.0..=most as f64).contains(&value);
+            if is_within { Ok((value as i64).min(most)) } else { Err(CommandOutcome::RefusedValue) }
+        };
+        let count = |most: usize| up_to(most as i64, 1.0).map(|value| value as usize);
+        match parameter {
+            Parameter::RiskOrderNotionalMax => {
+                self.order_notional_max = up_to(configured.order_notional_max, 1e8)?;
+            }
+            Parameter::RiskPositionNotionalMax => {
+                self.position_notional_max = up_to(configured.position_notional_max, 1e8)?;
+            }
+            Parameter::RiskGrossNotionalMax => {
+                self.gross_notional_max = up_to(configured.gross_notional_max, 1e8)?;
+            }
+            Parameter::RiskOrderLotsMax => self.order_lots_max = up_to(configured.order_lots_max, 1.0)?,
+            Parameter::RiskPositionsMax => self.positions_max = count(configured.positions_max)?,
+            Parameter::RiskOpenOrdersMax => self.open_orders_max = count(configured.open_orders_max)?,
+            _ => return Err(CommandOutcome::UnknownParameter),
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +222,26 @@ impl LiveParameters for SignalFollow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_tightened_and_never_loosened_beyond_the_configuration() {
+        let configured = Risk::default();
+        let mut risk = configured.clone();
+        let most = configured.order_notional_max as f64 / 1e8;
+        assert_eq!(risk.set(&configured, Parameter::RiskOrderNotionalMax, 12.5), Ok(()));
+        assert_eq!(risk.order_notional_max, 1_250_000_000);
+        for value in [most + 0.01, 0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let taken = risk.set(&configured, Parameter::RiskOrderNotionalMax, value);
+            assert_eq!(taken, Err(CommandOutcome::RefusedValue), "{value}");
+        }
+        assert_eq!(risk.order_notional_max, 1_250_000_000);
+        assert_eq!(risk.set(&configured, Parameter::RiskOrderNotionalMax, most), Ok(()));
+        assert_eq!(risk, configured);
+        assert_eq!(risk.set(&configured, Parameter::RiskPositionsMax, 1.0), Ok(()));
+        assert_eq!(risk.positions_max, 1);
+        let other = risk.set(&configured, Parameter::PairsEntryZ, 1.0);
+        assert_eq!(other, Err(CommandOutcome::UnknownParameter));
+    }
 
     #[test]
     fn a_value_is_taken_only_with_the_others() {

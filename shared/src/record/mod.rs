@@ -156,7 +156,7 @@ crate::labelled_enum! {
         Pass = 44, "pass", "PassRecord: a strategy left an opportunity, with the compared numbers.";
         Breaker = 45, "breaker", "BreakerRecord: a breaker tripped or let go.";
         Day = 46, "day", "DayRecord: the day's result as the process before left it.";
-        Parameter = 47, "parameter", "ParameterRecord: a strategy took or refused a new value.";
+        Parameter = 47, "parameter", "ParameterRecord: a strategy or a limit took or refused a new value.";
         Held = 48, "held", "HeldRecord: an order waits for a person, or does so no more.";
         TopOfBook = 60, "top_of_book", "TopOfBookRecord: best bid and ask of an instrument.";
         Signal = 61, "signal", "SignalRecord: what the strategy computed.";

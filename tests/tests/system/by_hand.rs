@@ -235,6 +235,22 @@ fn limits_hold(person: &Person<'_>) {
         .unwrap();
     };
     refused(&json!({"symbol": "BTCUSDT", "side": "buy", "quantity": "900"}), "qty_max");
+    // A limit is tightened while it holds, and loosened again as far as the configuration goes.
+    let now = || {
+        let rows = person.get("parameters")["rows"].clone();
+        let is_it = |row: &&Value| row["name"] == "risk.order_notional_max";
+        rows.as_array().unwrap().iter().find(is_it).unwrap().clone()
+    };
+    let configured = now()["configured"].as_f64().unwrap();
+    let set =
+        |value: f64| person.post("control/set", &json!({"name": "risk.order_notional_max", "value": value}));
+    assert_eq!(set(configured + 1.0).0, 409, "no further");
+    assert_eq!(set(50.0).0, 200);
+    refused(&json!({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.002"}), "notional_max");
+    wait_for("the value to be told", || now()["value"] == json!(50.0)).unwrap();
+    let (code, text) =
+        person.desk.run_here(&["set", "risk.order_notional_max", &configured.to_string()]).unwrap();
+    assert_eq!(code, 0, "{text}");
     let far = json!({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.002", "price": "1000.0"});
     refused(&far, "price_collar");
     let (code, text) = person.desk.run_here(&["disarm"]).unwrap();

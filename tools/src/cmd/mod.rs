@@ -71,7 +71,7 @@ enum Command {
     Approve(operate::HeldOrderArguments),
     /// Refuse an order that waits
     Deny(operate::HeldOrderArguments),
-    /// Give a parameter of a strategy a new value while it runs
+    /// Give a parameter of a strategy a new value while it runs, or a limit one up to the configured
     Set(operate::SetArguments),
     /// Fit the volatility model of the pairs strategy to what a session has recorded
     Fit(fit::FitArguments),

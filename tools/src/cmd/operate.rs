@@ -221,10 +221,10 @@ pub(super) fn release_breakers(arguments: &DirArguments) -> Result<ExitCode> {
 
 pub(super) fn set(arguments: &SetArguments) -> Result<ExitCode> {
     let SetArguments { dir, name, value, strategy } = arguments;
-    let (owner, parameter) = operator::parameter(name, strategy.as_deref()).map_err(Error::msg)?;
+    let (scope, parameter) = operator::parameter(name, strategy.as_deref()).map_err(Error::msg)?;
     let data = dir.open()?;
     let detail = Detail::Setting(parameter, *value);
-    let order = Order { verb: Verb::Set, scope: Scope::Strategy(owner), detail };
+    let order = Order { verb: Verb::Set, scope, detail };
     Operator::open(&data)?.send(&data, order)?;
     print(&format!("{name} is {value}\n"));
     Ok(ExitCode::SUCCESS)

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Scope, Verb},
-    record::{Cause, CommandRecord, IntentRecord, StateReason},
-    types::{ClientOrderId, TradingState},
+    record::{Cause, Class, CommandRecord, IntentRecord, Kind, ParameterRecord, StateReason},
+    types::{ClientOrderId, Parameter, TradingState},
 };
+use zerocopy::IntoBytes;
 
 /// Least time in which a cancel is not sent again.
 const CANCEL_PATIENCE_NS: Nanos = 1_000_000_000;
@@ -88,6 +89,7 @@ impl Gateway {
                 let CommandRecord { id, parameter, value_bits, .. } = *command;
                 return self.tell(0, OutcomeBody::Set { id, value_bits, strategy, parameter }, port);
             }
+            (Some(Verb::Set), Some(Scope::Account)) => self.set_limit(now, cause, command, port).into(),
             (Some(Verb::Approve), _) => self.approve(now, cause, command.value_bits, port),
             (Some(Verb::Deny), _) => self.deny(now, cause, command.value_bits, port).into(),
             (Some(Verb::Place), Some(Scope::Instrument(instrument))) => match command.ticket() {
@@ -140,6 +142,24 @@ impl Gateway {
             Verb::ClearKill => {}
         }
         CommandOutcome::Done
+    }
+
+    /// Tightens a limit, or loosens it again as far as the configuration goes.
+    fn set_limit(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        command: &CommandRecord,
+        port: &mut impl GatewayPort,
+    ) -> CommandOutcome {
+        let CommandRecord { parameter, value_bits, .. } = *command;
+        let known = Parameter::from_repr(parameter).ok_or(CommandOutcome::UnknownParameter);
+        let value = f64::from_bits(value_bits);
+        let taken = known.and_then(|parameter| self.limits.set(&self.configured, parameter, value));
+        let (strategy, is_taken) = (Order::NOBODY, taken.is_ok().into());
+        let record = ParameterRecord { value_bits, strategy, parameter, is_taken, reserved: [0; 3] };
+        port.record(Kind::Parameter, Class::Audit, now, cause, &[record.as_bytes()]);
+        taken.err().unwrap_or(CommandOutcome::Done)
     }
 
     fn scope_of(&self, command: &CommandRecord) -> Option<Scope> {

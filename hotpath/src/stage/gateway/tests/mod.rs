@@ -14,7 +14,9 @@ use tickpath_shared::{
         CommandRecord, HeldRecord, OrderRecord, OrderReportRecord, OrderStateRecord, PositionRecord,
         ReconciledRecord, RefusalRecord, TimeRecord,
     },
-    types::{BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Reason, Symbol, TimeInForce},
+    types::{
+        BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Parameter, Reason, Symbol, TimeInForce,
+    },
 };
 
 const MS: Nanos = 1_000_000;
@@ -332,6 +334,24 @@ fn cancels_are_of_their_scope() {
     assert_eq!(stand.out.canceled, [second.client_order_id]);
     stand.command(3, Verb::CancelAll, Scope::Account);
     assert_eq!(stand.out.canceled, [second.client_order_id, first.client_order_id], "once");
+}
+
+/// What a person tightens holds for the next order; what the configuration does not allow nobody does.
+#[test]
+fn limits_change_while_they_hold() {
+    let mut stand = Stand::armed(&config(Vec::new()));
+    let mut set = |value: f64| {
+        let (parameter, value_bits) = (Parameter::RiskOrderNotionalMax as u16, value.to_bits());
+        let command = CommandRecord { parameter, value_bits, ..CommandRecord::of(5, Verb::Set) };
+        stand.account(Kind::Command, command.as_bytes());
+        let outcome = CommandOutcome::from_repr(*stand.out.answers.last().unwrap()).unwrap();
+        (outcome, stand.is_let(0, 0, Side::Buy, false))
+    };
+    assert_eq!(set(99.99), (CommandOutcome::Done, false));
+    assert_eq!(set(100.0), (CommandOutcome::Done, true));
+    assert_eq!(set(f64::NAN), (CommandOutcome::RefusedValue, true));
+    assert_eq!(set(1e9), (CommandOutcome::RefusedValue, true));
+    assert_eq!(stand.out.refused, [Reason::NotionalMax]);
 }
 
 #[test]
