@@ -238,7 +238,7 @@ pub const ROUTES: &[Route] = &[
     get(
         "/api/v1/parameters",
         Role::Viewer,
-        "Parameters of strategies: as configured, and as they are in this session.",
+        "Parameters of strategies, and limits that may change: as configured, and as they are in this session.",
         |s, _| records::parameters(s),
     ),
     list("/api/v1/positions", &[], "Positions by average cost, as stored.", records::positions),

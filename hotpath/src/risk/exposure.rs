@@ -2,7 +2,7 @@
 
 use super::{Breach, Context, require, require_lazily};
 use crate::order::ORDERS_MAX;
-use tickpath_shared::types::{Reason, Side, decimal};
+use tickpath_shared::types::{Reason, Side};
 
 /// The order can only bring the position towards zero, even if every order in flight fills.
 pub(crate) fn is_reducing(context: &Context<'_>) -> bool {
@@ -52,11 +52,7 @@ pub(crate) fn order_e8(context: &Context<'_>) -> i128 {
     let (intent, definition) = (context.intent, context.definition);
     let price = match context.side {
         Side::Buy => intent.price,
-        Side::Sell => {
-            let unit = decimal::pow10(8 - definition.price_scale.min(8)) as u64;
-            let mark = (context.mark.price_e8 as u64).div_ceil(unit);
-            intent.price.max(mark as i64)
-        }
+        Side::Sell => intent.price.max(definition.price_from_e8_up(context.mark.price_e8)),
     };
     definition.notional_e8(price, intent.qty)
 }

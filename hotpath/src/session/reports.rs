@@ -166,15 +166,7 @@ impl Session {
                 return self.event(EventCode::RestingStop, Severity::Error, &text);
             }
             Notice::PositionMismatch { instrument, ours, venue } => {
-                let definition = of(instrument);
-                let show = |qty| decimal::to_text(qty, definition.qty_scale);
-                let text = format!(
-                    "{}: the venue's position is {}, the one by fills was {}; taken over",
-                    definition.symbol.as_str(),
-                    show(venue),
-                    show(ours)
-                );
-                (Severity::Error, text)
+                (Severity::Error, mismatch_text(of(instrument), ours, venue))
             }
         };
         self.event(EventCode::Private, severity, &text);
@@ -216,6 +208,16 @@ impl Session {
             _ => {}
         }
     }
+}
+
+fn mismatch_text(definition: &InstrumentDefinition, ours: i64, venue: i64) -> String {
+    let show = |qty| decimal::to_text(qty, definition.qty_scale);
+    format!(
+        "{}: the venue's position is {}, the one by fills was {}; taken over",
+        definition.symbol.as_str(),
+        show(venue),
+        show(ours)
+    )
 }
 
 /// What a person is told about an order that waits for one.

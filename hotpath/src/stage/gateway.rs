@@ -413,7 +413,6 @@ impl Gateway {
         }
         if !is_up {
             self.on_link_lost(now, cause, port);
-            self.lose_stops(now, port);
         }
         port.on_gauges(self);
     }
@@ -562,7 +561,8 @@ impl Gateway {
             .chain(self.held.words())
             .chain(self.seen.words())
             .chain(self.shown.words())
-            .chain(self.resting.words());
+            .chain(self.resting.words())
+            .chain(self.changed_limits());
         digest::fold(self.ids.epoch, words)
     }
 }

@@ -223,6 +223,12 @@ impl InstrumentDefinition {
         i128::from(price) * i128::from(pow10(8 - self.price_scale))
     }
 
+    /// An amount of 10^-8 quote units, not negative, as price units, rounded up.
+    #[inline]
+    pub fn price_from_e8_up(&self, price_e8: i64) -> i64 {
+        (price_e8 as u64).div_ceil(pow10(8 - self.price_scale) as u64) as i64
+    }
+
     /// Price units as a float, for signals only.
     pub fn price_to_f64(&self, price: i64) -> f64 {
         price as f64 / pow10(self.price_scale) as f64

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     command::{CommandOutcome, Scope, Verb},
+    config::Risk,
     record::{Cause, Class, CommandRecord, IntentRecord, Kind, ParameterRecord, StateReason},
     types::{ClientOrderId, Parameter, TradingState},
 };
@@ -160,6 +161,21 @@ impl Gateway {
         let record = ParameterRecord { value_bits, strategy, parameter, is_taken, reserved: [0; 3] };
         port.record(Kind::Parameter, Class::Audit, now, cause, &[record.as_bytes()]);
         taken.err().unwrap_or(CommandOutcome::Done)
+    }
+
+    /// Limits that are not as configured, for digests.
+    pub(super) fn changed_limits(&self) -> impl Iterator<Item = u64> + use<> {
+        let of = |risk: &Risk| {
+            let Risk {
+                order_notional_max, position_notional_max, gross_notional_max, order_lots_max, ..
+            } = *risk;
+            let counts = [risk.positions_max, risk.open_orders_max].map(|count| count as u64);
+            let amounts = [order_notional_max, position_notional_max, gross_notional_max, order_lots_max];
+            let [a, b, c, d] = amounts.map(|amount| amount as u64);
+            [a, b, c, d, counts[0], counts[1]]
+        };
+        let both = (0_u64..).zip(of(&self.limits).into_iter().zip(of(&self.configured)));
+        both.filter(|(_, (now, configured))| now != configured).flat_map(|(at, (now, _))| [at, now])
     }
 
     fn scope_of(&self, command: &CommandRecord) -> Option<Scope> {

@@ -48,16 +48,7 @@ impl Gateway {
     /// One order that takes what there is within the collar, as large as the limits let it be.
     fn close_position(&mut self, now: Nanos, instrument: u32, position: i64, port: &mut impl GatewayPort) {
         let side = if position > 0 { Side::Sell } else { Side::Buy };
-        let definition = self.definitions[instrument as usize];
-        // The worst price that may be. Without a mark price, or with limits below a lot, the limits say why not.
-        let mark_e8 = self.marks[instrument as usize].price_e8;
-        let [lowest, highest] = definition.price_bounds(mark_e8, self.limits.collar_bps);
-        let price = if side == Side::Sell { lowest } else { highest };
-        // A sell counts at the mark price where that is dearer than its own.
-        let unit_e8 = decimal::pow10(8 - definition.price_scale.min(8)) as u64;
-        let mark = (mark_e8 as u64).div_ceil(unit_e8) as i64;
-        let dearest = if side == Side::Sell { price.max(mark) } else { price };
-        let qty = self.largest_qty(&definition, dearest).max(definition.lot).min(position.abs());
+        let (price, qty) = self.closing_terms(instrument, side, position.abs());
         let intent = IntentRecord {
             number: 0,
             price,
@@ -96,6 +87,20 @@ impl Gateway {
                 self.refuse(now, Cause::NONE, &intent, breach, port);
             }
         }
+    }
+
+    /// The worst price that may be, and as much of `held` as the limits take at once. Without a mark price, or with limits
+    /// below a lot, the limits say why not.
+    fn closing_terms(&self, instrument: u32, side: Side, held: i64) -> (i64, i64) {
+        let definition = &self.definitions[instrument as usize];
+        let mark_e8 = self.marks[instrument as usize].price_e8;
+        let [lowest, highest] = definition.price_bounds(mark_e8, self.limits.collar_bps);
+        let (price, dearest) = match side {
+            Side::Buy => (highest, highest),
+            // Counted at the mark price where that is dearer.
+            Side::Sell => (lowest, lowest.max(definition.price_from_e8_up(mark_e8))),
+        };
+        (price, self.largest_qty(definition, dearest).max(definition.lot).min(held))
     }
 
     /// Largest quantity that the limits of an order let through at a price.

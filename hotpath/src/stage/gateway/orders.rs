@@ -139,11 +139,7 @@ impl Gateway {
                 }
             }
             PrivateEvent::Order { client_order_id, instrument, report, fill } => {
-                let name = OrderName { client_order_id, venue_order_id: report.venue_order_id };
-                if self.is_foreign(&client_order_id) && !self.is_of_stop(&name, Some(instrument)) {
-                    self.on_foreign(now, cause, instrument, port);
-                    self.adopt_later(now, instrument, client_order_id, report);
-                }
+                self.note_foreign(now, cause, instrument, client_order_id, report, port);
                 if let Some(fill) = fill {
                     self.on_fill(now, cause, fill, port);
                 }
@@ -405,6 +401,7 @@ impl Gateway {
             from = slot + 1;
             self.lose(now, cause, slot, 0, port);
         }
+        self.lose_stops(now, port);
     }
 
     /// Events of an instrument were missed: every outcome of it is unknown until proven.

@@ -100,10 +100,14 @@ impl RestingStops {
         self.each.iter().position(|stop| stop.as_ref().is_some_and(&is_meant))
     }
 
-    /// The stop that has this name, or has become this order of this instrument.
+    /// The stop that has this name, or has become this order: whose name is of our form is known by it alone, for numbers
+    /// are of one instrument.
     fn find_order(&self, name: &OrderName, instrument: Option<u32>) -> Option<usize> {
         if let Some(at) = self.find(|stop| stop.id == name.client_order_id) {
             return Some(at);
+        }
+        if name.client_order_id.parts().is_ok() {
+            return None;
         }
         let number = name.venue_order_id;
         let at = self.find(|stop| number != 0 && stop.venue_order_id == number)?;

@@ -12,7 +12,7 @@ use tickpath_shared::{
     command::{CommandOutcome, Verdict},
     counters::Counter,
     record::{Cause, Class, IntentRecord, Kind, OrderRecord},
-    types::{OrderState, Reason, Side, TimeInForce},
+    types::{ClientOrderId, OrderState, Reason, Side, TimeInForce},
 };
 use zerocopy::IntoBytes;
 
@@ -52,20 +52,7 @@ impl Gateway {
             None => Request::Place { side, time_in_force, price, qty, is_reduce_only },
             Some(terms) => Request::PlaceWith { side, time_in_force, price, qty, is_reduce_only, terms },
         };
-        let record = OrderRecord {
-            client_order_id: id,
-            intent: intent.number,
-            price: intent.price,
-            qty: intent.qty,
-            instrument: intent.instrument,
-            strategy: intent.strategy,
-            side: intent.side,
-            time_in_force: intent.time_in_force,
-            is_reduce_only: intent.is_reduce_only,
-            order_type: intent.order_type,
-            price_match: intent.price_match,
-            reserved: [0; 5],
-        };
+        let record = record_of(id, intent);
         let outgoing = Stamps { read_ns: intent.read_ns, decided_ns };
         self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
         port.count(Counter::OrdersSent, 1);
@@ -150,6 +137,23 @@ impl Gateway {
         if self.orders.get_mut(slot).filter(is_open).is_some_and(|order| order.is_canceling) {
             self.cancel(now, cause, slot, port);
         }
+    }
+}
+
+fn record_of(client_order_id: ClientOrderId, intent: &IntentRecord) -> OrderRecord {
+    OrderRecord {
+        client_order_id,
+        intent: intent.number,
+        price: intent.price,
+        qty: intent.qty,
+        instrument: intent.instrument,
+        strategy: intent.strategy,
+        side: intent.side,
+        time_in_force: intent.time_in_force,
+        is_reduce_only: intent.is_reduce_only,
+        order_type: intent.order_type,
+        price_match: intent.price_match,
+        reserved: [0; 5],
     }
 }
 

@@ -89,6 +89,23 @@ impl Foreign {
 }
 
 impl Gateway {
+    /// An order changed that may be somebody else's.
+    pub(super) fn note_foreign(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        instrument: u32,
+        client_order_id: ClientOrderId,
+        report: Report,
+        port: &mut impl GatewayPort,
+    ) {
+        let name = OrderName { client_order_id, venue_order_id: report.venue_order_id };
+        if self.is_foreign(&client_order_id) && !self.is_of_stop(&name, Some(instrument)) {
+            self.on_foreign(now, cause, instrument, port);
+            self.adopt_later(now, instrument, client_order_id, report);
+        }
+    }
+
     /// Somebody else trades on the account.
     pub(super) fn on_foreign(
         &mut self,

@@ -181,10 +181,9 @@ impl Exchange {
         self.check_only_one(index, side, kind, is_close_position, p)?;
         let price = if kind.is_market() { None } else { Some(filters.price(p.required("price")?)?) };
         let is_trailing = kind == AlgoKind::TrailingStopMarket;
-        let trigger = if is_trailing { p.get("activatePrice") } else { Some(p.required("triggerPrice")?) };
         let is_mark = p.get("workingType") == Some("MARK_PRICE");
         let now = self.working_price(index, is_mark);
-        let trigger_price = trigger.map_or(Ok(now), |text| filters.price(text))?;
+        let trigger_price = trigger_price(filters, is_trailing, now, p)?;
         let count = self.algos.orders.len();
         let mut algo = AlgoOrder {
             id: 2_000_001 + count as u64,
@@ -401,6 +400,12 @@ impl Exchange {
             "goodTillDate": 0,
         })
     }
+}
+
+/// Price that a conditional order waits for; a trailing stop may begin at once.
+fn trigger_price(filters: &Filters, is_trailing: bool, now: i64, p: &Parameters) -> Result<i64, Refused> {
+    let text = if is_trailing { p.get("activatePrice") } else { Some(p.required("triggerPrice")?) };
+    text.map_or(Ok(now), |text| filters.price(text))
 }
 
 /// Quantity of a conditional order; 0 for one that closes whatever the position is by then.

@@ -171,6 +171,19 @@ fn what_is_open_goes_when_a_stop_is_reached() {
     assert_eq!(stand.stops(), 2);
 }
 
+/// The venue numbers orders by instrument: one of ours with the same number is another one.
+#[test]
+fn an_order_with_the_number_of_a_stops_order_is_not_taken_for_it() {
+    let (mut stand, stop) = Stand::stopped();
+    stand.change_stop(&stop, StopState::Triggered, 1_000 + stand.trades);
+    let client_order_id = ClientOrderId::new(InstanceId::new("001").unwrap(), 1, 99);
+    stand.end(&OrderRecord { client_order_id, instrument: 1, ..stop }, OrderState::Filled, 1_000);
+    let name = crate::order::OrderName::ours(stop.client_order_id);
+    assert!(stand.gateway.is_of_stop(&name, None), "its end is still to come");
+    stand.fill(&stop, 9_890, 1_000);
+    assert!(!stand.gateway.is_of_stop(&name, None));
+}
+
 #[test]
 fn a_cancel_that_is_refused_is_not_sent_over_and_over() {
     let (mut stand, stop) = Stand::stopped();
