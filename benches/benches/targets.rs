@@ -131,12 +131,15 @@ fn changes(frames: &Frames) -> (Vec<Change>, Vec<Change>) {
     (start, all)
 }
 
-fn put(book: &mut Book, (is_bid, level): Change) {
-    if is_bid { book.apply(&[level], &[]) } else { book.apply(&[], &[level]) }
+#[inline(always)]
+fn put(book: &mut Book, (is_bid, level): &Change) {
+    let level = std::slice::from_ref(level);
+    if *is_bid { book.apply(level, &[]) } else { book.apply(&[], level) }
 }
 
-fn map_put(maps: &mut [BTreeMap<i64, i64>; 2], (is_bid, level): Change) {
-    let side = &mut maps[usize::from(is_bid)];
+#[inline(always)]
+fn map_put(maps: &mut [BTreeMap<i64, i64>; 2], (is_bid, level): &Change) {
+    let side = &mut maps[usize::from(*is_bid)];
     if level.qty == 0 {
         side.remove(&level.price)
     } else {
@@ -153,19 +156,23 @@ fn book(mode: Mode, frames: &Frames) {
     let count = all.len() as u64;
     let mut ours = Book::new(definition().tick, 65_536);
     let mut maps: [BTreeMap<i64, i64>; 2] = Default::default();
-    start.iter().for_each(|change| put(&mut ours, *change));
-    start.iter().for_each(|change| map_put(&mut maps, *change));
+    start.iter().for_each(|change| put(&mut ours, change));
+    start.iter().for_each(|change| map_put(&mut maps, change));
     let ours = Contender::new("ours", || {
         for change in &all {
-            put(&mut ours, *change);
-            black_box(ours.top());
+            put(&mut ours, change);
+            let top = ours.top();
+            black_box((top.bid.price, top.ask.price));
         }
         count
     });
     let map = Contender::new("BTreeMap", || {
         for change in &all {
-            map_put(&mut maps, *change);
-            black_box((maps[1].last_key_value(), maps[0].first_key_value()));
+            map_put(&mut maps, change);
+            black_box((
+                maps[1].last_key_value().map(|(k, _)| *k),
+                maps[0].first_key_value().map(|(k, _)| *k),
+            ));
         }
         count
     });

@@ -23,23 +23,22 @@ const KEYS: u64 = (BitSet::BOUND * PAGE) as u64;
 /// Levels kept that lie between two ticks.
 const OFF_TICK_MAX: usize = 1024;
 
-/// Adjacent keys: quantities, 0 where there is no level, and a bit for each that is one.
+/// Quantities of adjacent keys, 0 where there is no level.
 #[derive(Clone, Copy, Debug)]
-struct Page {
-    bits: [u64; WORDS],
-    cells: [i64; PAGE],
-}
+#[repr(align(64))]
+struct Cells([i64; PAGE]);
 
-impl Default for Page {
+impl Default for Cells {
     fn default() -> Self {
-        Self { bits: [0; WORDS], cells: [0; PAGE] }
+        Self([0; PAGE])
     }
 }
 
-impl Page {
-    fn levels(&self) -> u16 {
-        self.bits.iter().map(|word| word.count_ones() as u16).sum()
-    }
+/// A bit for each key of a page that is a level.
+type Bits = [u64; WORDS];
+
+fn count(bits: &Bits) -> u16 {
+    bits.iter().map(|word| word.count_ones() as u16).sum()
 }
 
 /// Levels of one side.
@@ -56,10 +55,13 @@ pub(super) struct Side {
     /// Page number of every slot.
     numbers: [u32; POOL],
     used: usize,
-    pool: Box<[Page; POOL]>,
+    /// The pool, by slot.
+    cells: Box<[Cells; POOL]>,
+    bits: Box<[Bits; POOL]>,
     /// Lowest page number of the pool while it is full.
     farthest: u32,
-    /// Page numbers with a level, in the pool or not.
+    /// Page numbers that may have a level: out of the pool those that do, in the pool all up to the best level's.
+    /// Whether a page of the pool still has one is looked at when the best level is looked for.
     pages: BitSet,
     far: FarLevels,
     far_max: usize,
@@ -73,7 +75,8 @@ pub(super) struct Side {
     /// The best level, on a tick or between two.
     top: Level,
     overflows: u64,
-    digest: u64,
+    /// Sum of [`change_of`] of all levels on a tick, and of what those between ticks add to the digest.
+    sums: [u64; 2],
     /// Key below which levels may be missing.
     trusted: u32,
 }
@@ -89,7 +92,8 @@ impl Side {
             slots: boxed(),
             numbers: [0; POOL],
             used: 1,
-            pool: boxed(),
+            cells: boxed(),
+            bits: boxed(),
             farthest: 0,
             pages: BitSet::new(),
             far: FarLevels::new(),
@@ -100,7 +104,7 @@ impl Side {
             best: 0,
             top: Level::default(),
             overflows: 0,
-            digest: 0,
+            sums: [0; 2],
             trusted: 0,
         }
     }
@@ -128,7 +132,7 @@ impl Side {
             }
             change = change.wrapping_add(self.set_in(slot, key, level.qty));
         }
-        self.digest = self.digest.wrapping_add(change);
+        self.sums[0] = self.sums[0].wrapping_add(change);
     }
 
     /// A price that no page has room for.
@@ -145,15 +149,9 @@ impl Side {
     #[inline(always)]
     fn set_in(&mut self, slot: usize, key: u32, qty: i64) -> u64 {
         let within = key as usize % PAGE;
-        let page = &mut self.pool[slot % POOL];
-        let before = std::mem::replace(&mut page.cells[within], qty);
-        let word = &mut page.bits[within / 64];
-        let was_empty = *word == 0;
+        let before = std::mem::replace(&mut self.cells[slot % POOL].0[within], qty);
+        let word = &mut self.bits[slot % POOL][within / 64];
         *word = *word & !(1 << (within % 64)) | u64::from(qty != 0) << (within % 64);
-        let changes_page = was_empty | (*word == 0);
-        if changes_page {
-            self.mark_slot(slot, key >> PAGE_BITS);
-        }
         if key + 1 >= self.best {
             self.touch_best(key, qty);
         }
@@ -164,15 +162,7 @@ impl Side {
     fn set_near(&mut self, key: u32, qty: i64) {
         let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
         let change = self.set_in(slot, key, qty);
-        self.digest = self.digest.wrapping_add(change);
-    }
-
-    /// Keeps the set of pages with a level in step with a page of the pool.
-    #[cold]
-    #[inline(never)]
-    fn mark_slot(&mut self, slot: usize, number: u32) {
-        let has_levels = self.pool[slot].bits.iter().any(|word| *word != 0);
-        self.mark_page(number, has_levels);
+        self.sums[0] = self.sums[0].wrapping_add(change);
     }
 
     /// The best level changed, or a better one came.
@@ -180,11 +170,25 @@ impl Side {
     #[inline(never)]
     fn touch_best(&mut self, key: u32, qty: i64) {
         if qty != 0 {
-            self.best = key + 1;
+            self.raise_best(key);
         } else if key + 1 == self.best {
             self.find_best();
         }
         self.find_top();
+    }
+
+    /// A better level than all others, and with it pages that were found empty on the way down.
+    fn raise_best(&mut self, key: u32) {
+        let number = key >> PAGE_BITS;
+        let above = self.best.checked_sub(1).map_or(0, |best| (best >> PAGE_BITS) + 1);
+        if above <= number {
+            for at in &self.numbers[1..self.used] {
+                if (above..=number).contains(at) {
+                    self.pages.insert(*at as usize);
+                }
+            }
+        }
+        self.best = key + 1;
     }
 
     /// Compares the best levels on and between ticks.
@@ -202,15 +206,7 @@ impl Side {
     /// Keeps the digest.
     #[inline(always)]
     fn note(&mut self, key: u32, before: i64, qty: i64) {
-        self.digest = self.digest.wrapping_add(change_of(key, before, qty));
-    }
-
-    fn mark_page(&mut self, number: u32, has_levels: bool) {
-        if has_levels {
-            self.pages.insert(number as usize);
-        } else {
-            self.pages.remove(number as usize);
-        }
+        self.sums[0] = self.sums[0].wrapping_add(change_of(key, before, qty));
     }
 
     /// A level of a page that is not in the pool.
@@ -232,9 +228,12 @@ impl Side {
         let at = number as usize;
         let count = (i32::from(self.far_counts[at]) + change) as u16;
         self.far_counts[at] = count;
-        if change != 0 {
-            self.mark_page(number, count != 0);
-            if count == 0 { self.far_pages.remove(at) } else { self.far_pages.insert(at) }
+        if count == 0 && change < 0 {
+            self.pages.remove(at);
+            self.far_pages.remove(at);
+        } else if i32::from(count) == change {
+            self.pages.insert(at);
+            self.far_pages.insert(at);
         }
     }
 
@@ -251,6 +250,7 @@ impl Side {
         };
         self.numbers[slot] = number;
         self.slots[number as usize] = slot as u8;
+        self.pages.insert(number as usize);
         let mut left = std::mem::take(&mut self.far_counts[number as usize]);
         self.far_pages.remove(number as usize);
         for within in 0..PAGE {
@@ -260,8 +260,8 @@ impl Side {
             let qty = self.far.remove((number << PAGE_BITS) + within as u32);
             if qty != 0 {
                 left -= 1;
-                self.pool[slot].cells[within] = qty;
-                self.pool[slot].bits[within / 64] |= 1 << (within % 64);
+                self.cells[slot].0[within] = qty;
+                self.bits[slot][within / 64] |= 1 << (within % 64);
             }
         }
         self.farthest = self.numbers[1..self.used].iter().copied().min().unwrap_or(0);
@@ -269,7 +269,7 @@ impl Side {
 
     /// The slot to give up: an empty page costs nothing, otherwise the one farthest from the touch.
     fn least_needed(&self) -> usize {
-        let cost = |&slot: &usize| (self.pool[slot].levels() > 0, self.numbers[slot]);
+        let cost = |&slot: &usize| (count(&self.bits[slot]) > 0, self.numbers[slot]);
         (1..POOL).min_by_key(cost).unwrap_or(1)
     }
 
@@ -277,17 +277,19 @@ impl Side {
     fn evict(&mut self, slot: usize) {
         let number = self.numbers[slot];
         self.slots[number as usize] = 0;
-        let page = &mut self.pool[slot];
-        let count = page.levels();
-        for word in 0..WORDS {
-            while let Some(within) = lowest(page.bits[word]).map(|bit| word * 64 + bit) {
-                page.bits[word] &= page.bits[word] - 1;
-                self.far.set((number << PAGE_BITS) + within as u32, std::mem::take(&mut page.cells[within]));
+        let (cells, bits) = (&mut self.cells[slot].0, &mut self.bits[slot]);
+        let count = count(bits);
+        for (word, bits) in bits.iter_mut().enumerate() {
+            while let Some(within) = lowest(*bits).map(|bit| word * 64 + bit) {
+                *bits &= *bits - 1;
+                self.far.set((number << PAGE_BITS) + within as u32, std::mem::take(&mut cells[within]));
             }
         }
         if count > 0 {
             self.far_counts[number as usize] = count;
             self.far_pages.insert(number as usize);
+        } else {
+            self.pages.remove(number as usize);
         }
         self.trim();
     }
@@ -318,18 +320,20 @@ impl Side {
     /// Looks for the best level on a tick and brings its page in.
     #[cold]
     fn find_best(&mut self) {
-        let Some(number) = self.pages.highest() else {
-            self.best = 0;
-            return;
-        };
-        if self.slots[number] == 0 {
-            self.bring_in(number as u32);
+        self.best = 0;
+        while let Some(number) = self.pages.highest() {
+            if self.slots[number] == 0 {
+                self.bring_in(number as u32);
+            }
+            let words = &self.bits[usize::from(self.slots[number])];
+            if let Some(word) = (0..WORDS).rev().find(|&word| words[word] != 0) {
+                let within = word * 64 + 63 - words[word].leading_zeros() as usize;
+                self.best = (number * PAGE + within) as u32 + 1;
+                return;
+            }
+            // A page of the pool whose last level went: a better level marks it again.
+            self.pages.remove(number);
         }
-        let words = &self.pool[usize::from(self.slots[number])].bits;
-        let word = (0..WORDS).rev().find(|&word| words[word] != 0);
-        let Some(word) = word else { unreachable!("a marked page has a level") };
-        let within = word * 64 + 63 - words[word].leading_zeros() as usize;
-        self.best = (number * PAGE + within) as u32 + 1;
     }
 
     /// Best level; price and quantity 0 without any.
@@ -358,7 +362,7 @@ impl Side {
     fn qty_of(&self, key: u32) -> i64 {
         match usize::from(self.slots[(key >> PAGE_BITS) as usize]) {
             0 => self.far.get(key),
-            slot => self.pool[slot].cells[key as usize % PAGE],
+            slot => self.cells[slot].0[key as usize % PAGE],
         }
     }
 
@@ -384,14 +388,15 @@ impl Side {
             (Err(at), _) => self.off_tick.insert(at, level),
         }
         let change = level.qty.wrapping_sub(before) as u64;
-        self.digest = self.digest.wrapping_add(weight.wrapping_mul(change));
+        self.sums[1] = self.sums[1].wrapping_add(weight.wrapping_mul(change));
         self.find_top();
     }
 
     pub(super) fn clear(&mut self) {
         for slot in 1..self.used {
             self.slots[self.numbers[slot] as usize] = 0;
-            self.pool[slot] = Page::default();
+            self.cells[slot] = Cells::default();
+            self.bits[slot] = Bits::default();
         }
         while let Some(number) = self.pages.highest() {
             self.pages.remove(number);
@@ -400,7 +405,7 @@ impl Side {
         }
         self.far.clear();
         self.off_tick.clear();
-        (self.used, self.best, self.digest, self.trusted) = (1, 0, 0, 0);
+        (self.used, self.best, self.sums, self.trusted) = (1, 0, [0; 2], 0);
         self.top = Level::default();
     }
 
@@ -413,7 +418,7 @@ impl Side {
     }
 
     pub(super) fn digest(&self) -> u64 {
-        self.digest
+        self.sums[0].wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.sums[1])
     }
 
     /// Levels beyond this price were never seen.
@@ -475,11 +480,11 @@ impl Keys<'_> {
     }
 }
 
-/// What a quantity's change adds to the digest: linear in the quantity, so that it takes two multiplications.
+/// What a quantity's change adds to the sum behind the digest: linear in the quantity, so that one level's change
+/// needs nothing of the others.
 #[inline(always)]
 fn change_of(key: u32, before: i64, qty: i64) -> u64 {
-    let weight = (u64::from(key) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    weight.wrapping_mul(qty.wrapping_sub(before) as u64)
+    (u64::from(key) << 1 | 1).wrapping_mul(qty.wrapping_sub(before) as u64)
 }
 
 /// So many default values whose pages are there.
