@@ -9,6 +9,9 @@ pub struct Divisor {
 }
 
 impl Divisor {
+    /// By one.
+    pub const ONE: Self = Self { inverse: 1, shift: 0, quotient_max: u64::MAX };
+
     /// By `divisor`; one below 1 counts as 1.
     pub fn new(divisor: i64) -> Self {
         let divisor = divisor.max(1) as u64;

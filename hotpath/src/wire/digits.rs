@@ -14,7 +14,7 @@ pub const ROOM: usize = decimal::TEXT_MAX;
 
 /// Eight digits of a number below 10^8, most significant first.
 #[inline(always)]
-fn eight(value: u64) -> [u8; 8] {
+pub(crate) fn eight(value: u64) -> [u8; 8] {
     // Halves, then pairs, then single digits, all lanes of a word at once.
     let halves = (value / 10_000) | (value % 10_000) << 32;
     let tops = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
@@ -31,8 +31,9 @@ pub fn write(value: i64, places: u8, out: &mut [u8; ROOM]) -> usize {
         return decimal::write(value, places, out);
     }
     let (value, places) = (value as u64, usize::from(places));
-    if value < SMALL_MAX && places < 8 {
-        return write_small(value, places, out);
+    if let Some(small) = Small::new(value, places as u8) {
+        small.write(out);
+        return small.len();
     }
     let mut digits = [b'0'; 16];
     digits[..8].copy_from_slice(&eight(value / 100_000_000 % 100_000_000));
@@ -57,21 +58,49 @@ pub fn write(value: i64, places: u8, out: &mut [u8; ROOM]) -> usize {
     whole + 1 + places
 }
 
-/// As [`write`] for at most eight digits, all of them in one word.
-#[inline(always)]
-fn write_small(value: u64, places: usize, out: &mut [u8; ROOM]) -> usize {
-    let digits = u64::from_le_bytes(eight(value));
-    let zeros = (digits ^ u64::from_le_bytes([b'0'; 8])).trailing_zeros() as usize / 8;
-    let start = zeros.min(7 - places);
-    let whole = 8 - start - places;
-    // Eight bytes are copied whatever the length: what is behind the number is overwritten or cut off.
-    out[..8].copy_from_slice(&(digits >> (8 * start)).to_le_bytes());
-    if places == 0 {
-        return whole;
+/// A number of at most eight digits, all of them in one word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Small {
+    /// The digits that count, at the lower end.
+    digits: u64,
+    /// Those behind the point.
+    fraction: u64,
+    whole: usize,
+    places: usize,
+}
+
+impl Small {
+    /// A number of `10^-places` units; `None` where a word has no room for it.
+    #[inline(always)]
+    pub(crate) fn new(value: u64, places: u8) -> Option<Self> {
+        let places = usize::from(places);
+        if value >= SMALL_MAX || places >= 8 {
+            return None;
+        }
+        let digits = u64::from_le_bytes(eight(value));
+        let zeros = (digits ^ u64::from_le_bytes([b'0'; 8])).trailing_zeros() as usize / 8;
+        // At least one digit stands before the point.
+        let start = zeros.min(7 - places);
+        let fraction = if places == 0 { 0 } else { digits >> (64 - 8 * places) };
+        Some(Self { digits: digits >> (8 * start), fraction, whole: 8 - start - places, places })
     }
-    out[whole] = b'.';
-    out[whole + 1..whole + 9].copy_from_slice(&(digits >> (64 - 8 * places)).to_le_bytes());
-    whole + 1 + places
+
+    /// Length of its text.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.whole + usize::from(self.places > 0) + self.places
+    }
+
+    /// Writes it as [`write`] does. Full words are written whatever the length: at most eight bytes behind the number
+    /// are overwritten.
+    #[inline(always)]
+    pub(crate) fn write(&self, out: &mut [u8; ROOM]) {
+        out[..8].copy_from_slice(&self.digits.to_le_bytes());
+        if self.places > 0 {
+            out[self.whole] = b'.';
+            out[self.whole + 1..self.whole + 9].copy_from_slice(&self.fraction.to_le_bytes());
+        }
+    }
 }
 
 #[cfg(test)]

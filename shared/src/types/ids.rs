@@ -75,8 +75,22 @@ impl ClientOrderId {
 
     /// The id of the next order, which shares all but the counter's digits with this one of ours.
     #[inline]
-    pub fn successor(mut self) -> Self {
-        for digit in self.0[14..Self::LEN].iter_mut().rev() {
+    pub fn successor(self) -> Self {
+        // The last word holds the last six digits. It is changed as a whole, so that whoever reads the id next gets it
+        // from the store that is under way.
+        const LAST_DIGIT: u32 = 8 * (ClientOrderId::LEN as u32 - 17);
+        let [first, second, last] = self.words();
+        let step = match (last >> LAST_DIGIT) as u8 {
+            b'9' => u64::from(b'a' - b'9'),
+            b'z' => return self.carried(),
+            _ => 1,
+        };
+        Self::from_words([first, second, last + (step << LAST_DIGIT)])
+    }
+
+    #[cold]
+    fn carried(mut self) -> Self {
+        for digit in self.0[Self::LEN - COUNTER_DIGITS..Self::LEN].iter_mut().rev() {
             match *digit {
                 b'9' => *digit = b'a',
                 b'z' => {
@@ -88,6 +102,22 @@ impl ClientOrderId {
             break;
         }
         self
+    }
+
+    /// The text with its padding as little-endian words.
+    #[inline]
+    pub fn words(&self) -> [u64; 3] {
+        let (words, _) = self.0.as_chunks::<8>();
+        [0, 1, 2].map(|at| words.get(at).map_or(0, |word| u64::from_le_bytes(*word)))
+    }
+
+    #[inline]
+    fn from_words(words: [u64; 3]) -> Self {
+        let mut text = [0; 24];
+        for (bytes, word) in text.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+        Self(text)
     }
 
     /// Takes the venue's text; ids that are not ours are kept as far as they fit.

@@ -4,6 +4,9 @@
 //! what replay must reproduce. With a logged-on session it is also what is sent. Parameters are written
 //! sorted by name, so that signing needs no sorting.
 
+mod kept;
+
+use self::kept::KeptText;
 use super::super::sign::{SIGNATURE_TEXT_MAX, Secret};
 use crate::wire::digits;
 use serde::{Deserialize, Serialize};
@@ -71,75 +74,20 @@ pub enum Request {
     CancelNumber(u64),
 }
 
-/// Builds requests in a fixed buffer, from pieces that are prepared for every instrument and kind of order.
+/// Builds requests in a fixed buffer. A plain order is mostly the text of the one before.
 #[derive(Serialize, Deserialize)]
 pub struct OrderEncoder {
     recv_window_ms: u64,
     #[serde(skip)]
     bytes: Vec<u8>,
-    /// What follows an order's quantity up to its time stamp, by instrument and [`tail_index`].
+    /// By instrument and [`kept_index`].
     #[serde(skip)]
-    tails: Vec<Tail>,
-    #[serde(skip)]
-    clock: ClockText,
+    kept: Vec<KeptText>,
 }
 
-/// The venue's time as text, of which only the last three digits change within a second.
-#[derive(Clone, Copy, Debug, Default)]
-struct ClockText {
-    second: u64,
-    text: [u8; 16],
-    len: usize,
-}
-
-impl ClockText {
-    /// The text of `ms` milliseconds, at least a second, and how much of it counts.
-    #[inline(always)]
-    fn at(&mut self, ms: u64) -> (&[u8; 16], usize) {
-        let (second, rest) = (ms / 1000, ms % 1000);
-        if second != self.second {
-            self.renew(second);
-        }
-        let (hundreds, tens) = (rest / 100, rest / 10 % 10);
-        let digits = [hundreds, tens, rest % 10].map(|digit| b'0' + digit as u8);
-        self.text[self.len..self.len + 3].copy_from_slice(&digits);
-        (&self.text, self.len + 3)
-    }
-
-    #[cold]
-    fn renew(&mut self, second: u64) {
-        let mut room = [0; digits::ROOM];
-        // Seconds of the years until 33,658 have at most twelve digits.
-        self.len = digits::write(second.min(999_999_999_999) as i64, 0, &mut room);
-        self.text[..self.len].copy_from_slice(&room[..self.len]);
-        self.second = second;
-    }
-}
-
-/// Prepared pieces of an instrument: side, time in force, reduce-only.
-const TAILS: usize = 2 * TIMES * 2;
+/// Kept texts of an instrument: side, time in force, reduce-only.
+const KEPT: usize = 2 * TIMES * 2;
 const TIMES: usize = TimeInForce::ALL.len();
-
-/// Width of a prepared piece: it is copied whole, which takes fewer steps than to look at its length.
-const TAIL_BYTES: usize = 192;
-
-/// A prepared piece and how much of it counts.
-#[derive(Clone, Copy)]
-struct Tail {
-    bytes: [u8; TAIL_BYTES],
-    len: usize,
-}
-
-impl Tail {
-    const EMPTY: Self = Self { bytes: [0; TAIL_BYTES], len: 0 };
-
-    fn new(text: &str) -> Self {
-        let mut tail = Self { len: text.len(), ..Self::EMPTY };
-        // Bounded by the width of a symbol.
-        tail.bytes[..text.len()].copy_from_slice(text.as_bytes());
-        tail
-    }
-}
 
 /// A request under construction.
 struct Draft<'e> {
@@ -150,42 +98,16 @@ struct Draft<'e> {
 impl OrderEncoder {
     /// An encoder; `recv_window_ms` is how long a request may travel.
     pub fn new(recv_window_ms: u64, definitions: &[InstrumentDefinition]) -> Self {
-        let mut encoder =
-            Self { recv_window_ms, bytes: Vec::new(), tails: Vec::new(), clock: ClockText::default() };
-        definitions.iter().for_each(|definition| encoder.prepare(definition));
+        let mut encoder = Self { recv_window_ms, bytes: Vec::new(), kept: Vec::new() };
+        encoder.prepare(definitions.len());
         encoder
     }
 
-    /// Prepares the pieces of an instrument.
-    fn prepare(&mut self, definition: &InstrumentDefinition) {
-        let first = definition.instrument as usize * TAILS;
+    /// Makes room for the texts of so many instruments.
+    #[cold]
+    fn prepare(&mut self, instruments: usize) {
         self.bytes.resize(REQUEST_BYTES_MAX, 0);
-        self.tails.resize(self.tails.len().max(first + TAILS), Tail::EMPTY);
-        for side in [Side::Buy, Side::Sell] {
-            for &time_in_force in TimeInForce::ALL {
-                for is_reduce_only in [false, true] {
-                    let text = self.tail_text(definition, side, time_in_force, is_reduce_only);
-                    self.tails[first + tail_index(side, time_in_force, is_reduce_only)] = Tail::new(&text);
-                }
-            }
-        }
-    }
-
-    fn tail_text(
-        &self,
-        definition: &InstrumentDefinition,
-        side: Side,
-        time_in_force: TimeInForce,
-        is_reduce_only: bool,
-    ) -> String {
-        let (side, time_in_force) = (side_word(side), time_word(time_in_force));
-        let reduce_only = if is_reduce_only { ",\"reduceOnly\":\"true\"" } else { "" };
-        format!(
-            "\",\"recvWindow\":{}{reduce_only},\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"side\":\"{side}\",\
-             \"symbol\":\"{}\",\"timeInForce\":\"{time_in_force}\",\"timestamp\":",
-            self.recv_window_ms,
-            definition.symbol.as_str()
-        )
+        self.kept.resize(instruments * KEPT, KeptText::EMPTY);
     }
 
     /// The canonical text of a request about one order, stamped with the venue's time.
@@ -197,32 +119,27 @@ impl OrderEncoder {
         id: &ClientOrderId,
         venue_ms: u64,
     ) -> &[u8] {
-        let first = definition.instrument as usize * TAILS;
-        if self.tails.get(first).is_none_or(|tail| tail.len == 0) {
+        let first = definition.instrument as usize * KEPT;
+        if self.kept.len() < first + KEPT {
             // Only after an encoder was read back from a file.
-            self.prepare(definition);
+            self.prepare(definition.instrument as usize + 1);
+        }
+        if let Request::Place { side, time_in_force, price, qty, is_reduce_only } = *request {
+            let at = first + kept_index(side, time_in_force, is_reduce_only);
+            if !self.kept[at].follow(definition, id, price, qty, venue_ms) {
+                let terms = OrderTerms::LIMIT;
+                let request = Request::PlaceWith { side, time_in_force, price, qty, is_reduce_only, terms };
+                let mut draft = Draft { bytes: &mut self.bytes, at: 0 };
+                draft.place_with(&request, definition, id, self.recv_window_ms, venue_ms);
+                let len = draft.at;
+                self.kept[at].keep(definition, &self.bytes[..len], venue_ms);
+                return &self.bytes[..len];
+            }
+            return self.kept[at].text();
         }
         let mut draft = Draft { bytes: &mut self.bytes, at: 0 };
         match *request {
-            Request::Place { side, time_in_force, price, qty, is_reduce_only } => {
-                draft.put(b"{\"id\":\"p");
-                draft.id(id);
-                draft.put(b"\",\"method\":\"order.place\",\"params\":{\"newClientOrderId\":\"");
-                draft.id(id);
-                draft.put(b"\",\"newOrderRespType\":\"ACK\",\"price\":\"");
-                draft.amount(price, definition.price_scale, definition.price_places);
-                draft.put(b"\",\"quantity\":\"");
-                draft.amount(qty, definition.qty_scale, definition.qty_places);
-                draft.tail(&self.tails[first + tail_index(side, time_in_force, is_reduce_only)]);
-                if venue_ms < 1000 {
-                    draft.number(venue_ms as i64, 0);
-                } else {
-                    let (time, len) = self.clock.at(venue_ms);
-                    draft.wide(time, len);
-                }
-                draft.put(b",\"type\":\"LIMIT\"}}");
-            }
-            Request::PlaceWith { .. } => {
+            Request::Place { .. } | Request::PlaceWith { .. } => {
                 draft.place_with(request, definition, id, self.recv_window_ms, venue_ms)
             }
             Request::PlaceStop { side, trigger } => {
@@ -266,7 +183,7 @@ const fn match_word(price_match: PriceMatch) -> &'static str {
     }
 }
 
-fn tail_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> usize {
+fn kept_index(side: Side, time_in_force: TimeInForce, is_reduce_only: bool) -> usize {
     (side as usize - 1) * 2 * TIMES + (time_in_force as usize - 1) * 2 + usize::from(is_reduce_only)
 }
 
@@ -441,11 +358,6 @@ impl Draft<'_> {
     }
 
     #[inline(always)]
-    fn tail(&mut self, tail: &Tail) {
-        self.wide(&tail.bytes, tail.len);
-    }
-
-    #[inline(always)]
     fn number(&mut self, value: i64, places: u8) {
         let Some((room, _)) = self.bytes[self.at..].split_first_chunk_mut::<{ digits::ROOM }>() else {
             unreachable!("a request is far shorter than its buffer")
@@ -517,6 +429,7 @@ fn sorted_place(parameters: &[u8], name: &[u8]) -> usize {
 mod tests {
     use super::super::super::sign::{sorted_query, verify_hmac};
     use super::*;
+    use proptest::prelude::*;
     use tickpath_shared::types::{Grid, InstanceId, Symbol};
 
     fn definition() -> InstrumentDefinition {
@@ -635,6 +548,38 @@ mod tests {
             let text = encoder.encode(&PLACE, &definition(), &id, ms).to_vec();
             let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(json["params"]["timestamp"], ms);
+        }
+    }
+
+    proptest! {
+        /// Whatever was written before, an order's text is that of an encoder that has written nothing.
+        #[test]
+        fn the_order_before_leaves_nothing_behind(
+            orders in prop::collection::vec(
+                (0_u64..3, 1_i64..200_000, 1_i64..30_000, 0_u64..4, any::<bool>(), any::<bool>()), 2..60),
+        ) {
+            let instance = InstanceId::new("001").unwrap();
+            let definitions = [definition(), InstrumentDefinition { instrument: 1, ..definition() }];
+            let mut kept = OrderEncoder::new(2000, &definitions);
+            let mut venue_ms = 1_702_599_999_000;
+            for (number, (epoch, price, qty, step, is_buy, is_second)) in orders.into_iter().enumerate() {
+                let mut definition = definitions[usize::from(is_second)];
+                // Rules change while a session goes on.
+                definition.qty_places = 3 - u8::from(step == 3);
+                venue_ms += step * 400;
+                let id = ClientOrderId::new(instance, 1_700_000_000 + epoch / 2, number as u64);
+                let request = Request::Place {
+                    side: if is_buy { Side::Buy } else { Side::Sell },
+                    time_in_force: TimeInForce::Gtx,
+                    price: price * 10_i64.pow(1 + (step % 2) as u32 * 4),
+                    qty: qty * 100,
+                    is_reduce_only: epoch == 1,
+                };
+                let mut fresh = OrderEncoder::new(2000, &definitions);
+                let expected = fresh.encode(&request, &definition, &id, venue_ms).to_vec();
+                let found = kept.encode(&request, &definition, &id, venue_ms).to_vec();
+                prop_assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
+            }
         }
     }
 
