@@ -31,19 +31,18 @@ use tickpath_tools::latency::Rehearsal;
 
 /// Instructions of a whole benchmark, by rustc 1.95.0; `.ci/run` compares with no other.
 mod baseline {
-    pub(super) const TICKER: u64 = 328_709;
-    pub(super) const AGG_TRADE: u64 = 381_709;
-    pub(super) const DEPTH: u64 = 1_961_750;
-    pub(super) const BOOK: u64 = 63_048;
-    pub(super) const ORDER: u64 = 605_953;
-    /// A thousand ticks with an order each. The limits on the whole account, and what breakers count of an order, are 430
-    /// instructions an order.
-    pub(super) const TICK_TO_ORDER: u64 = 9_617_364;
+    pub(super) const TICKER: u64 = 310_714;
+    pub(super) const AGG_TRADE: u64 = 356_714;
+    pub(super) const DEPTH: u64 = 1_898_755;
+    pub(super) const BOOK: u64 = 54_284;
+    pub(super) const ORDER: u64 = 371_469;
+    /// A thousand ticks with an order each.
+    pub(super) const TICK_TO_ORDER: u64 = 9_125_939;
     pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;
     pub(super) const CHANGEPOINT: u64 = 1_955_749;
-    pub(super) const PAIRS_TICK: u64 = 333_042;
+    pub(super) const PAIRS_TICK: u64 = 265_053;
 }
 
 /// Messages of a benchmark.

@@ -48,24 +48,20 @@ unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
     }
 }
 
-/// Converts two numbers into the first and third word; the second result is what was no digit.
+/// Two numbers as groups of four digits, 32 bits each; the second result is what was no digit.
 ///
 /// # Safety
 ///
 /// The caller has enabled AVX2, BMI1 and BMI2.
 #[inline(always)]
-unsafe fn convert(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
+unsafe fn fours(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
     // SAFETY: the caller has enabled the features; the constant is aligned and as long as a vector.
     unsafe {
         let digits = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
         let proven = _mm256_xor_si256(_mm256_shuffle_epi8(digits, rows), proof);
         let bad = _mm256_subs_epu8(proven, _mm256_load_si256(MOST.0.as_ptr().cast()));
         let twos = _mm256_maddubs_epi16(proven, _mm256_set1_epi16(0x010a));
-        let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064));
-        let packed = _mm256_packus_epi32(fours, fours);
-        let eights = _mm256_madd_epi16(packed, _mm256_set1_epi32(0x0001_2710));
-        let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
-        (_mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights)), bad)
+        (_mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064)), bad)
     }
 }
 
@@ -230,9 +226,13 @@ unsafe fn convert_four(
         let proofs = proof.0.as_ptr();
         let proof_low = _mm256_load_si256(proofs.cast());
         let proof_high = _mm256_load_si256(proofs.add(32).cast());
-        let (low, bad_low) = convert(two(at[0], at[1]), rows_low, proof_low);
-        let (high, bad_high) = convert(two(at[2], at[3]), rows_high, proof_high);
-        let mixed = _mm256_unpacklo_epi64(low, high);
+        let (low, bad_low) = fours(two(at[0], at[1]), rows_low, proof_low);
+        let (high, bad_high) = fours(two(at[2], at[3]), rows_high, proof_high);
+        // All four go on in one vector: the first and the third number in its lower half.
+        let packed = _mm256_packus_epi32(low, high);
+        let eights = _mm256_madd_epi16(packed, _mm256_set1_epi32(0x0001_2710));
+        let upper = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
+        let mixed = _mm256_add_epi64(upper, _mm256_srli_epi64::<32>(eights));
         _mm256_storeu_si256(out.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
         [bad_low, bad_high]
     }
