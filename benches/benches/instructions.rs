@@ -37,7 +37,7 @@ mod baseline {
     pub(super) const BOOK: u64 = 54_284;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.
-    pub(super) const TICK_TO_ORDER: u64 = 9_125_939;
+    pub(super) const TICK_TO_ORDER: u64 = 9_374_399;
     pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;

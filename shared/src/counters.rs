@@ -65,20 +65,16 @@ pub const COUNTERS_MAX: usize = 128;
 
 const _: () = assert!(Counter::ALL.len() <= COUNTERS_MAX);
 
-/// Of so many ticks one has the stages within it stamped, and of so many orders: reading the clock takes as long as
-/// some of them. What has no such mark below is stamped every time.
-pub const STAGES_EVERY: u64 = 8;
-
 crate::labelled_enum! {
     /// Where time goes between a tick and an order. Each is a histogram written by one thread.
     pub enum Stage: u16 {
-        Decode = 0, "decode", "Read returned to frame decoded, one tick in eight.";
-        Hop = 1, "hop", "Frame decoded to frame taken by the engine, one tick in eight.";
-        Book = 2, "book", "Diff taken by the engine to book updated, one tick in eight.";
-        Decide = 3, "decide", "Book updated, or best prices taken, to strategy decided, one tick in eight.";
+        Decode = 0, "decode", "Read returned to frame decoded.";
+        Hop = 1, "hop", "Frame decoded to frame taken by the engine.";
+        Book = 2, "book", "Diff or snapshot taken by the engine to book updated.";
+        Decide = 3, "decide", "Book updated, or best prices taken, to strategy decided.";
         TickToDecision = 4, "tick_to_decision", "Read returned to strategy decided, every tick.";
-        Risk = 5, "risk", "Strategy decided to all limits passed, one order in eight.";
-        Encode = 6, "encode", "Limits passed to order encoded and journalled, one order in eight.";
+        Risk = 5, "risk", "Strategy decided to all limits passed.";
+        Encode = 6, "encode", "Limits passed to order encoded and journalled.";
         Write = 7, "write", "Order encoded to write returned.";
         TickToTrade = 8, "tick_to_trade", "Read of the tick returned to write of the order returned.";
         OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";

@@ -12,8 +12,9 @@ const SLOTS: usize = 2 * FAR_MAX;
 /// Quantities by key.
 #[derive(Clone, Debug)]
 pub(super) struct FarLevels {
-    /// Key plus one, 0 for a free slot, and quantity.
-    slots: Vec<(u32, i64)>,
+    /// Key plus one; 0 is free.
+    keys: Vec<u32>,
+    quantities: Vec<i64>,
     seed: u64,
     len: usize,
 }
@@ -21,7 +22,7 @@ pub(super) struct FarLevels {
 impl FarLevels {
     pub(super) fn new() -> Self {
         let seed = RandomState::new().hash_one(0_u8) | 1;
-        Self { slots: pages::zeros(SLOTS), seed, len: 0 }
+        Self { keys: pages::zeros(SLOTS), quantities: pages::zeros(SLOTS), seed, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,7 +39,7 @@ impl FarLevels {
     /// Slot of a key, or the free one where it belongs.
     fn slot(&self, tag: u32) -> usize {
         let mut slot = self.home(tag);
-        while self.slots[slot].0 != 0 && self.slots[slot].0 != tag {
+        while self.keys[slot] != 0 && self.keys[slot] != tag {
             slot = (slot + 1) % SLOTS;
         }
         slot
@@ -48,31 +49,31 @@ impl FarLevels {
     pub(super) fn get(&self, key: u32) -> i64 {
         // A free slot keeps its last quantity.
         let slot = self.slot(key + 1);
-        if self.slots[slot].0 == 0 { 0 } else { self.slots[slot].1 }
+        if self.keys[slot] == 0 { 0 } else { self.quantities[slot] }
     }
 
     /// Sets a quantity that is not zero and returns the one before. The table must not be full.
     pub(super) fn set(&mut self, key: u32, qty: i64) -> i64 {
         let slot = self.slot(key + 1);
-        let is_new = self.slots[slot].0 == 0;
+        let is_new = self.keys[slot] == 0;
         self.len += usize::from(is_new);
-        self.slots[slot].0 = key + 1;
-        let before = std::mem::replace(&mut self.slots[slot].1, qty);
+        self.keys[slot] = key + 1;
+        let before = std::mem::replace(&mut self.quantities[slot], qty);
         if is_new { 0 } else { before }
     }
 
     /// Removes a key and returns its quantity, 0 for none.
     pub(super) fn remove(&mut self, key: u32) -> i64 {
         let mut hole = self.slot(key + 1);
-        if self.slots[hole].0 == 0 {
+        if self.keys[hole] == 0 {
             return 0;
         }
-        let removed = self.slots[hole].1;
+        let removed = self.quantities[hole];
         self.len -= 1;
         let mut next = hole;
         loop {
             next = (next + 1) % SLOTS;
-            let tag = self.slots[next].0;
+            let tag = self.keys[next];
             if tag == 0 {
                 break;
             }
@@ -80,17 +81,17 @@ impl FarLevels {
             let home = self.home(tag);
             let distance = |from: usize| (next + SLOTS - from) % SLOTS;
             if distance(home) >= distance(hole) {
-                self.slots[hole] = self.slots[next];
+                (self.keys[hole], self.quantities[hole]) = (tag, self.quantities[next]);
                 hole = next;
             }
         }
-        self.slots[hole].0 = 0;
+        self.keys[hole] = 0;
         removed
     }
 
     pub(super) fn clear(&mut self) {
         if self.len > 0 {
-            self.slots.fill((0, 0));
+            self.keys.fill(0);
             self.len = 0;
         }
     }

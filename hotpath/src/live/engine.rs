@@ -61,8 +61,6 @@ struct Io {
 #[derive(Default)]
 struct Stamps {
     read_ns: Nanos,
-    /// The stages within this tick are stamped too.
-    is_detailed: bool,
     taken_ns: Nanos,
     booked_ns: Nanos,
     /// Of the first message sent, 0 before it.
@@ -139,8 +137,8 @@ impl<S: Strategy> EngineStage<S> {
 }
 
 /// Journals that an input is taken, then lets the core take it. An input whose record is skipped for want
-/// of segments is not taken either, so that replay and run agree. `now` is known of what a fused feed has just read;
-/// anything else has waited.
+/// of segments is not taken either, so that replay and run agree. `now` is known when a fused feed has just
+/// stamped the event; anything else has waited.
 #[inline]
 fn consume<S: Strategy>(
     core: &mut Engine<S>,
@@ -153,12 +151,9 @@ fn consume<S: Strategy>(
     let is_fused = now.is_some();
     let now = now.unwrap_or_else(|| io.clock.now());
     if let EngineEvent::Market(market) = &event {
-        let MarketHeader { read_ns, decoded_ns, .. } = market.header;
-        let taken_ns = if is_fused { decoded_ns } else { now };
-        io.stamps =
-            Stamps { read_ns, is_detailed: decoded_ns != 0, taken_ns, booked_ns: taken_ns, decided_ns: 0 };
-        if io.stamps.is_detailed && !is_fused {
-            io.status.histogram(Stage::Hop).record(now.saturating_sub(decoded_ns));
+        io.stamps = Stamps { read_ns: market.header.read_ns, taken_ns: now, booked_ns: now, decided_ns: 0 };
+        if market.header.decoded_ns != 0 && !is_fused {
+            io.status.histogram(Stage::Hop).record(now.saturating_sub(market.header.decoded_ns));
         }
     }
     if io.lane.append(Kind::Consumed, Class::Input, now, cause, &[]).is_ok() {
@@ -196,9 +191,6 @@ impl<M: MessageSink> EnginePort for LivePort<'_, M> {
     }
 
     fn on_book_updated(&mut self) {
-        if !self.io.stamps.is_detailed {
-            return;
-        }
         let now = self.io.clock.now();
         self.io.stamps.booked_ns = now;
         self.io.status.histogram(Stage::Book).record(now - self.io.stamps.taken_ns);
@@ -210,9 +202,7 @@ impl<M: MessageSink> EnginePort for LivePort<'_, M> {
             0 => self.io.clock.now(),
             sent_ns => sent_ns,
         };
-        if self.io.stamps.is_detailed {
-            self.io.status.histogram(Stage::Decide).record(now.saturating_sub(self.io.stamps.booked_ns));
-        }
+        self.io.status.histogram(Stage::Decide).record(now.saturating_sub(self.io.stamps.booked_ns));
         if self.io.stamps.read_ns != 0 {
             self.io
                 .status
@@ -244,7 +234,7 @@ impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
     fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
         let EngineStage { core, io, .. } = &mut *self.engine;
         let event = EngineEvent::Market(MarketEvent { header: *header, levels });
-        consume(core, io, Some(header.read_ns), Cause(header.cause), event, self.sink);
+        consume(core, io, Some(header.decoded_ns), Cause(header.cause), event, self.sink);
         true
     }
 }

@@ -25,7 +25,7 @@ use tickpath_shared::{
     Nanos,
     clock::Clock,
     command::CommandFile,
-    counters::{Counter, STAGES_EVERY, Stage},
+    counters::{Counter, Stage},
     journal::{LaneShared, LaneWriter, Pressure},
     record::{
         Cause, Class, FrameMeta, KillRecord, Kind, LinkRecord, OrderWrittenRecord, PressureRecord,
@@ -121,10 +121,7 @@ struct Io {
     orders: Option<Box<Connection>>,
     /// A write failed: the socket is over.
     write_error: Option<LinkError>,
-    /// Of the order in hand, 0 where its stages are not stamped.
     risk_passed_ns: Nanos,
-    /// Orders that passed all limits.
-    passed: u64,
     is_outcome_lost: bool,
 }
 
@@ -147,7 +144,6 @@ impl GatewayStage {
             orders: None,
             write_error: None,
             risk_passed_ns: 0,
-            passed: 0,
             is_outcome_lost: false,
         };
         Self {
@@ -461,9 +457,7 @@ impl GatewayPort for Io {
     }
 
     fn on_risk_passed(&mut self) {
-        let is_detailed = self.passed.is_multiple_of(STAGES_EVERY);
-        self.risk_passed_ns = if is_detailed { self.clock.now() } else { 0 };
-        self.passed += 1;
+        self.risk_passed_ns = self.clock.now();
     }
 
     fn on_gauges(&mut self, gateway: &Gateway) {
@@ -500,10 +494,8 @@ impl Io {
                 self.status.histogram(stage).record(to.saturating_sub(from));
             }
         };
-        if self.risk_passed_ns != 0 {
-            record(Stage::Risk, request.decided_ns, self.risk_passed_ns.max(now));
-            record(Stage::Encode, self.risk_passed_ns, encoded_ns);
-        }
+        record(Stage::Risk, request.decided_ns, self.risk_passed_ns.max(now));
+        record(Stage::Encode, self.risk_passed_ns, encoded_ns);
         record(Stage::Write, encoded_ns, returned_ns);
         record(Stage::TickToTrade, request.read_ns, returned_ns);
     }

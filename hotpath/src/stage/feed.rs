@@ -22,7 +22,7 @@ use tickpath_shared::{
     Nanos,
     clock::Clock,
     config::Overload,
-    counters::{Counter, STAGES_EVERY, Stage},
+    counters::{Counter, Stage},
     journal::{LaneWriter, Pressure},
     record::{Cause, Class, FrameMeta, Kind, LinkRecord},
     status::{Progress, Status},
@@ -113,7 +113,6 @@ pub struct FeedStage {
     clock: Clock,
     overload: Overload,
     fallbacks: u64,
-    ticks: u64,
     next_report_ns: Nanos,
     next_silence_ns: Nanos,
     /// Connections whose buffer may hold whole frames: they are drained before more is received.
@@ -155,7 +154,6 @@ impl FeedStage {
             clock,
             overload,
             fallbacks: 0,
-            ticks: 0,
             next_report_ns: 0,
             next_silence_ns: 0,
             has_backlog: [false; SLOTS],
@@ -381,12 +379,8 @@ impl FeedStage {
                 let header = self.decoder.header_mut();
                 header.cause = cause.0;
                 header.read_ns = read_ns;
-                header.decoded_ns = 0;
-                if self.ticks.is_multiple_of(STAGES_EVERY) {
-                    header.decoded_ns = self.clock.now();
-                    self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
-                }
-                self.ticks += 1;
+                header.decoded_ns = self.clock.now();
+                self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
                 self.status.add(counter_of(header.market_kind()), 1);
                 if !sink.push(self.decoder.header(), self.decoder.levels()) {
                     self.status.add(Counter::FramesRingFull, 1);
