@@ -124,8 +124,15 @@ class Desk:
         rows = await self.venue.fetch_positions([SYMBOL])
         return sum((D(str(r["contracts"])) * (1 if r["side"] == "long" else -1) for r in rows), D(0))
 
+    async def money(self):
+        """Wallet without a position, and everything that is listed to have moved it."""
+        total = (await self.venue.fetch_balance())["USDT"]["total"]
+        rows = await self.venue.fetch_ledger("USDT", None, 1000)
+        return D(str(total)), sum((D(str(row["info"]["income"])) for row in rows), D(0)), rows
+
     async def trade(self, tag):
         before = await self.position()
+        wallet, moved, _ = await self.money()
         bought = await self.venue.create_order(SYMBOL, "market", "buy", float(self.qty))
         check(bought["status"] == "closed" and D(str(bought["filled"])) == self.qty, f"{tag} {bought}")
         average = (await self.venue.fetch_order(bought["id"], SYMBOL))["average"]
@@ -142,7 +149,10 @@ class Desk:
         await self.venue.set_leverage(20, SYMBOL)
         sold = await self.venue.create_order(SYMBOL, "market", "sell", float(self.qty), None, {"reduceOnly": True})
         check(sold["status"] == "closed" and await self.position() == before, f"{tag}: closed {sold}")
-        step(f"{tag}: {len(listed)} fills at {average}, position opened and closed")
+        wallet_now, moved_now, rows = await self.money()
+        check(wallet_now - wallet == moved_now - moved != 0, f"{tag}: {wallet_now - wallet} {rows}")
+        check({"REALIZED_PNL", "COMMISSION", "FUNDING_FEE"} >= {row["info"]["incomeType"] for row in rows}, f"{tag}: {rows}")
+        step(f"{tag}: {len(listed)} fills at {average}, position opened and closed, income as the wallet has it")
 
 
 async def check_with(tag, key, secret):

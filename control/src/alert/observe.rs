@@ -15,7 +15,7 @@ use tickpath_shared::{
     counters::{Counter, Stage},
     histogram::HistogramCopy,
     paths::replace_file,
-    record::DayRecord,
+    record::{DayRecord, EventCode},
     status::{InstrumentWord, LaneWord, Progress, StatusReader},
     types::{BreakerMetric, decimal},
 };
@@ -94,9 +94,10 @@ impl<'a> Observation<'a> {
         self.gains.iter().find(|(of, _)| *of == counter).map_or(0, |(_, gain)| *gain)
     }
 
-    /// The last recent event of a code.
-    pub(super) fn seen(&self, code: &str) -> Option<String> {
-        self.events.iter().find(|(of, _)| of == code).map(|(_, text)| text.clone())
+    /// The last recent event of one of the [`GRAVE`] codes.
+    pub(super) fn seen(&self, code: EventCode) -> Option<String> {
+        debug_assert!(GRAVE.contains(&code), "{code:?} is not looked for");
+        self.events.iter().find(|(of, _)| of == code.label()).map(|(_, text)| text.clone())
     }
 
     /// Positions at their marks by symbol, quote currency x 10^8.
@@ -111,6 +112,10 @@ impl<'a> Observation<'a> {
         status.definitions().iter().map(of).collect()
     }
 }
+
+/// Events that people are told of.
+const GRAVE: [EventCode; 4] =
+    [EventCode::Tampering, EventCode::Panic, EventCode::RestingStop, EventCode::Money];
 
 /// Where observations come from.
 pub(super) struct Observer {
@@ -258,12 +263,13 @@ impl Observer {
         // A store that was made anew may have fewer rows.
         let from = self.event_row.filter(|row| *row <= last).unwrap_or(last - EVENTS_BACK);
         let mut statement = store.prepare(
-            "SELECT time_ns, code, text FROM events WHERE rowid > ?1 AND rowid <= ?2 AND time_ns > ?3
-             AND code IN ('tampering', 'panic') ORDER BY rowid",
+            "SELECT time_ns, code, text FROM events WHERE rowid > ?1 AND rowid <= ?2 AND time_ns > ?3 ORDER BY rowid",
         )?;
-        let rows =
-            statement.query_map([from, last, oldest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        self.events.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        let rows: Vec<(i64, String, String)> = statement
+            .query_map([from, last, oldest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let is_grave = |(_, code, _): &(i64, String, String)| GRAVE.iter().any(|of| of.label() == code);
+        self.events.extend(rows.into_iter().filter(is_grave));
         self.event_row = Some(last);
         Ok(())
     }

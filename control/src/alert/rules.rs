@@ -4,6 +4,7 @@ use super::observe::Observation;
 use tickpath_shared::{
     config::{self, AlertSeverity, Config, Mode},
     counters::Counter,
+    record::EventCode,
     status::{InstrumentWord, StatusReader},
     types::{TradingState, decimal},
 };
@@ -146,9 +147,10 @@ pub const RULES: &[Rule] = &[
     rule("breaker", Critical, |o| {
         (!o.breakers.is_empty()).then(|| format!("breakers hold: {}", o.breakers.join(", ")))
     }),
-    rule("tampering", Critical, |o| o.seen("tampering")),
-    rule("hot_panic", Critical, |o| o.seen("panic")),
-    rule("resting_stop", Critical, |o| o.seen("resting_stop")),
+    rule("tampering", Critical, |o| o.seen(EventCode::Tampering)),
+    rule("hot_panic", Critical, |o| o.seen(EventCode::Panic)),
+    rule("resting_stop", Critical, |o| o.seen(EventCode::RestingStop)),
+    rule("money", Warning, |o| o.seen(EventCode::Money)),
     rule("position_mismatch", Warning, |o| {
         let count = Some(o.gained(Counter::PositionMismatches)).filter(|count| *count > 0)?;
         Some(format!("positions differed from the venue's {count} times in two minutes"))

@@ -1,8 +1,9 @@
 //! Reading the account: what the venue shows, in an order in which it proves itself.
 
+use super::wallet::FUNDING_LAG_MS;
 use crate::{
     order::OrderName,
-    venue::{Rest, RestError},
+    venue::{Funding, Rest, RestError},
 };
 use tickpath_shared::{
     causes::chain,
@@ -24,6 +25,8 @@ pub struct ResumeFrom {
     pub trades: Vec<u64>,
     /// First order id, by instrument.
     pub orders: Vec<u64>,
+    /// From when on funding is listed, unix milliseconds by the venue's clock; 0 for what may be late only.
+    pub funding_from_ms: u64,
 }
 
 /// The account as read.
@@ -39,9 +42,11 @@ pub struct AccountRead {
     pub open_orders: Vec<OpenOrderRecord>,
     /// Stops that rest at the venue.
     pub stops: Vec<StopReportRecord>,
-    /// Assets, for people to look at: nothing is decided on them.
+    /// Assets, which contain exactly these trades too. They are for people to look at: nothing is decided on them.
     pub balances: Vec<BalanceRecord>,
-    /// Why they are not known, if they are not.
+    /// Funding, as far as it was asked for.
+    pub funding: Vec<Funding>,
+    /// Why these two are not known, if they are not.
     pub no_balances: Option<String>,
 }
 
@@ -111,6 +116,10 @@ impl AccountReader<'_> {
             let mut positions = self.rest.positions(self.definitions, self.now())?;
             let open_orders = self.rest.open_orders(self.definitions, self.now())?;
             let stops = self.rest.open_stops(self.definitions, self.now())?;
+            let (balances, funding, no_balances) = match self.money(from) {
+                Ok((balances, funding)) => (balances, funding, None),
+                Err(why) => (Vec::new(), Vec::new(), Some(chain(&why))),
+            };
             let trades = self.all_trades(from)?;
             if trades.len() != before.len() && attempt < ATTEMPTS {
                 before = trades;
@@ -121,13 +130,27 @@ impl AccountReader<'_> {
                 position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
             }
             let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
-            let (balances, no_balances) = match self.rest.balances(self.now()) {
-                Ok(balances) => (balances, None),
-                Err(why) => (Vec::new(), Some(chain(&why))),
-            };
-            return Ok(AccountRead { reports, trades, positions, open_orders, stops, balances, no_balances });
+            return Ok(AccountRead {
+                reports,
+                trades,
+                positions,
+                open_orders,
+                stops,
+                balances,
+                funding,
+                no_balances,
+            });
         }
         unreachable!("the last attempt returns")
+    }
+
+    fn money(&self, from: &ResumeFrom) -> Result<(Vec<BalanceRecord>, Vec<Funding>), RestError> {
+        let from_ms = match from.funding_from_ms {
+            0 => self.now().saturating_sub(FUNDING_LAG_MS),
+            from_ms => from_ms,
+        };
+        let funding = self.rest.funding(from_ms, self.now())?;
+        Ok((self.rest.balances(self.now())?, funding))
     }
 
     /// Asks about one order.

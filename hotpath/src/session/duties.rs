@@ -163,7 +163,7 @@ impl Session {
         if now >= due && has_clock && !self.is_stopping {
             self.account = AccountPhase::Reading;
             (self.schedule.is_adopting, self.schedule.read_ns) = (false, now);
-            let from = self.resume.start_ids(&self.parts.shop.definitions);
+            let from = self.resume.start_ids(&self.parts.shop.definitions, self.wallet.funding_from_ms());
             self.send_job(Job::Account { from, with_orders: true, number: self.read_number });
         }
     }

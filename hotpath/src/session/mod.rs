@@ -16,8 +16,10 @@ mod reports;
 mod resume;
 mod rules;
 mod stops;
+mod wallet;
 
 pub use resume::ResumeFile;
+pub use wallet::Wallet;
 
 use crate::{
     live::EventSender,
@@ -46,6 +48,7 @@ use tickpath_shared::{
     status::{Progress, Status},
     types::InstrumentDefinition,
 };
+use wallet::WalletFile;
 use zerocopy::IntoBytes;
 
 /// Pause of an idle turn.
@@ -109,6 +112,7 @@ pub struct Session {
     links: LinkBook,
     dead_man: dead_man::DeadMan,
     resume: ResumeFile,
+    wallet: WalletFile,
     keeper: keeper::Keeper,
     day: day::DayFile,
     stops: stops::StopFile,
@@ -168,7 +172,7 @@ impl Session {
         // Whatever the process before sent has arrived, or is refused by the venue, after this time.
         let settle_ns =
             if parts.is_unclean { (parts.config.venue.recv_window_ms + 1000) * 1_000_000 } else { 0 };
-        let resume = ResumeFile::load(&parts.data);
+        let (resume, wallet) = (ResumeFile::load(&parts.data), WalletFile::load(&parts.data));
         let day = day::DayFile::new(&parts.data);
         let stops = stops::StopFile::new(&parts.data);
         let venue = &parts.config.venue;
@@ -184,6 +188,7 @@ impl Session {
             links,
             dead_man,
             resume,
+            wallet,
             keeper: keeper::Keeper::start(),
             day,
             stops,

@@ -86,6 +86,9 @@ impl Session {
         if let Some(why) = &read.no_balances {
             self.event(EventCode::RestFailed, Severity::Warning, &format!("balances are not known: {why}"));
         }
+        for text in self.wallet.take(&self.parts.shop.definitions, read, &self.keeper) {
+            self.event(EventCode::Money, Severity::Warning, &text);
+        }
         for balance in &read.balances {
             self.record(Kind::Balance, Class::Audit, &[balance.as_bytes()]);
         }

@@ -30,13 +30,14 @@ impl ResumeFile {
         Self { path, by_symbol }
     }
 
-    /// Ids from which the instruments are read.
-    pub fn start_ids(&self, definitions: &[InstrumentDefinition]) -> ResumeFrom {
+    /// Ids from which the instruments are read, and from when on funding is.
+    pub fn start_ids(&self, definitions: &[InstrumentDefinition], funding_from_ms: u64) -> ResumeFrom {
         let of =
             |d: &InstrumentDefinition| self.by_symbol.get(d.symbol.as_str()).copied().unwrap_or_default();
         ResumeFrom {
             trades: definitions.iter().map(|d| of(d).trade).collect(),
             orders: definitions.iter().map(|d| of(d).order).collect(),
+            funding_from_ms,
         }
     }
 

@@ -152,6 +152,11 @@ impl Account {
         received
     }
 
+    /// Takes money that no trade brought; a negative amount goes.
+    pub fn receive(&mut self, amount_e8: i128) {
+        self.wallet_e8 += amount_e8;
+    }
+
     /// Wallet balance: what was there, profit realised, fees and funding.
     pub fn wallet_e8(&self) -> i128 {
         self.wallet_e8

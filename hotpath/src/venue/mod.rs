@@ -7,8 +7,8 @@ pub mod binance;
 
 pub use binance::sign::Secret;
 pub use binance::usdm::rest::{
-    Answer, Call, Http, Method, Rest, RestError, Transport, is_live_host, is_logged_on, logon_request,
-    streams,
+    Answer, Call, Funding, Http, Method, Rest, RestError, Transport, is_live_host, is_logged_on,
+    logon_request, settles_in, streams,
 };
 pub use binance::usdm::{
     AccountChange, BOOK_STREAMS, DecodeError, Decoded, EarlyFill, KEY_EXPIRED, KIND, MARKET_STREAMS,

@@ -47,6 +47,7 @@ crate::labelled_enum! {
         Breaker = 15, "breaker", "A breaker tripped or let go.";
         Held = 16, "held", "An order waits for a person, or does so no more.";
         RestingStop = 17, "resting_stop", "A stop at the venue was reached or refused.";
+        Money = 18, "money", "A wallet moved by more than trades and funding explain.";
     }
 }
 

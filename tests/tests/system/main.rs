@@ -40,6 +40,7 @@ mod store;
 mod strategies;
 mod upstream;
 mod venue_faults;
+mod wallet;
 mod webhook;
 
 /// The command line under test.

@@ -19,11 +19,11 @@ fn stops(desk: &Desk) -> Vec<StopReportRecord> {
     rest.open_stops(&definitions, rest.server_time().unwrap()).unwrap()
 }
 
-fn position(desk: &Desk) -> i64 {
+pub(crate) fn position(desk: &Desk) -> i64 {
     desk.status().map_or(0, |status| status.instrument(0, InstrumentWord::Position))
 }
 
-fn order(desk: &Desk, arguments: &[&str]) {
+pub(crate) fn order(desk: &Desk, arguments: &[&str]) {
     let whole: Vec<&str> = ["order"].iter().chain(arguments).copied().collect();
     wait_for("the order to be taken", || desk.run_here(&whole).is_ok_and(|(code, _)| code == 0)).unwrap();
 }

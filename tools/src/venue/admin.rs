@@ -1,12 +1,30 @@
-//! The simulator's own addresses: faults are told, listed and ended while it runs, and who is connected is counted. No
-//! venue has them.
+//! The simulator's own addresses: faults are told, listed and ended while it runs, money moves, and who is connected is
+//! counted. No venue has them.
 
 use super::{FaultFile, binance::HttpAnswer, connection::HttpRequest, faults::Channel, server::Server};
+use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+use tickpath_shared::types::decimal;
 
 const FAULTS: &str = "/admin/faults";
 const CONNECTIONS: &str = "/admin/connections";
+const WALLET: &str = "/admin/wallet";
+
+/// Money that comes into the wallet, or goes out of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Movement {
+    /// Quote currency, negative for what goes.
+    amount: String,
+    /// Kind of income as the venue lists it.
+    #[serde(default = "transfer")]
+    kind: String,
+}
+
+fn transfer() -> String {
+    "TRANSFER".into()
+}
 
 fn answer(status: u16, body: &serde_json::Value) -> HttpAnswer {
     HttpAnswer { status, headers: Vec::new(), body: body.to_string() }
@@ -23,6 +41,8 @@ impl Server {
             FAULTS => Some(self.on_faults(request)),
             CONNECTIONS if request.method == "GET" => Some(answer(200, &self.connections())),
             CONNECTIONS => Some(not_allowed(&request.method, "GET")),
+            WALLET if request.method == "POST" => Some(self.on_movement(&request.body)),
+            WALLET => Some(not_allowed(&request.method, "POST")),
             _ => None,
         }
     }
@@ -51,6 +71,19 @@ impl Server {
             }
             other => not_allowed(other, "GET, POST, DELETE"),
         }
+    }
+
+    fn on_movement(&mut self, body: &str) -> HttpAnswer {
+        let movement: Movement = match serde_json::from_str(body) {
+            Ok(movement) => movement,
+            Err(e) => return answer(400, &json!({"msg": e.to_string()})),
+        };
+        let amount = match decimal::parse(movement.amount.as_bytes(), 8) {
+            Ok(amount) => amount,
+            Err(e) => return answer(400, &json!({"msg": format!("amount: {:?}: {e}", movement.amount)})),
+        };
+        self.exchange.receive(&movement.kind, amount);
+        answer(200, &json!({}))
     }
 
     /// Open connections by channel; a fault that ends connections meets these.

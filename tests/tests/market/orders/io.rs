@@ -35,6 +35,8 @@ pub struct Seen {
     pub cuts: u64,
     /// Stops that the venue carried out, or that it would have at once.
     pub stops_reached: u64,
+    /// Readings of the account whose wallet was compared.
+    pub wallets: u64,
     pub failed_asks: u64,
     pub amends: u64,
     pub amended: u64,

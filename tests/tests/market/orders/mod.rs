@@ -85,6 +85,9 @@ fn over_an_unreliable_network_both_ends_agree_to_the_last_unit() {
         check(&world);
         let seen = world.seen();
         assert!(seen.lost_answers > ORDERS / 25 && seen.cuts > 20 && seen.doubled_fills > 100, "{seen:?}");
+        // At each of these the trades told to the last units where the wallet's money had gone.
+        println!("{} readings of the wallet", seen.wallets);
+        assert!(seen.wallets > 20, "{seen:?}");
     }
 }
 

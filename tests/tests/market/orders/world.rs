@@ -12,7 +12,10 @@ use std::{
 };
 use tickpath_hotpath::{
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Notice},
-    session::account::{AccountReader, ResumeFrom},
+    session::{
+        Wallet,
+        account::{AccountReader, ResumeFrom},
+    },
     stage::gateway::{Gateway, GatewayEvent, OrderIds, connection},
     venue::{Credentials, Rest, Secret},
 };
@@ -126,6 +129,7 @@ pub struct World {
     intents: u64,
     intents_wanted: u64,
     resume: ResumeFrom,
+    wallet: Wallet,
     /// Since when an order's outcome is unknown.
     unknown_since: BTreeMap<IdText, Nanos>,
 }
@@ -182,7 +186,8 @@ impl World {
             legs: None,
             intents: 0,
             intents_wanted: orders,
-            resume: ResumeFrom { trades: vec![0; 2], orders: vec![0; 2] },
+            resume: ResumeFrom { trades: vec![0; 2], orders: vec![0; 2], funding_from_ms: 0 },
+            wallet: Wallet::default(),
             unknown_since: BTreeMap::new(),
         };
         world.start();
@@ -509,6 +514,10 @@ impl World {
                     let from = &mut self.resume.trades[trade.instrument as usize];
                     *from = (*from).max(trade.trade_id);
                 }
+                let moved = self.wallet.take(&self.definitions, &read);
+                assert!(moved.is_empty(), "{moved:?}");
+                self.resume.funding_from_ms = self.wallet.funding_from_ms();
+                self.io.seen.wallets += u64::from(read.no_balances.is_none());
                 read.records(0)
             }),
             Ask::Stop { instrument, client_order_id } => reader

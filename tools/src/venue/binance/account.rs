@@ -51,6 +51,16 @@ pub(super) fn self_trade_text(mode: SelfTrade) -> &'static str {
     }
 }
 
+/// Money received, or paid where it is negative.
+#[derive(Clone, Debug)]
+pub(super) struct Receipt {
+    /// As the venue names it.
+    pub(super) kind: String,
+    pub(super) instrument: Option<usize>,
+    pub(super) amount_e8: i128,
+    pub(super) venue_ms: u64,
+}
+
 /// The account.
 pub(super) struct SimAccount {
     pub(super) ledger: Account,
@@ -60,6 +70,8 @@ pub(super) struct SimAccount {
     pub(super) can_withdraw: bool,
     /// Instruments whose margin is isolated; the setting is shown, the margin itself is always the wallet's.
     pub(super) isolated: BTreeSet<usize>,
+    /// Money that came or went otherwise than by a trade, the oldest first.
+    pub(super) receipts: Vec<Receipt>,
     /// Every order ever accepted, by venue id.
     orders: Vec<OrderRow>,
     first_id: u64,
@@ -74,6 +86,7 @@ impl SimAccount {
             is_hedge: start.is_hedge,
             can_withdraw: start.can_withdraw,
             isolated: BTreeSet::new(),
+            receipts: Vec::new(),
             orders: Vec::new(),
             first_id: 1_000_001,
             by_client: HashMap::new(),

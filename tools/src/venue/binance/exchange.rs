@@ -5,7 +5,7 @@ use super::{
         AccountKey, definitions,
         options::{AccountStart, Limits},
     },
-    account::SimAccount,
+    account::{Receipt, SimAccount},
     algo::AlgoBook,
     events,
     filters::Filters,
@@ -191,6 +191,12 @@ impl Exchange {
         let mark_e8 = instrument.mark_e8();
         let received = self.account.ledger.fund(index, mark_e8, rate_e8);
         if received != 0 {
+            self.account.receipts.push(Receipt {
+                kind: "FUNDING_FEE".into(),
+                instrument: Some(index),
+                amount_e8: received,
+                venue_ms: self.now_ms,
+            });
             let (wallet, funding) =
                 (self.account.ledger.wallet_e8(), Some((self.instruments[index].definition(), received)));
             self.events.push(events::account_update("FUNDING_FEE", wallet, funding, &[], self.now_ms));

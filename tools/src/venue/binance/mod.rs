@@ -7,6 +7,7 @@ mod api;
 mod events;
 mod exchange;
 mod filters;
+mod income;
 mod limits;
 mod market;
 mod orders;

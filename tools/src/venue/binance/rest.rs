@@ -103,6 +103,7 @@ const ROUTES: &[Route] = &[
     route("GET", "/fapi/v1/symbolConfig", Signed, weight(5), Exchange::symbol_config),
     route("GET", "/fapi/v1/commissionRate", Signed, weight(20), Exchange::commission_rate),
     route("GET", "/fapi/v1/userTrades", Signed, weight(5), Exchange::user_trades),
+    route("GET", "/fapi/v1/income", Signed, weight(30), Exchange::income),
     route("POST", "/fapi/v1/leverage", Signed, weight(1), Exchange::set_leverage),
     route("GET", "/fapi/v1/leverageBracket", Signed, weight(1), Exchange::leverage_bracket),
     route("POST", "/fapi/v1/marginType", Signed, weight(1), Exchange::set_margin_type),

@@ -7,13 +7,14 @@ mod parse;
 mod transport;
 
 pub use budget::{Budget, Urgency};
+pub use parse::{Funding, settles_in};
 pub use transport::{Answer, Call, Http, Method, Transport};
 
 use super::super::sign::percent_encode;
 use crate::{order::OrderName, venue::Credentials};
 use parse::{
-    balance, by_symbol, encode, malformed, open_order, parse, parse_definitions, position, refusal, report,
-    stop_report, trade, weight_limit,
+    balance, by_symbol, encode, funding, malformed, open_order, parse, parse_definitions, position, refusal,
+    report, stop_report, trade, weight_limit,
 };
 use serde_json::Value;
 use std::{error::Error, sync::Arc};
@@ -266,6 +267,28 @@ impl Rest {
         let (path, answer) = (BALANCE.path, self.signed(&BALANCE, "", venue_ms)?);
         let rows = answer.as_array().ok_or_else(|| malformed(path, "array"))?;
         rows.iter().filter_map(|row| balance(path, row, venue_ms).transpose()).collect()
+    }
+
+    /// Funding that was due from a moment on, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub fn funding(&self, from_ms: u64, venue_ms: u64) -> Result<Vec<Funding>, RestError> {
+        const INCOME: Endpoint = get("/fapi/v1/income", 30);
+        let mut all = Vec::new();
+        for page in 1.. {
+            let which = format!("incomeType=FUNDING_FEE&startTime={from_ms}&limit={PAGE}&page={page}");
+            let answer = self.signed(&INCOME, &which, venue_ms)?;
+            let rows = answer.as_array().ok_or_else(|| malformed(INCOME.path, "array"))?;
+            for row in rows {
+                all.push(funding(INCOME.path, row)?);
+            }
+            if rows.len() < PAGE {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Open orders of the instruments.

@@ -94,6 +94,28 @@ pub(super) fn balance(path: &str, row: &Value, venue_ms: u64) -> Result<Option<B
     Ok(BalanceRecord::name(name).map(|asset| BalanceRecord { asset, wallet_e8, cross_e8, venue_ms }))
 }
 
+/// Funding that was paid or received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Funding {
+    /// In which asset.
+    pub asset: String,
+    /// Received, x 10^8.
+    pub amount_e8: i64,
+    /// When it was due by the venue's clock, unix milliseconds.
+    pub venue_ms: u64,
+}
+
+/// An instrument's profits and funding are of this asset: what its symbol ends with, before the date of a delivery.
+pub fn settles_in(definition: &InstrumentDefinition, asset: &str) -> bool {
+    let symbol = definition.symbol.as_str();
+    !asset.is_empty() && symbol.split_once('_').map_or(symbol, |(pair, _)| pair).ends_with(asset)
+}
+
+pub(super) fn funding(path: &str, row: &Value) -> Result<Funding, RestError> {
+    let asset = row["asset"].as_str().ok_or_else(|| malformed(path, "asset"))?.to_owned();
+    Ok(Funding { asset, amount_e8: amount(path, row, "income", 8)?, venue_ms: number(path, row, "time")? })
+}
+
 pub(super) fn open_order(
     path: &str,
     row: &Value,
