@@ -1,6 +1,6 @@
 //! Reading the account: what the venue shows, in an order in which it proves itself.
 
-use super::wallet::FUNDING_LAG_MS;
+use super::wallet::{AGE_MS_MAX, FUNDING_LAG_MS};
 use crate::{
     order::OrderName,
     venue::{Funding, Rest, RestError},
@@ -42,10 +42,12 @@ pub struct AccountRead {
     pub open_orders: Vec<OpenOrderRecord>,
     /// Stops that rest at the venue.
     pub stops: Vec<StopReportRecord>,
-    /// Assets, which contain exactly these trades too. They are for people to look at: nothing is decided on them.
+    /// Nothing happened while it was read: positions and assets contain exactly these trades.
+    pub is_quiet: bool,
+    /// Assets. They are for people to look at: nothing is decided on them.
     pub balances: Vec<BalanceRecord>,
-    /// Funding, as far as it was asked for.
-    pub funding: Vec<Funding>,
+    /// Funding, as far as it was asked for; `None` when it is not known.
+    pub funding: Option<Vec<Funding>>,
     /// Why these two are not known, if they are not.
     pub no_balances: Option<String>,
 }
@@ -116,12 +118,10 @@ impl AccountReader<'_> {
             let mut positions = self.rest.positions(self.definitions, self.now())?;
             let open_orders = self.rest.open_orders(self.definitions, self.now())?;
             let stops = self.rest.open_stops(self.definitions, self.now())?;
-            let (balances, funding, no_balances) = match self.money(from) {
-                Ok((balances, funding)) => (balances, funding, None),
-                Err(why) => (Vec::new(), Vec::new(), Some(chain(&why))),
-            };
+            let balances = self.rest.balances(self.now());
             let trades = self.all_trades(from)?;
-            if trades.len() != before.len() && attempt < ATTEMPTS {
+            let is_quiet = trades.len() == before.len();
+            if !is_quiet && attempt < ATTEMPTS {
                 before = trades;
                 continue;
             }
@@ -130,12 +130,18 @@ impl AccountReader<'_> {
                 position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
             }
             let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
+            let money = balances.and_then(|balances| Ok((balances, self.funding(from)?)));
+            let (balances, funding, no_balances) = match money {
+                Ok((balances, funding)) => (balances, Some(funding), None),
+                Err(why) => (Vec::new(), None, Some(chain(&why))),
+            };
             return Ok(AccountRead {
                 reports,
                 trades,
                 positions,
                 open_orders,
                 stops,
+                is_quiet,
                 balances,
                 funding,
                 no_balances,
@@ -144,13 +150,13 @@ impl AccountReader<'_> {
         unreachable!("the last attempt returns")
     }
 
-    fn money(&self, from: &ResumeFrom) -> Result<(Vec<BalanceRecord>, Vec<Funding>), RestError> {
+    fn funding(&self, from: &ResumeFrom) -> Result<Vec<Funding>, RestError> {
+        let now = self.now();
         let from_ms = match from.funding_from_ms {
-            0 => self.now().saturating_sub(FUNDING_LAG_MS),
-            from_ms => from_ms,
+            0 => now.saturating_sub(FUNDING_LAG_MS),
+            from_ms => from_ms.max(now.saturating_sub(AGE_MS_MAX)),
         };
-        let funding = self.rest.funding(from_ms, self.now())?;
-        Ok((self.rest.balances(self.now())?, funding))
+        self.rest.funding(from_ms, now)
     }
 
     /// Asks about one order.

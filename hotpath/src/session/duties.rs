@@ -18,6 +18,8 @@ const LATCH_NS: Nanos = 20_000_000;
 const SECOND_NS: Nanos = 1_000_000_000;
 /// Pause between two readings of the account because of orders of others: each costs the address much weight.
 const ADOPT_PAUSE_NS: Nanos = 5 * SECOND_NS;
+/// Time after which lists have what wallets show, as a rule.
+const DOUBT_PAUSE_NS: Nanos = 10 * SECOND_NS;
 const TIME_SYNC_NS: Nanos = 10 * SECOND_NS;
 const KEEP_KEY_NS: Nanos = 30 * 60 * SECOND_NS;
 /// Time for the gateway to take the stop command and send its cancels.
@@ -33,6 +35,8 @@ pub(super) struct Schedule {
     next_latch_ns: Nanos,
     /// Somebody else has opened an order since the account was last read, and when that was.
     pub(super) is_adopting: bool,
+    /// When a reading found money moved that another one has to confirm.
+    pub(super) doubted_ns: Option<Nanos>,
     read_ns: Nanos,
     time_asked_ns: Nanos,
     /// When the account was last seen proven, and whether a person was told that it has not been for long.
@@ -152,10 +156,10 @@ impl Session {
 
     /// Reads the account when it is time and nobody else does.
     pub(super) fn read_account_when_due(&mut self, now: Nanos) {
-        if self.account == AccountPhase::Done
-            && self.schedule.is_adopting
-            && now.saturating_sub(self.schedule.read_ns) > ADOPT_PAUSE_NS
-        {
+        let is_adopting_due =
+            self.schedule.is_adopting && now.saturating_sub(self.schedule.read_ns) > ADOPT_PAUSE_NS;
+        let is_doubt_due = self.schedule.doubted_ns.is_some_and(|at| now.saturating_sub(at) > DOUBT_PAUSE_NS);
+        if self.account == AccountPhase::Done && (is_adopting_due || is_doubt_due) {
             self.account = AccountPhase::NotBefore(now);
         }
         let AccountPhase::NotBefore(due) = self.account else { return };
@@ -163,7 +167,8 @@ impl Session {
         if now >= due && has_clock && !self.is_stopping {
             self.account = AccountPhase::Reading;
             (self.schedule.is_adopting, self.schedule.read_ns) = (false, now);
-            let from = self.resume.start_ids(&self.parts.shop.definitions, self.wallet.funding_from_ms());
+            self.schedule.doubted_ns = None;
+            let from = self.resume.start_ids(&self.parts.shop.definitions, self.wallet.wallet());
             self.send_job(Job::Account { from, with_orders: true, number: self.read_number });
         }
     }

@@ -19,7 +19,7 @@ mod stops;
 mod wallet;
 
 pub use resume::ResumeFile;
-pub use wallet::Wallet;
+pub use wallet::{Verdict, Wallet};
 
 use crate::{
     live::EventSender,

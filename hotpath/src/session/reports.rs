@@ -86,7 +86,9 @@ impl Session {
         if let Some(why) = &read.no_balances {
             self.event(EventCode::RestFailed, Severity::Warning, &format!("balances are not known: {why}"));
         }
-        for text in self.wallet.take(&self.parts.shop.definitions, read, &self.keeper) {
+        let verdict = self.wallet.take(&self.parts.shop.definitions, read, &self.keeper);
+        self.schedule.doubted_ns = verdict.is_doubtful.then(|| self.parts.clock.now());
+        if let Some(text) = verdict.moved {
             self.event(EventCode::Money, Severity::Warning, &text);
         }
         for balance in &read.balances {

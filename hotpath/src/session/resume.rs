@@ -4,6 +4,7 @@
 use super::{
     account::{AccountRead, ResumeFrom},
     keeper::Keeper,
+    wallet::Wallet,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -30,14 +31,20 @@ impl ResumeFile {
         Self { path, by_symbol }
     }
 
-    /// Ids from which the instruments are read, and from when on funding is.
-    pub fn start_ids(&self, definitions: &[InstrumentDefinition], funding_from_ms: u64) -> ResumeFrom {
+    /// Ids from which the instruments are read, and from when on funding is: nothing that the wallet has not counted is left
+    /// out.
+    pub(super) fn start_ids(&self, definitions: &[InstrumentDefinition], wallet: &Wallet) -> ResumeFrom {
         let of =
             |d: &InstrumentDefinition| self.by_symbol.get(d.symbol.as_str()).copied().unwrap_or_default();
         ResumeFrom {
-            trades: definitions.iter().map(|d| of(d).trade).collect(),
+            trades: definitions
+                .iter()
+                .map(|d| {
+                    wallet.last_trade(d.symbol.as_str()).map_or(of(d).trade, |last| last.min(of(d).trade))
+                })
+                .collect(),
             orders: definitions.iter().map(|d| of(d).order).collect(),
-            funding_from_ms,
+            funding_from_ms: wallet.funding_from_ms(),
         }
     }
 

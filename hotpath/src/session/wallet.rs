@@ -4,7 +4,10 @@
 use super::{account::AccountRead, keeper::Keeper};
 use crate::venue::{self, Funding};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use tickpath_shared::{
     paths::DataDir,
     record::{FillRecord, PositionRecord},
@@ -14,6 +17,8 @@ use tickpath_shared::{
 /// Funding is listed by the time that it was due, and reaches the wallet up to a minute later: so much of the list is
 /// looked at twice, milliseconds.
 pub(super) const FUNDING_LAG_MS: u64 = 300_000;
+/// A reading of longer ago is compared with nothing: venues forget what moved a wallet.
+pub(super) const AGE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
 /// A difference that rounding alone may make, x 10^8.
 const ROUNDING_E8: i128 = 100;
 
@@ -24,14 +29,14 @@ struct Kept {
     venue_ms: u64,
     /// Wallet x 10^8, by asset.
     wallets: BTreeMap<String, i64>,
-    /// Positions by symbol.
+    /// Positions by symbol, of every instrument that was configured.
     held: BTreeMap<String, Held>,
     /// Last trades that were counted, by symbol.
     trade_ids: BTreeMap<String, u64>,
     /// What trades brought since, x 10^8, by asset: positions at what they cost or brought, and commissions.
     flows: BTreeMap<String, i128>,
-    /// How many these were.
-    trades: u64,
+    /// What rounding may make of these trades, x 10^8.
+    rounding_e8: i128,
     /// From when on the funding below was listed, unix milliseconds.
     funding_from_ms: u64,
     /// Sums x 10^8, by asset.
@@ -39,16 +44,36 @@ struct Kept {
 }
 
 /// A position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
-    qty: i64,
-    entry_price_e8: i64,
+    /// What it cost x 10^8: negative of a short one.
+    cost_e8: i128,
+    /// Its size in whole units, rounded up.
+    units: i128,
+}
+
+/// A difference x 10^8, and how much of it rounding may have made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Rest {
+    e8: i128,
+    bound_e8: i128,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What moved that nothing explains, in words.
+    pub moved: Option<String>,
+    /// Something seems to have moved; another reading shows whether only a list was late.
+    pub is_doubtful: bool,
 }
 
 /// What the last complete reading showed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Wallet {
     kept: Option<Kept>,
+    /// Differences that one reading has shown, by asset.
+    doubts: BTreeMap<String, Rest>,
 }
 
 impl Wallet {
@@ -58,23 +83,32 @@ impl Wallet {
         self.kept.as_ref().map_or(0, |kept| kept.funding_from_ms)
     }
 
-    /// Takes a reading, whose trades are listed nowhere else again; returns a text for every asset whose wallet moved by
-    /// more than is known. One without balances is compared with the next.
-    pub fn take(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> Vec<String> {
+    /// Last trade of an instrument that was counted; later ones have to be listed.
+    pub fn last_trade(&self, symbol: &str) -> Option<u64> {
+        self.kept.as_ref()?.trade_ids.get(symbol).copied()
+    }
+
+    /// Takes a reading. What it shows is told when the next one shows it too: lists may lag behind each other. Trades that
+    /// were counted already are not counted again.
+    pub fn take(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> Verdict {
         if let Some(kept) = &mut self.kept {
             kept.count(definitions, &read.trades);
         }
-        let Some(mut now) = Kept::of(definitions, read) else { return Vec::new() };
-        let Some(before) = &self.kept else {
-            now.count(definitions, &read.trades);
-            (now.flows, now.trades) = Default::default();
-            self.kept = Some(now);
-            return Vec::new();
+        let Some(now) = Kept::of(definitions, read, self.kept.as_ref()) else { return Verdict::default() };
+        let rests = match (&self.kept, &read.funding) {
+            (Some(before), Some(funding)) => now.unexplained(before, definitions, funding),
+            _ => BTreeMap::new(),
         };
-        let texts = now.unexplained(before, definitions, read);
-        now.trade_ids.clone_from(&before.trade_ids);
+        let was_doubtful = !self.doubts.is_empty();
+        if !rests.is_empty() && !is_same(&rests, &self.doubts) {
+            self.doubts = rests;
+            // What is still counted and compared is the reading before.
+            return Verdict { moved: None, is_doubtful: !was_doubtful };
+        }
+        let since_ms = self.kept.as_ref().map_or(0, |kept| kept.venue_ms);
+        self.doubts.clear();
         self.kept = Some(now);
-        texts
+        Verdict { moved: (!rests.is_empty()).then(|| text(&rests, since_ms)), is_doubtful: false }
     }
 }
 
@@ -93,9 +127,8 @@ impl WalletFile {
         Self { path, wallet: wallet.unwrap_or_default() }
     }
 
-    /// See [`Wallet::funding_from_ms`].
-    pub(super) fn funding_from_ms(&self) -> u64 {
-        self.wallet.funding_from_ms()
+    pub(super) fn wallet(&self) -> &Wallet {
+        &self.wallet
     }
 
     /// See [`Wallet::take`].
@@ -104,44 +137,59 @@ impl WalletFile {
         definitions: &[InstrumentDefinition],
         read: &AccountRead,
         keeper: &Keeper,
-    ) -> Vec<String> {
-        let texts = self.wallet.take(definitions, read);
+    ) -> Verdict {
+        let verdict = self.wallet.take(definitions, read);
         keeper.store(&self.path, &self.wallet);
-        texts
+        verdict
     }
 }
 
 impl Kept {
-    /// `None` when the balances are not known.
-    fn of(definitions: &[InstrumentDefinition], read: &AccountRead) -> Option<Self> {
+    /// `None` when the reading proves nothing. Trades are counted from `before` on, and from this reading on for
+    /// instruments that it does not know.
+    fn of(definitions: &[InstrumentDefinition], read: &AccountRead, before: Option<&Self>) -> Option<Self> {
+        if !read.is_quiet || read.funding.is_none() {
+            return None;
+        }
         let venue_ms = read.balances.first()?.venue_ms;
         let held = |position: &PositionRecord| {
-            let symbol = definitions[position.instrument as usize].symbol.as_str().to_owned();
-            (symbol, Held { qty: position.qty, entry_price_e8: position.entry_price_e8 })
+            let definition = &definitions[position.instrument as usize];
+            let per_unit = i128::from(decimal::pow10(definition.qty_scale));
+            let cost_e8 = i128::from(position.entry_price_e8) * i128::from(position.qty) / per_unit;
+            let units = i128::from(position.qty.unsigned_abs()) / per_unit + 1;
+            (definition.symbol.as_str().to_owned(), Held { cost_e8, units })
         };
+        let mut trade_ids = before.map_or_else(BTreeMap::new, |kept| kept.trade_ids.clone());
+        for trade in &read.trades {
+            let symbol = definitions[trade.instrument as usize].symbol.as_str().to_owned();
+            let last = trade_ids.entry(symbol).or_default();
+            *last = trade.trade_id.max(*last);
+        }
         let funding_from_ms = venue_ms.saturating_sub(FUNDING_LAG_MS);
         Some(Self {
             venue_ms,
             wallets: read.balances.iter().map(|b| (b.asset(), b.wallet_e8)).collect(),
             held: read.positions.iter().map(held).collect(),
-            trade_ids: BTreeMap::new(),
+            trade_ids,
             flows: BTreeMap::new(),
-            trades: 0,
+            rounding_e8: 0,
             funding_from_ms,
-            funding: sums(&read.funding, funding_from_ms),
+            funding: sums(read.funding.as_deref().unwrap_or_default(), funding_from_ms),
         })
     }
 
-    /// Counts trades that were not yet.
+    /// Counts trades that were not yet, of the instruments that this reading knows.
     fn count(&mut self, definitions: &[InstrumentDefinition], trades: &[FillRecord]) {
         for trade in trades {
             let definition = &definitions[trade.instrument as usize];
-            let last = self.trade_ids.entry(definition.symbol.as_str().to_owned()).or_default();
-            if trade.trade_id <= *last {
+            let symbol = definition.symbol.as_str();
+            let last = self.trade_ids.get(symbol).copied().unwrap_or(0);
+            if trade.trade_id <= last || !self.held.contains_key(symbol) {
                 continue;
             }
-            *last = trade.trade_id;
-            self.trades += 1;
+            self.trade_ids.insert(symbol.to_owned(), trade.trade_id);
+            let per_unit = i128::from(decimal::pow10(definition.qty_scale));
+            self.rounding_e8 += i128::from(trade.qty) / per_unit + 1;
             if let Some(asset) = self.asset_of(definition).cloned() {
                 *self.flows.entry(asset).or_default() -= paid_e8(definition, trade);
             }
@@ -155,33 +203,39 @@ impl Kept {
         assets.max_by_key(|asset| asset.len())
     }
 
+    /// Differences by asset. Readings with other instruments, or too long apart, are not compared.
     fn unexplained(
         &self,
         before: &Self,
         definitions: &[InstrumentDefinition],
-        read: &AccountRead,
-    ) -> Vec<String> {
-        let funding = sums(&read.funding, before.funding_from_ms);
-        let of = |sums: &BTreeMap<String, i128>, asset: &str| sums.get(asset).copied().unwrap_or(0);
-        let mut texts = Vec::new();
-        for (asset, wallet_e8) in &self.wallets {
-            let Some(wallet_before) = before.wallets.get(asset) else { continue };
-            let mut explained = of(&funding, asset) - of(&before.funding, asset) + of(&before.flows, asset);
-            // Entry prices are told to eight decimals, profits are rounded trade by trade: not known better.
-            let mut bound = ROUNDING_E8 + i128::from(before.trades);
-            for definition in definitions.iter().filter(|d| self.asset_of(d) == Some(asset)) {
-                let at = |kept: &Self| kept.held.get(definition.symbol.as_str()).copied().unwrap_or_default();
-                let (then, now) = (at(before), at(self));
-                explained += cost_e8(definition, now) - cost_e8(definition, then);
-                let units = i128::from(now.qty.unsigned_abs()) + i128::from(then.qty.unsigned_abs());
-                bound += units / i128::from(decimal::pow10(definition.qty_scale)) + 1;
-            }
-            let rest = i128::from(*wallet_e8) - i128::from(*wallet_before) - explained;
-            if rest.abs() > bound {
-                texts.push(text(asset, rest, before.venue_ms));
-            }
+        funding: &[Funding],
+    ) -> BTreeMap<String, Rest> {
+        let is_comparable = self.held.keys().eq(before.held.keys())
+            && self.venue_ms.saturating_sub(before.venue_ms) < AGE_MS_MAX;
+        if !is_comparable {
+            return BTreeMap::new();
         }
-        texts
+        let funding = sums(funding, before.funding_from_ms);
+        let assets: BTreeSet<&String> = before.wallets.keys().chain(self.wallets.keys()).collect();
+        let rest = |asset: &String| {
+            let of = |sums: &BTreeMap<String, i128>| sums.get(asset).copied().unwrap_or(0);
+            // An asset that is not listed is not there.
+            let wallet = |kept: &Self| i128::from(kept.wallets.get(asset).copied().unwrap_or(0));
+            let mut explained = of(&funding) - of(&before.funding) + of(&before.flows);
+            // Entry prices are told to eight decimals, and profits rounded trade by trade.
+            let mut bound_e8 = ROUNDING_E8 + before.rounding_e8;
+            let is_its = |kept: &Self, d: &InstrumentDefinition| kept.asset_of(d) == Some(asset);
+            for definition in definitions.iter().filter(|d| is_its(before, d) || is_its(self, d)) {
+                let symbol = definition.symbol.as_str();
+                if let (Some(then), Some(now)) = (before.held.get(symbol), self.held.get(symbol)) {
+                    explained += now.cost_e8 - then.cost_e8;
+                    bound_e8 += now.units + then.units;
+                }
+            }
+            Rest { e8: wallet(self) - wallet(before) - explained, bound_e8 }
+        };
+        let rests = assets.into_iter().map(|asset| (asset.clone(), rest(asset)));
+        rests.filter(|(_, rest)| rest.e8.abs() > rest.bound_e8).collect()
     }
 }
 
@@ -189,11 +243,6 @@ impl Kept {
 fn paid_e8(definition: &InstrumentDefinition, trade: &FillRecord) -> i128 {
     let sign = if trade.side == Side::Sell as u8 { -1 } else { 1 };
     sign * definition.notional_e8(trade.price, trade.qty)
-}
-
-/// What a position cost: negative of a short one.
-fn cost_e8(definition: &InstrumentDefinition, held: Held) -> i128 {
-    i128::from(held.entry_price_e8) * i128::from(held.qty) / i128::from(decimal::pow10(definition.qty_scale))
 }
 
 fn sums(funding: &[Funding], from_ms: u64) -> BTreeMap<String, i128> {
@@ -204,12 +253,26 @@ fn sums(funding: &[Funding], from_ms: u64) -> BTreeMap<String, i128> {
     sums
 }
 
-fn text(asset: &str, rest_e8: i128, since_ms: u64) -> String {
-    let amount = decimal::to_text(rest_e8.unsigned_abs().min(i64::MAX as u128) as i64, 8);
-    let direction = if rest_e8 > 0 { "more" } else { "less" };
+/// Both readings show the same, but for what rounding makes.
+fn is_same(rests: &BTreeMap<String, Rest>, doubts: &BTreeMap<String, Rest>) -> bool {
+    let both = rests.iter().zip(doubts);
+    rests.len() == doubts.len()
+        && both
+            .into_iter()
+            .all(|((asset, rest), (of, doubt))| asset == of && (rest.e8 - doubt.e8).abs() <= rest.bound_e8)
+}
+
+fn text(rests: &BTreeMap<String, Rest>, since_ms: u64) -> String {
+    let of = |(asset, rest): (&String, &Rest)| {
+        let amount = rest.e8.unsigned_abs().min(i64::MAX as u128) as i64;
+        let direction = if rest.e8 > 0 { "more" } else { "less" };
+        format!("{asset}: {} {direction}", decimal::to_text(amount, 8))
+    };
+    let amounts: Vec<String> = rests.iter().map(of).collect();
     format!(
-        "{asset}: {amount} {direction} in the wallet than trades and funding explain since {since_ms} (unix \
-         milliseconds): a transfer, a rebate, a liquidation fee, or trades of instruments that are not configured"
+        "{} in the wallet than trades and funding explain since {since_ms} (unix milliseconds): a transfer, a rebate, a \
+         liquidation fee, or trades of instruments that are not configured",
+        amounts.join(", ")
     )
 }
 
@@ -268,14 +331,21 @@ mod tests {
             balances: wallets.iter().map(balance).collect(),
             positions: vec![position],
             trades: trades.to_vec(),
+            is_quiet: true,
+            funding: Some(Vec::new()),
             ..AccountRead::default()
         }
     }
 
-    /// What the readings had to say, one after the other.
-    fn told(reads: &[AccountRead]) -> Vec<usize> {
+    /// What the readings had to say, one after the other: nothing, a doubt, or that money moved.
+    fn told(reads: &[AccountRead]) -> String {
         let mut wallet = Wallet::default();
-        reads.iter().map(|read| wallet.take(&[definition()], read).len()).collect()
+        let say = |read: &AccountRead| match wallet.take(&[definition()], read) {
+            Verdict { moved: Some(_), .. } => '!',
+            Verdict { is_doubtful: true, .. } => '?',
+            _ => '-',
+        };
+        reads.iter().map(say).collect()
     }
 
     #[test]
@@ -287,16 +357,44 @@ mod tests {
         let end = [("BNB", 40_000), ("USDT", 100_000_000_000 - 30_000_000 + 50_000_000)];
         let first = read(0, &start, 0, 0, &[]);
         let last = read(60, &end, 5, 6_180_000, &[bought, sold]);
-        assert_eq!(told(&[first.clone(), last.clone()]), [0, 0]);
-        // Listed again, and one of the readings without balances.
+        assert_eq!(told(&[first.clone(), last.clone()]), "--");
+        // Listed again, one of the readings without balances, and one while something happened.
         let blind = AccountRead { balances: Vec::new(), ..read(30, &[], 10, 6_180_000, &[bought]) };
+        let busy = AccountRead { is_quiet: false, ..read(40, &start, 10, 6_180_000, &[]) };
         let rest = read(60, &end, 5, 6_180_000, &[sold]);
         let again = read(90, &end, 5, 6_180_000, &[sold]);
-        assert_eq!(told(&[first.clone(), blind, rest, again]), [0, 0, 0, 0]);
+        assert_eq!(told(&[first.clone(), blind, busy, rest, again]), "-----");
         // Trades before the first reading are in its wallet.
-        assert_eq!(told(&[last.clone(), last]), [0, 0]);
-        // A trade that nobody listed.
-        assert_eq!(told(&[first, read(60, &end, 5, 6_180_000, &[bought])]), [0, 2]);
+        assert_eq!(told(&[last.clone(), last.clone()]), "--");
+        // A trade that is listed late is no matter, one that is never listed is told once.
+        let late = read(60, &end, 5, 6_180_000, &[bought]);
+        assert_eq!(told(&[first.clone(), late.clone(), last.clone(), last.clone()]), "-?--");
+        assert_eq!(told(&[first.clone(), late.clone(), late.clone(), late]), "-?!-");
+        // An asset that is gone.
+        let gone = read(60, &end[1..], 5, 6_180_000, &[bought, sold]);
+        assert_eq!(told(&[first, last, gone.clone(), gone]), "--?!");
+    }
+
+    #[test]
+    fn an_instrument_that_is_new_brings_its_past_with_it() {
+        let mut wallet = Wallet::default();
+        let other =
+            InstrumentDefinition { symbol: Symbol::new("ETHUSDT").unwrap(), instrument: 1, ..definition() };
+        let at = |after_s, trades: &[FillRecord]| read(after_s, &[("USDT", 1_000)], 0, 0, trades);
+        assert_eq!(wallet.take(&[definition()], &at(0, &[])), Verdict::default());
+        let past = [
+            FillRecord { instrument: 1, ..trade(3, Side::Buy, 10_000, 1_000, ("USDT", 5)) },
+            FillRecord { instrument: 1, ..trade(4, Side::Sell, 20_000, 1_000, ("USDT", 5)) },
+        ];
+        let both = |after_s, trades: &[FillRecord]| {
+            let mut read = at(after_s, trades);
+            read.positions.push(PositionRecord { instrument: 1, ..read.positions[0] });
+            read
+        };
+        for after_s in [60, 90] {
+            assert_eq!(wallet.take(&[definition(), other], &both(after_s, &past)), Verdict::default());
+        }
+        assert_eq!([wallet.last_trade("BTCUSDT"), wallet.last_trade("ETHUSDT")], [None, Some(4)]);
     }
 
     #[test]
@@ -307,7 +405,7 @@ mod tests {
             venue_ms: START_MS + due_s * 1_000,
         };
         let at = |after_s, wallet_e8, funding: &[Funding]| AccountRead {
-            funding: funding.to_vec(),
+            funding: Some(funding.to_vec()),
             ..read(after_s, &[("USDT", wallet_e8)], 0, 0, &[])
         };
         let (early, late) = (funding(10, -400), funding(58, -500));
@@ -318,17 +416,25 @@ mod tests {
             at(120, 9_100, &[early.clone(), late.clone()]),
             at(180, 9_100, &[early, late]),
         ];
-        assert_eq!(told(&reads), [0, 0, 0, 0]);
+        assert_eq!(told(&reads), "----");
 
         let mut wallet = Wallet::default();
-        assert!(wallet.take(&[definition()], &at(0, 10_000, &[])).is_empty());
-        assert_eq!(wallet.funding_from_ms(), START_MS - FUNDING_LAG_MS);
-        let again: String = serde_json::to_string(&wallet).unwrap();
-        let mut wallet: Wallet = serde_json::from_str(&again).unwrap();
-        let texts = wallet.take(&[definition()], &at(60, 10_000 + 150_000_000, &[]));
-        assert!(texts[0].starts_with("USDT: 1.50000000 more in the wallet"), "{texts:?}");
-        let texts = wallet.take(&[definition()], &at(90, 10_000, &[]));
-        assert!(texts[0].starts_with("USDT: 1.50000000 less in the wallet"), "{texts:?}");
-        assert!(wallet.take(&[definition()], &at(120, 10_000 - ROUNDING_E8 as i64, &[])).is_empty());
+        let mut take = |read: &AccountRead| {
+            // Every time by another process.
+            wallet = serde_json::from_str(&serde_json::to_string(&wallet).unwrap()).unwrap();
+            let found = wallet.take(&[definition()], read);
+            (wallet.funding_from_ms(), found)
+        };
+        assert_eq!(take(&at(0, 10_000, &[])), (START_MS - FUNDING_LAG_MS, Verdict::default()));
+        let doubt = Verdict { is_doubtful: true, ..Verdict::default() };
+        for (wallet_e8, wanted) in
+            [(150_010_000, "USDT: 1.50000000 more in"), (10_000, "USDT: 1.50000000 less in")]
+        {
+            assert_eq!(take(&at(60, wallet_e8, &[])).1, doubt);
+            let Some(text) = take(&at(90, wallet_e8, &[])).1.moved else { panic!("told by the second") };
+            assert!(text.starts_with(wanted), "{text}");
+        }
+        assert_eq!(take(&at(120, 10_000 - ROUNDING_E8 as i64, &[])).1, Verdict::default());
+        assert_eq!(take(&at(120 + AGE_MS_MAX / 1_000, 10, &[])).1, Verdict::default(), "too long ago");
     }
 }

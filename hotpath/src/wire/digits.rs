@@ -91,7 +91,7 @@ impl Small {
         self.whole + usize::from(self.places > 0) + self.places
     }
 
-    /// Writes it as [`write`] does. Full words are written whatever the length: at most eight bytes behind the number
+    /// Writes it as [`write`] does. Full words are written whatever the length: at most seven bytes behind the number
     /// are overwritten.
     #[inline(always)]
     pub(crate) fn write(&self, out: &mut [u8; ROOM]) {

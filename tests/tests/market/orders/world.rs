@@ -13,7 +13,7 @@ use std::{
 use tickpath_hotpath::{
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Notice},
     session::{
-        Wallet,
+        Verdict, Wallet,
         account::{AccountReader, ResumeFrom},
     },
     stage::gateway::{Gateway, GatewayEvent, OrderIds, connection},
@@ -514,10 +514,10 @@ impl World {
                     let from = &mut self.resume.trades[trade.instrument as usize];
                     *from = (*from).max(trade.trade_id);
                 }
-                let moved = self.wallet.take(&self.definitions, &read);
-                assert!(moved.is_empty(), "{moved:?}");
+                let found = self.wallet.take(&self.definitions, &read);
+                assert_eq!(found, Verdict::default());
                 self.resume.funding_from_ms = self.wallet.funding_from_ms();
-                self.io.seen.wallets += u64::from(read.no_balances.is_none());
+                self.io.seen.wallets += u64::from(read.funding.is_some());
                 read.records(0)
             }),
             Ask::Stop { instrument, client_order_id } => reader

@@ -4,10 +4,26 @@ use super::{
     account::Receipt, events, exchange::Exchange, orders::Answer, parameters::Parameters, text::amount_e8,
 };
 use serde_json::{Value, json};
+use tickpath_hotpath::sim::LedgerTrade;
 
 /// Rows of an answer unless it says otherwise, and most of them.
 const ROWS: usize = 100;
 const ROWS_MAX: usize = 1_000;
+
+const PROFIT: &str = "REALIZED_PNL";
+const COMMISSION: &str = "COMMISSION";
+
+fn rows_of(trade: &LedgerTrade) -> impl Iterator<Item = Receipt> {
+    let LedgerTrade { instrument, venue_ms, .. } = *trade;
+    let of = move |(kind, amount_e8): (&str, i128)| Receipt {
+        kind: kind.into(),
+        instrument: Some(instrument),
+        amount_e8,
+        venue_ms,
+    };
+    let both = [(PROFIT, trade.realized_e8), (COMMISSION, -i128::from(trade.fee_e8))];
+    both.into_iter().filter(|(_, amount_e8)| *amount_e8 != 0).map(of)
+}
 
 impl Exchange {
     /// `GET /fapi/v1/income`: profits and commissions of trades, funding, and whatever else moved the wallet.
@@ -21,25 +37,19 @@ impl Exchange {
             Some(_) => Some(self.symbol(p)?),
             None => None,
         };
-        let mut rows: Vec<Receipt> = self.account.receipts.clone();
-        for trade in self.account.ledger.trades() {
-            let row = |kind: &str, amount_e8| Receipt {
-                kind: kind.into(),
-                instrument: Some(trade.instrument),
-                amount_e8,
-                venue_ms: trade.venue_ms,
-            };
-            let both = [row("REALIZED_PNL", trade.realized_e8), row("COMMISSION", -i128::from(trade.fee_e8))];
-            rows.extend(both.into_iter().filter(|row| row.amount_e8 != 0));
-        }
-        rows.sort_by_key(|row| row.venue_ms);
-        let is_wanted = |row: &&Receipt| {
+        let is_wanted = |row: &Receipt| {
             (from..=to).contains(&row.venue_ms)
                 && kind.is_none_or(|kind| kind == row.kind)
                 && symbol.is_none_or(|symbol| row.instrument == Some(symbol))
         };
-        let wanted = rows.iter().zip(1_u64..).filter(|(row, _)| is_wanted(row));
-        let shown = wanted.skip(page.saturating_sub(1) * limit).take(limit);
+        // Trades make two kinds only; whoever wants another does not wait for all of them.
+        let is_of_trades = kind.is_none_or(|kind| kind == PROFIT || kind == COMMISSION);
+        let trades = self.account.ledger.trades().iter().filter(|_| is_of_trades).flat_map(rows_of);
+        let receipts = self.account.receipts.iter().cloned();
+        let mut rows: Vec<Receipt> = receipts.chain(trades).filter(is_wanted).collect();
+        rows.sort_by_key(|row| row.venue_ms);
+        let skipped = page.saturating_sub(1).saturating_mul(limit);
+        let shown = rows.iter().zip(1_u64..).skip(skipped).take(limit);
         Ok(shown.map(|(row, number)| self.income_row(row, number)).collect())
     }
 

@@ -12,7 +12,7 @@ const KEPT_BYTES: usize = 512;
 /// Digits of the venue's time that change; those before them do once in a day.
 const LATE_DIGITS: usize = 8;
 const LATE: u64 = 10_u64.pow(LATE_DIGITS as u32);
-/// Bytes of an id that are the same for all of an instance.
+/// Bytes of an id in its first word: of the instance, and digits of the session that hardly ever change.
 const ID_HEAD: usize = 8;
 
 const BEFORE_ID: &[u8] = b"{\"id\":\"p";
@@ -93,6 +93,7 @@ impl KeptText {
         let InstrumentDefinition { price_scale, price_places, qty_scale, qty_places, .. } = *definition;
         let Some(price) = self.price.follow(price, price_scale, price_places) else { return false };
         let Some(qty) = self.qty.follow(qty, qty_scale, qty_places) else { return false };
+        debug_assert_eq!(id.len(), ClientOrderId::LEN, "orders that we place have ids of ours");
         let id = id.words();
         let is_same = self.len > 0
             && self.bytes[FIRST_ID..FIRST_ID + ID_HEAD] == id[0].to_le_bytes()

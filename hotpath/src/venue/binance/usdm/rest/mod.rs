@@ -30,8 +30,9 @@ use tickpath_shared::{
 /// Largest answer read, and largest `exchangeInfo`.
 const BODY_MAX: u64 = 1 << 20;
 const EXCHANGE_INFO_MAX: u64 = 16 << 20;
-/// Rows of a page of trades or orders.
+/// Rows of a page of trades or orders, and most pages of a list that numbers them.
 const PAGE: usize = 1000;
+const PAGES: usize = 10;
 /// How often a question is asked whose answer was the venue's own failure.
 const ATTEMPTS: usize = 3;
 /// Venue's code for an order it does not know.
@@ -277,7 +278,7 @@ impl Rest {
     pub fn funding(&self, from_ms: u64, venue_ms: u64) -> Result<Vec<Funding>, RestError> {
         const INCOME: Endpoint = get("/fapi/v1/income", 30);
         let mut all = Vec::new();
-        for page in 1.. {
+        for page in 1..=PAGES {
             let which = format!("incomeType=FUNDING_FEE&startTime={from_ms}&limit={PAGE}&page={page}");
             let answer = self.signed(&INCOME, &which, venue_ms)?;
             let rows = answer.as_array().ok_or_else(|| malformed(INCOME.path, "array"))?;
@@ -285,10 +286,10 @@ impl Rest {
                 all.push(funding(INCOME.path, row)?);
             }
             if rows.len() < PAGE {
-                break;
+                return Ok(all);
             }
         }
-        Ok(all)
+        Err(malformed(INCOME.path, "the end of the list"))
     }
 
     /// Open orders of the instruments.
