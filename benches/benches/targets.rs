@@ -108,6 +108,26 @@ fn decode<T: DeserializeOwned>(mode: Mode, row: &str, frames: &Frames, serde: f6
     mode.compare(row, Contender::new("ours", || decode_all(best, frames)), rivals);
 }
 
+/// What processors without the best instructions get, beside those that have them and beside the peer.
+fn decode_without(mode: Mode, frames: &Frames) {
+    let decoder = |isa: Isa| MarketDecoder::with_isa(isa, &[definition()], 1 << 20);
+    let has = |isa: Isa| Isa::available().contains(&isa);
+    let row = "decode depth, AVX2";
+    if mode.wants(row) && has(Isa::Avx2) && has(Isa::Avx512) {
+        let (mut ours, mut best) = (decoder(Isa::Avx2), decoder(Isa::Avx512));
+        let best = Contender::new("ours with AVX-512", || decode_all(&mut best, frames));
+        let ours = Contender::new("ours", || decode_all(&mut ours, frames));
+        mode.compare(row, ours, vec![(best, Target::Within(1.35))]);
+    }
+    let row = "decode depth, without vectors";
+    if mode.wants(row) {
+        let mut ours = decoder(Isa::Plain);
+        let serde = Contender::new("serde_json typed, fixed point", || serde_json_all::<Depth>(frames));
+        let ours = Contender::new("ours", || decode_all(&mut ours, frames));
+        mode.compare(row, ours, vec![(serde, Target::Faster(6.5))]);
+    }
+}
+
 /// One level change; true for a bid.
 type Change = (bool, Level);
 
@@ -499,6 +519,7 @@ fn main() {
     decode::<Ticker>(mode, "decode bookTicker, capture", &frames.of("@bookTicker"), 11.0, 7.5);
     decode::<AggTrade>(mode, "decode aggTrade", &agg, 11.0, 7.5);
     decode::<Depth>(mode, "decode depth, capture", &frames.of("@depth"), 10.0, 6.5);
+    decode_without(mode, &frames.of("@depth"));
     framing(mode, &frames.of("@bookTicker"));
     book(mode, &frames);
     order_text(mode);

@@ -187,12 +187,21 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
-        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and a row has four lanes.
+    unsafe fn numbers_of(
+        at: [*const u8; 4],
+        row: &Row,
+        proof: &Proof,
+        least: &[i64; 4],
+        out: *mut [i64; 4],
+    ) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, a row has four lanes, and
+        // `out` has just been written.
         unsafe {
             let rows = row.0.as_ptr();
-            let low = _mm256_load_si256(rows.cast());
-            convert_four(at, low, _mm256_load_si256(rows.add(32).cast()), proof, out)
+            let (low, high) = (_mm256_load_si256(rows.cast()), _mm256_load_si256(rows.add(32).cast()));
+            let [bad_low, bad_high] = convert_four(at, low, high, proof, out);
+            let (values, least) = (_mm256_loadu_si256(out.cast()), _mm256_loadu_si256(least.as_ptr().cast()));
+            [_mm256_or_si256(bad_low, _mm256_cmpgt_epi64(least, values)), bad_high]
         }
     }
 

@@ -138,9 +138,20 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad {
-        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and a row has four lanes.
-        unsafe { convert(four(at), _mm512_load_si512(row.0.as_ptr().cast()), proof, out) }
+    unsafe fn numbers_of(
+        at: [*const u8; 4],
+        row: &Row,
+        proof: &Proof,
+        least: &[i64; 4],
+        out: *mut [i64; 4],
+    ) -> Self::Bad {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, a row has four lanes, and
+        // `out` has just been written.
+        unsafe {
+            let bad = convert(four(at), _mm512_load_si512(row.0.as_ptr().cast()), proof, out);
+            let (values, least) = (_mm256_loadu_si256(out.cast()), _mm256_loadu_si256(least.as_ptr().cast()));
+            _mm512_mask_set1_epi64(bad, _mm256_cmplt_epi64_mask(values, least), -1)
+        }
     }
 
     #[inline(always)]

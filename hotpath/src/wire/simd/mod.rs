@@ -359,12 +359,18 @@ pub(crate) trait Kernel {
     /// As of [`Kernel`]. As many bytes as the pattern has, filled up to 64, are readable behind the position.
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool;
 
-    /// As [`Self::numbers`], with the rows in one piece.
+    /// As [`Self::numbers`], with the rows in one piece, and bad what is less than `least`.
     ///
     /// # Safety
     ///
     /// As of [`Kernel`]. Sixteen bytes are readable behind each position, and `out` may be written.
-    unsafe fn numbers_of(at: [*const u8; 4], row: &Row, proof: &Proof, out: *mut [i64; 4]) -> Self::Bad;
+    unsafe fn numbers_of(
+        at: [*const u8; 4],
+        row: &Row,
+        proof: &Proof,
+        least: &[i64; 4],
+        out: *mut [i64; 4],
+    ) -> Self::Bad;
 
     /// Converts four numbers and stores them.
     ///
