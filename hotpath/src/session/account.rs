@@ -46,10 +46,10 @@ pub struct AccountRead {
     pub is_quiet: bool,
     /// Assets. They are for people to look at: nothing is decided on them.
     pub balances: Vec<BalanceRecord>,
-    /// Funding, as far as it was asked for; `None` when it is not known.
+    /// Funding, as far as it was asked for; `None` when it is not known, or something happened meanwhile.
     pub funding: Option<Vec<Funding>>,
-    /// Why these two are not known, if they are not.
-    pub no_balances: Option<String>,
+    /// Why one of these two is not known, if a request failed.
+    pub no_money: Option<String>,
 }
 
 impl AccountRead {
@@ -130,11 +130,10 @@ impl AccountReader<'_> {
                 position.through_trade_id = of.map(|t| t.trade_id).max().unwrap_or(0);
             }
             let reports = if with_orders { self.all_reports(from)? } else { Vec::new() };
-            let money = balances.and_then(|balances| Ok((balances, self.funding(from)?)));
-            let (balances, funding, no_balances) = match money {
-                Ok((balances, funding)) => (balances, Some(funding), None),
-                Err(why) => (Vec::new(), None, Some(chain(&why))),
-            };
+            // What is not known of the money keeps nothing else from being known.
+            let funding = if is_quiet { self.funding(from).map(Some) } else { Ok(None) };
+            let no_money = balances.as_ref().err().or(funding.as_ref().err()).map(|why| chain(why));
+            let (balances, funding) = (balances.unwrap_or_default(), funding.unwrap_or_default());
             return Ok(AccountRead {
                 reports,
                 trades,
@@ -144,7 +143,7 @@ impl AccountReader<'_> {
                 is_quiet,
                 balances,
                 funding,
-                no_balances,
+                no_money,
             });
         }
         unreachable!("the last attempt returns")

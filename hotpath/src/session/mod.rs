@@ -19,7 +19,7 @@ mod stops;
 mod wallet;
 
 pub use resume::ResumeFile;
-pub use wallet::{Verdict, Wallet};
+pub use wallet::{Finding, Wallet};
 
 use crate::{
     live::EventSender,

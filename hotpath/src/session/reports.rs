@@ -83,12 +83,13 @@ impl Session {
             self.fatal = Some(SessionEnd::Forbidden(why));
             return;
         }
-        if let Some(why) = &read.no_balances {
-            self.event(EventCode::RestFailed, Severity::Warning, &format!("balances are not known: {why}"));
+        if let Some(why) = &read.no_money {
+            let text = format!("balances or funding are not known: {why}");
+            self.event(EventCode::RestFailed, Severity::Warning, &text);
         }
-        let verdict = self.wallet.take(&self.parts.shop.definitions, read, &self.keeper);
-        self.schedule.doubted_ns = verdict.is_doubtful.then(|| self.parts.clock.now());
-        if let Some(text) = verdict.moved {
+        let finding = self.wallet.take(&self.parts.shop.definitions, read, &self.keeper);
+        self.schedule.doubted_ns = finding.is_doubtful.then(|| self.parts.clock.now());
+        if let Some(text) = finding.moved {
             self.event(EventCode::Money, Severity::Warning, &text);
         }
         for balance in &read.balances {

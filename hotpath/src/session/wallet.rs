@@ -1,5 +1,5 @@
 //! The wallet against what is known to have moved it: trades of the configured instruments, and funding. Whatever else
-//! did is told to people; nothing is decided on it.
+//! did is told to people; nothing is decided on it. Positions and results are the gateway's, by fills alone.
 
 use super::{account::AccountRead, keeper::Keeper};
 use crate::venue::{self, Funding};
@@ -54,14 +54,14 @@ struct Held {
 
 /// A difference x 10^8, and how much of it rounding may have made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Rest {
-    e8: i128,
-    bound_e8: i128,
+struct Discrepancy {
+    amount_e8: i128,
+    rounding_e8: i128,
 }
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Finding {
     /// What moved that nothing explains, in words.
     pub moved: Option<String>,
     /// Something seems to have moved; another reading shows whether only a list was late.
@@ -73,7 +73,7 @@ pub struct Verdict {
 pub struct Wallet {
     kept: Option<Kept>,
     /// Differences that one reading has shown, by asset.
-    doubts: BTreeMap<String, Rest>,
+    doubts: BTreeMap<String, Discrepancy>,
 }
 
 impl Wallet {
@@ -90,11 +90,11 @@ impl Wallet {
 
     /// Takes a reading. What it shows is told when the next one shows it too: lists may lag behind each other. Trades that
     /// were counted already are not counted again.
-    pub fn take(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> Verdict {
+    pub fn take(&mut self, definitions: &[InstrumentDefinition], read: &AccountRead) -> Finding {
         if let Some(kept) = &mut self.kept {
             kept.count(definitions, &read.trades);
         }
-        let Some(now) = Kept::of(definitions, read, self.kept.as_ref()) else { return Verdict::default() };
+        let Some(now) = Kept::of(definitions, read, self.kept.as_ref()) else { return Finding::default() };
         let rests = match (&self.kept, &read.funding) {
             (Some(before), Some(funding)) => now.unexplained(before, definitions, funding),
             _ => BTreeMap::new(),
@@ -103,12 +103,12 @@ impl Wallet {
         if !rests.is_empty() && !is_same(&rests, &self.doubts) {
             self.doubts = rests;
             // What is still counted and compared is the reading before.
-            return Verdict { moved: None, is_doubtful: !was_doubtful };
+            return Finding { moved: None, is_doubtful: !was_doubtful };
         }
         let since_ms = self.kept.as_ref().map_or(0, |kept| kept.venue_ms);
         self.doubts.clear();
         self.kept = Some(now);
-        Verdict { moved: (!rests.is_empty()).then(|| text(&rests, since_ms)), is_doubtful: false }
+        Finding { moved: (!rests.is_empty()).then(|| text(&rests, since_ms)), is_doubtful: false }
     }
 }
 
@@ -137,10 +137,10 @@ impl WalletFile {
         definitions: &[InstrumentDefinition],
         read: &AccountRead,
         keeper: &Keeper,
-    ) -> Verdict {
-        let verdict = self.wallet.take(definitions, read);
+    ) -> Finding {
+        let finding = self.wallet.take(definitions, read);
         keeper.store(&self.path, &self.wallet);
-        verdict
+        finding
     }
 }
 
@@ -148,9 +148,7 @@ impl Kept {
     /// `None` when the reading proves nothing. Trades are counted from `before` on, and from this reading on for
     /// instruments that it does not know.
     fn of(definitions: &[InstrumentDefinition], read: &AccountRead, before: Option<&Self>) -> Option<Self> {
-        if !read.is_quiet || read.funding.is_none() {
-            return None;
-        }
+        let funding = read.funding.as_deref().filter(|_| read.is_quiet)?;
         let venue_ms = read.balances.first()?.venue_ms;
         let held = |position: &PositionRecord| {
             let definition = &definitions[position.instrument as usize];
@@ -174,7 +172,7 @@ impl Kept {
             flows: BTreeMap::new(),
             rounding_e8: 0,
             funding_from_ms,
-            funding: sums(read.funding.as_deref().unwrap_or_default(), funding_from_ms),
+            funding: sums(funding, funding_from_ms),
         })
     }
 
@@ -209,7 +207,7 @@ impl Kept {
         before: &Self,
         definitions: &[InstrumentDefinition],
         funding: &[Funding],
-    ) -> BTreeMap<String, Rest> {
+    ) -> BTreeMap<String, Discrepancy> {
         let is_comparable = self.held.keys().eq(before.held.keys())
             && self.venue_ms.saturating_sub(before.venue_ms) < AGE_MS_MAX;
         if !is_comparable {
@@ -223,19 +221,19 @@ impl Kept {
             let wallet = |kept: &Self| i128::from(kept.wallets.get(asset).copied().unwrap_or(0));
             let mut explained = of(&funding) - of(&before.funding) + of(&before.flows);
             // Entry prices are told to eight decimals, and profits rounded trade by trade.
-            let mut bound_e8 = ROUNDING_E8 + before.rounding_e8;
+            let mut rounding_e8 = ROUNDING_E8 + before.rounding_e8;
             let is_its = |kept: &Self, d: &InstrumentDefinition| kept.asset_of(d) == Some(asset);
             for definition in definitions.iter().filter(|d| is_its(before, d) || is_its(self, d)) {
                 let symbol = definition.symbol.as_str();
                 if let (Some(then), Some(now)) = (before.held.get(symbol), self.held.get(symbol)) {
                     explained += now.cost_e8 - then.cost_e8;
-                    bound_e8 += now.units + then.units;
+                    rounding_e8 += now.units + then.units;
                 }
             }
-            Rest { e8: wallet(self) - wallet(before) - explained, bound_e8 }
+            Discrepancy { amount_e8: wallet(self) - wallet(before) - explained, rounding_e8 }
         };
         let rests = assets.into_iter().map(|asset| (asset.clone(), rest(asset)));
-        rests.filter(|(_, rest)| rest.e8.abs() > rest.bound_e8).collect()
+        rests.filter(|(_, rest)| rest.amount_e8.abs() > rest.rounding_e8).collect()
     }
 }
 
@@ -254,18 +252,18 @@ fn sums(funding: &[Funding], from_ms: u64) -> BTreeMap<String, i128> {
 }
 
 /// Both readings show the same, but for what rounding makes.
-fn is_same(rests: &BTreeMap<String, Rest>, doubts: &BTreeMap<String, Rest>) -> bool {
+fn is_same(rests: &BTreeMap<String, Discrepancy>, doubts: &BTreeMap<String, Discrepancy>) -> bool {
     let both = rests.iter().zip(doubts);
     rests.len() == doubts.len()
-        && both
-            .into_iter()
-            .all(|((asset, rest), (of, doubt))| asset == of && (rest.e8 - doubt.e8).abs() <= rest.bound_e8)
+        && both.into_iter().all(|((asset, rest), (of, doubt))| {
+            asset == of && (rest.amount_e8 - doubt.amount_e8).abs() <= rest.rounding_e8
+        })
 }
 
-fn text(rests: &BTreeMap<String, Rest>, since_ms: u64) -> String {
-    let of = |(asset, rest): (&String, &Rest)| {
-        let amount = rest.e8.unsigned_abs().min(i64::MAX as u128) as i64;
-        let direction = if rest.e8 > 0 { "more" } else { "less" };
+fn text(rests: &BTreeMap<String, Discrepancy>, since_ms: u64) -> String {
+    let of = |(asset, rest): (&String, &Discrepancy)| {
+        let amount = rest.amount_e8.unsigned_abs().min(i64::MAX as u128) as i64;
+        let direction = if rest.amount_e8 > 0 { "more" } else { "less" };
         format!("{asset}: {} {direction}", decimal::to_text(amount, 8))
     };
     let amounts: Vec<String> = rests.iter().map(of).collect();
@@ -341,8 +339,8 @@ mod tests {
     fn told(reads: &[AccountRead]) -> String {
         let mut wallet = Wallet::default();
         let say = |read: &AccountRead| match wallet.take(&[definition()], read) {
-            Verdict { moved: Some(_), .. } => '!',
-            Verdict { is_doubtful: true, .. } => '?',
+            Finding { moved: Some(_), .. } => '!',
+            Finding { is_doubtful: true, .. } => '?',
             _ => '-',
         };
         reads.iter().map(say).collect()
@@ -381,7 +379,7 @@ mod tests {
         let other =
             InstrumentDefinition { symbol: Symbol::new("ETHUSDT").unwrap(), instrument: 1, ..definition() };
         let at = |after_s, trades: &[FillRecord]| read(after_s, &[("USDT", 1_000)], 0, 0, trades);
-        assert_eq!(wallet.take(&[definition()], &at(0, &[])), Verdict::default());
+        assert_eq!(wallet.take(&[definition()], &at(0, &[])), Finding::default());
         let past = [
             FillRecord { instrument: 1, ..trade(3, Side::Buy, 10_000, 1_000, ("USDT", 5)) },
             FillRecord { instrument: 1, ..trade(4, Side::Sell, 20_000, 1_000, ("USDT", 5)) },
@@ -392,7 +390,7 @@ mod tests {
             read
         };
         for after_s in [60, 90] {
-            assert_eq!(wallet.take(&[definition(), other], &both(after_s, &past)), Verdict::default());
+            assert_eq!(wallet.take(&[definition(), other], &both(after_s, &past)), Finding::default());
         }
         assert_eq!([wallet.last_trade("BTCUSDT"), wallet.last_trade("ETHUSDT")], [None, Some(4)]);
     }
@@ -425,8 +423,8 @@ mod tests {
             let found = wallet.take(&[definition()], read);
             (wallet.funding_from_ms(), found)
         };
-        assert_eq!(take(&at(0, 10_000, &[])), (START_MS - FUNDING_LAG_MS, Verdict::default()));
-        let doubt = Verdict { is_doubtful: true, ..Verdict::default() };
+        assert_eq!(take(&at(0, 10_000, &[])), (START_MS - FUNDING_LAG_MS, Finding::default()));
+        let doubt = Finding { is_doubtful: true, ..Finding::default() };
         for (wallet_e8, wanted) in
             [(150_010_000, "USDT: 1.50000000 more in"), (10_000, "USDT: 1.50000000 less in")]
         {
@@ -434,7 +432,7 @@ mod tests {
             let Some(text) = take(&at(90, wallet_e8, &[])).1.moved else { panic!("told by the second") };
             assert!(text.starts_with(wanted), "{text}");
         }
-        assert_eq!(take(&at(120, 10_000 - ROUNDING_E8 as i64, &[])).1, Verdict::default());
-        assert_eq!(take(&at(120 + AGE_MS_MAX / 1_000, 10, &[])).1, Verdict::default(), "too long ago");
+        assert_eq!(take(&at(120, 10_000 - ROUNDING_E8 as i64, &[])).1, Finding::default());
+        assert_eq!(take(&at(120 + AGE_MS_MAX / 1_000, 10, &[])).1, Finding::default(), "too long ago");
     }
 }

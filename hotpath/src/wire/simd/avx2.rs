@@ -88,6 +88,9 @@ unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
 impl Kernel for Avx2 {
     type Bad = [__m256i; 2];
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
@@ -97,18 +100,27 @@ impl Kernel for Avx2 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { [_mm256_or_si256(bad[0], step[0]), _mm256_or_si256(bad[1], step[1])] }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { [_mm256_or_si256(bad[0], step[0]), bad[1]] }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
         // SAFETY: the caller has enabled the features; the text is readable as far as the literal is long, and 64 more.
@@ -129,6 +141,9 @@ impl Kernel for Avx2 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
         // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
@@ -162,12 +177,18 @@ impl Kernel for Avx2 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn quote_mask(at: *const u8) -> u64 {
         // SAFETY: the caller has enabled the features; 64 bytes are readable.
         unsafe { equal64(at, _mm256_set1_epi8(b'"' as i8)) }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
         // SAFETY: the caller has enabled the features; the text is readable as far as the pattern's blocks go, which are aligned.
@@ -186,6 +207,9 @@ impl Kernel for Avx2 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn numbers_of(
         at: [*const u8; 4],
@@ -205,6 +229,9 @@ impl Kernel for Avx2 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn numbers(
         at: [*const u8; 4],

@@ -52,24 +52,36 @@ unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
 impl Kernel for Avx512 {
     type Bad = __m512i;
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn is_clean(bad: Self::Bad) -> bool {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_test_epi64_mask(bad, bad) == 0 }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_or_si512(bad, step) }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
         unsafe { _mm512_mask_or_epi64(bad, 0b1111, bad, step) }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool {
         // SAFETY: the caller has enabled the features; the text is readable as far as the literal is long, and 64 more.
@@ -82,6 +94,9 @@ impl Kernel for Avx512 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
         // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
@@ -115,12 +130,18 @@ impl Kernel for Avx512 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn quote_mask(at: *const u8) -> u64 {
         // SAFETY: the caller has enabled the features; 64 bytes are readable.
         unsafe { _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(at.cast()), _mm512_set1_epi8(b'"' as i8)) }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool {
         // SAFETY: the caller has enabled the features; the text is readable as far as the pattern's blocks go, which are aligned.
@@ -137,6 +158,9 @@ impl Kernel for Avx512 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn numbers_of(
         at: [*const u8; 4],
@@ -154,6 +178,9 @@ impl Kernel for Avx512 {
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn numbers(
         at: [*const u8; 4],

@@ -13,7 +13,7 @@ use std::{
 use tickpath_hotpath::{
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Notice},
     session::{
-        Verdict, Wallet,
+        Finding, Wallet,
         account::{AccountReader, ResumeFrom},
     },
     stage::gateway::{Gateway, GatewayEvent, OrderIds, connection},
@@ -515,7 +515,7 @@ impl World {
                     *from = (*from).max(trade.trade_id);
                 }
                 let found = self.wallet.take(&self.definitions, &read);
-                assert_eq!(found, Verdict::default());
+                assert_eq!(found, Finding::default());
                 self.resume.funding_from_ms = self.wallet.funding_from_ms();
                 self.io.seen.wallets += u64::from(read.funding.is_some());
                 read.records(0)

@@ -13,13 +13,11 @@ const ROWS_MAX: usize = 1_000;
 const PROFIT: &str = "REALIZED_PNL";
 const COMMISSION: &str = "COMMISSION";
 
-fn rows_of(trade: &LedgerTrade) -> impl Iterator<Item = Receipt> {
-    let LedgerTrade { instrument, venue_ms, .. } = *trade;
-    let of = move |(kind, amount_e8): (&str, i128)| Receipt {
-        kind: kind.into(),
-        instrument: Some(instrument),
-        amount_e8,
-        venue_ms,
+/// What a trade moved, with numbers that are its own among rows of a kind.
+fn rows_of(trade: &LedgerTrade) -> impl Iterator<Item = (Receipt, u64)> {
+    let LedgerTrade { instrument, venue_ms, trade_id, .. } = *trade;
+    let of = move |(kind, amount_e8): (&str, i128)| {
+        (Receipt { kind: kind.into(), instrument: Some(instrument), amount_e8, venue_ms }, trade_id)
     };
     let both = [(PROFIT, trade.realized_e8), (COMMISSION, -i128::from(trade.fee_e8))];
     both.into_iter().filter(|(_, amount_e8)| *amount_e8 != 0).map(of)
@@ -37,7 +35,7 @@ impl Exchange {
             Some(_) => Some(self.symbol(p)?),
             None => None,
         };
-        let is_wanted = |row: &Receipt| {
+        let is_wanted = |(row, _): &(Receipt, u64)| {
             (from..=to).contains(&row.venue_ms)
                 && kind.is_none_or(|kind| kind == row.kind)
                 && symbol.is_none_or(|symbol| row.instrument == Some(symbol))
@@ -45,12 +43,12 @@ impl Exchange {
         // Trades make two kinds only; whoever wants another does not wait for all of them.
         let is_of_trades = kind.is_none_or(|kind| kind == PROFIT || kind == COMMISSION);
         let trades = self.account.ledger.trades().iter().filter(|_| is_of_trades).flat_map(rows_of);
-        let receipts = self.account.receipts.iter().cloned();
-        let mut rows: Vec<Receipt> = receipts.chain(trades).filter(is_wanted).collect();
-        rows.sort_by_key(|row| row.venue_ms);
+        let receipts = self.account.receipts.iter().cloned().zip(1..);
+        let mut rows: Vec<(Receipt, u64)> = receipts.chain(trades).filter(is_wanted).collect();
+        rows.sort_by_key(|(row, _)| row.venue_ms);
         let skipped = page.saturating_sub(1).saturating_mul(limit);
-        let shown = rows.iter().zip(1_u64..).skip(skipped).take(limit);
-        Ok(shown.map(|(row, number)| self.income_row(row, number)).collect())
+        let shown = rows.iter().skip(skipped).take(limit);
+        Ok(shown.map(|(row, number)| self.income_row(row, *number)).collect())
     }
 
     fn income_row(&self, row: &Receipt, number: u64) -> Value {
