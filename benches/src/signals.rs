@@ -106,7 +106,7 @@ impl Port for Nowhere {
 }
 
 impl EnginePort for Nowhere {
-    fn send(&mut self, _: EngineMessage) {}
+    fn send(&mut self, _: &mut EngineMessage) {}
 
     fn ask_snapshot(&mut self, _: u32) {}
 }
@@ -169,7 +169,7 @@ impl Ticks {
                 ..MarketHeader::default()
             };
             let levels = [level(price), level(price + 10)];
-            let event = EngineEvent::Market(MarketEvent { header, levels: &levels });
+            let event = EngineEvent::Market(MarketEvent { header: &header, levels: &levels });
             self.engine.on_event(self.now, Cause::NONE, event, &mut Nowhere);
         }
         n as u64

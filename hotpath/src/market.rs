@@ -118,8 +118,9 @@ impl MarketHeader {
 /// An event with its levels in one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketEvent<'a> {
-    /// The header.
-    pub header: MarketHeader,
+    /// The header: where it was made, for some of its fields were written a moment ago, and a copy in wide words would
+    /// wait for them.
+    pub header: &'a MarketHeader,
     /// Bids, then asks.
     pub levels: &'a [Level],
 }

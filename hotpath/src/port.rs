@@ -18,8 +18,9 @@ pub trait Port {
 
 /// What an engine does.
 pub trait EnginePort: Port {
-    /// Sends a message to the gateway. A full ring drops it and counts; the leg's timeout recovers.
-    fn send(&mut self, message: EngineMessage);
+    /// Sends a message to the gateway, with the time of the decision stamped on it where time is known. A full ring drops
+    /// it and counts; the leg's timeout recovers.
+    fn send(&mut self, message: &mut EngineMessage);
     /// Asks the session thread for a snapshot.
     fn ask_snapshot(&mut self, instrument: u32);
     /// The event was of the book and has been applied to it: a latency stamp, nothing more.

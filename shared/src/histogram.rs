@@ -13,7 +13,7 @@ pub const VALUE_MAX: u64 = (1 << VALUE_BITS) - 1;
 /// Buckets of a histogram.
 pub const BUCKETS: usize = ((VALUE_BITS - SUB_BITS + 1) as usize) << SUB_BITS;
 
-/// Words before the buckets: count, sum, maximum, reserved.
+/// Words before the buckets: reserved, sum, maximum, reserved.
 const HEAD_WORDS: usize = 8;
 
 /// Bytes of a histogram in a file.
@@ -61,7 +61,6 @@ impl<'a> Histogram<'a> {
         if value_ns > self.words[2].load(Ordering::Relaxed) {
             self.words[2].store(value_ns, Ordering::Relaxed);
         }
-        add(&self.words[0], 1);
     }
 }
 

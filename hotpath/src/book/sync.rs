@@ -226,7 +226,7 @@ impl SyncedBook {
     }
 
     fn push(&mut self, diff: &MarketEvent<'_>) {
-        self.buffered.push(diff.header);
+        self.buffered.push(*diff.header);
         self.buffered_levels.extend_from_slice(diff.levels);
     }
 
@@ -268,7 +268,7 @@ impl SyncedBook {
         let (mut skipped, mut applied, mut is_broken) = (0, 0, false);
         let mut at = 0;
         for header in &headers {
-            let event = MarketEvent { header: *header, levels: &levels[at..at + header.levels()] };
+            let event = MarketEvent { header, levels: &levels[at..at + header.levels()] };
             at += header.levels();
             let result = match self.phase {
                 Phase::Seam => self.on_seam(&event),
@@ -326,13 +326,13 @@ mod tests {
     }
 
     fn put(book: &mut SyncedBook, (header, levels): &(MarketHeader, Vec<Level>)) -> DiffResult {
-        book.on_diff(&MarketEvent { header: *header, levels })
+        book.on_diff(&MarketEvent { header, levels })
     }
 
     fn snapshot(book: &mut SyncedBook, id: u64, bids: &[(i64, i64)], asks: &[(i64, i64)]) -> SnapshotResult {
         let (mut header, levels) = diff((0, id, 0), bids, asks);
         header.kind = MarketKind::Snapshot as u16;
-        book.on_snapshot(&MarketEvent { header, levels: &levels })
+        book.on_snapshot(&MarketEvent { header: &header, levels: &levels })
     }
 
     const BIDS: &[(i64, i64)] = &[(1000, 5), (999, 7)];

@@ -30,12 +30,12 @@ const BATCH_MAX: usize = 64;
 /// Takes the engine's messages: a ring, or the gateway itself when fused.
 pub trait MessageSink {
     /// Takes a message, or returns false when there is no room.
-    fn send(&mut self, message: EngineMessage) -> bool;
+    fn send(&mut self, message: &EngineMessage) -> bool;
 }
 
 impl MessageSink for Producer<EngineMessage> {
-    fn send(&mut self, message: EngineMessage) -> bool {
-        self.push(message).is_ok()
+    fn send(&mut self, message: &EngineMessage) -> bool {
+        self.push(*message).is_ok()
     }
 }
 
@@ -110,7 +110,6 @@ impl<S: Strategy> EngineStage<S> {
     fn poll_snapshots(&mut self, sink: &mut impl MessageSink) -> usize {
         let Self { core, io, snapshots, .. } = self;
         let Some(event) = snapshots.pop() else { return 0 };
-        let event = MarketEvent { header: event.header, levels: event.levels };
         consume(core, io, None, Cause(event.header.cause), EngineEvent::Market(event), sink);
         1
     }
@@ -175,7 +174,7 @@ impl<M: MessageSink> Port for LivePort<'_, M> {
 }
 
 impl<M: MessageSink> EnginePort for LivePort<'_, M> {
-    fn send(&mut self, mut message: EngineMessage) {
+    fn send(&mut self, message: &mut EngineMessage) {
         message.decided_ns = self.io.clock.now();
         if self.io.stamps.decided_ns == 0 {
             self.io.stamps.decided_ns = message.decided_ns;
@@ -233,7 +232,7 @@ impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
 
     fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
         let EngineStage { core, io, .. } = &mut *self.engine;
-        let event = EngineEvent::Market(MarketEvent { header: *header, levels });
+        let event = EngineEvent::Market(MarketEvent { header, levels });
         consume(core, io, Some(header.decoded_ns), Cause(header.cause), event, self.sink);
         true
     }

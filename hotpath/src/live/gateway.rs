@@ -230,7 +230,8 @@ impl GatewayStage {
 
     #[inline]
     fn consume(&mut self, now: Nanos, cause: Cause, event: GatewayEvent<'_>) {
-        self.record(Kind::Consumed, now, cause, &[]);
+        // Exhaustion shows as pressure at the next timer, and halts.
+        let _ = self.io.lane.append(Kind::Consumed, Class::Audit, now, cause, &[]);
         self.deliver(now, cause, event);
     }
 
@@ -402,9 +403,9 @@ impl GatewayStage {
 }
 
 impl MessageSink for GatewayStage {
-    fn send(&mut self, message: EngineMessage) -> bool {
+    fn send(&mut self, message: &EngineMessage) -> bool {
         // Decided a moment ago on this very thread: that is the time.
-        self.on_message(message.decided_ns, &message);
+        self.on_message(message.decided_ns, message);
         true
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     stage::feed::EventSink,
 };
 use rtrb::{Consumer, Producer};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Slots of a ring: two of the largest events, so that one can wait while another is written.
 const EVENT_RING_SLOTS: usize = 4 * EVENT_SLOTS_MAX;
@@ -16,7 +16,10 @@ const _: () = assert!(EVENT_RING_SLOTS >= 2 * EVENT_SLOTS_MAX, "a frame crosses 
 /// A ring of market events. Full: the event is refused whole and counted by the sender.
 pub fn event_ring() -> (EventSender, EventRing) {
     let (producer, consumer) = pages::ring(EVENT_RING_SLOTS, Slot::default());
-    (EventSender { producer }, EventRing { consumer, levels: pages::zeros(LEVELS_MAX) })
+    (
+        EventSender { producer },
+        EventRing { consumer, header: MarketHeader::default(), levels: pages::zeros(LEVELS_MAX) },
+    )
 }
 
 /// The writing end.
@@ -46,6 +49,7 @@ fn header_slots(header: &MarketHeader) -> [Slot; HEADER_SLOTS] {
 /// The reading end.
 pub struct EventRing {
     consumer: Consumer<Slot>,
+    header: MarketHeader,
     levels: Vec<Level>,
 }
 
@@ -54,16 +58,14 @@ impl EventRing {
     pub fn pop(&mut self) -> Option<MarketEvent<'_>> {
         let mut slots = [[0; 2]; HEADER_SLOTS];
         self.consumer.pop_entire_slice(&mut slots).ok()?;
-        let Ok(header) = MarketHeader::read_from_bytes(slots.as_bytes()) else {
-            unreachable!("slots of a header have its size")
-        };
-        let count = header.levels();
+        self.header.as_mut_bytes().copy_from_slice(slots.as_bytes());
+        let count = self.header.levels();
         let chunk = self.consumer.read_chunk(count);
         let Ok(chunk) = chunk else { unreachable!("an event of {count} levels was committed whole") };
         for (level, slot) in self.levels.iter_mut().zip(chunk) {
             *level = Level { price: slot[0] as i64, qty: slot[1] as i64 };
         }
-        Some(MarketEvent { header, levels: &self.levels[..count] })
+        Some(MarketEvent { header: &self.header, levels: &self.levels[..count] })
     }
 
     /// Slots of the ring and slots in use.
@@ -89,7 +91,7 @@ mod tests {
         assert!(pushed >= 2 && !sender.push(&header, &levels));
         for _ in 0..pushed {
             let event = ring.pop().unwrap();
-            assert_eq!((event.header, event.levels), (header, &levels[..]));
+            assert_eq!((event.header, event.levels), (&header, &levels[..]));
         }
         assert!(ring.pop().is_none());
     }

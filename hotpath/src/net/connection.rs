@@ -6,7 +6,7 @@ use crate::{
     pages,
     wire::{
         text::Text,
-        ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, Next, encode_masked},
+        ws::{Caps, ClientFrame, FrameBuffer, FrameError, HEADER_BYTES_MAX, NEAR_BYTES, Next, encode_masked},
     },
 };
 use std::{
@@ -157,7 +157,9 @@ impl Connection {
             // Whole frames wait to be taken out; reading nothing would look like the end of the stream.
             return Ok(true);
         }
-        match self.transport.read(space) {
+        // No more than stays in the nearer caches until it is taken out; what is left waits in the kernel.
+        let len = space.len().min(NEAR_BYTES);
+        match self.transport.read(&mut space[..len]) {
             Ok(0) => Err(LinkError::Closed(1006)),
             Ok(bytes) => {
                 self.buffer.filled(bytes);
@@ -173,8 +175,18 @@ impl Connection {
     /// # Errors
     ///
     /// [`LinkError`]: the connection is over; a broken protocol has been answered with its status.
-    #[inline]
+    #[inline(always)]
     pub fn next_text(&mut self) -> Result<Option<Text<'_>>, LinkError> {
+        match self.buffer.next_plain() {
+            Some(range) => Ok(Some(self.buffer.text(range))),
+            None if self.buffer.pending() == 0 => Ok(None),
+            None => self.next_odd_text(),
+        }
+    }
+
+    /// As [`Self::next_text`], where something else than a whole text message in one frame comes first.
+    #[inline(never)]
+    fn next_odd_text(&mut self) -> Result<Option<Text<'_>>, LinkError> {
         loop {
             // A range instead of a slice: the buffer stays free for the turns that answer control frames.
             let mut control = [0; 125];

@@ -198,7 +198,9 @@ impl<S: Strategy> Engine<S> {
         let read_ns = if kind == MarketKind::Snapshot { now } else { event.header.read_ns };
         let moment = Moment { now, cause, read_ns };
         self.venue_ms = self.venue_ms.max(event.header.venue_ms);
-        port.count(Counter::OffTickLevels, event.header.off_tick.into());
+        if event.header.off_tick != 0 {
+            port.count(Counter::OffTickLevels, event.header.off_tick.into());
+        }
         match kind {
             MarketKind::Depth => self.on_depth(now, index, event, port),
             MarketKind::Ticker => self.on_ticker(now, index, event, port),
@@ -468,7 +470,7 @@ impl<S: Strategy> Engine<S> {
 
     fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {
         self.sent += 1;
-        port.send(EngineMessage { number: self.sent, decided_ns: 0, book_venue_ms, body });
+        port.send(&mut EngineMessage { number: self.sent, decided_ns: 0, book_venue_ms, body });
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl EnginePort) {

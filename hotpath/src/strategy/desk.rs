@@ -168,7 +168,7 @@ impl<P: EnginePort> Desk<'_, P> {
     pub fn place(&mut self, order: &Order) -> u64 {
         let listing = &self.listings[order.instrument as usize];
         let (order_type, price_match) = order.terms.codes();
-        let intent = IntentRecord {
+        let body = EngineBody::Intent(IntentRecord {
             number: *self.sent + 1,
             price: order.price,
             qty: order.qty,
@@ -186,11 +186,14 @@ impl<P: EnginePort> Desk<'_, P> {
             stop: order.stop,
             target: order.target,
             good_till_ms: order.terms.good_till_ms,
-        };
-        let book_venue_ms = listing.book_venue_ms;
+        });
+        let mut message = self.message(body, listing.book_venue_ms);
+        // Journalled from where the gateway will read it: it is not copied on the way of an order.
+        let EngineBody::Intent(intent) = &message.body else { unreachable!("made above") };
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);
         self.port.count(Counter::Intents, 1);
-        self.send(EngineBody::Intent(intent), book_venue_ms)
+        self.port.send(&mut message);
+        message.number
     }
 
     /// Wants another price and quantity (what has filled included) for the order of an intent; returns the number of
@@ -220,10 +223,16 @@ impl<P: EnginePort> Desk<'_, P> {
     }
 
     #[inline(always)]
-    fn send(&mut self, body: EngineBody, book_venue_ms: u64) -> u64 {
+    fn message(&mut self, body: EngineBody, book_venue_ms: u64) -> EngineMessage {
         *self.sent += 1;
-        self.port.send(EngineMessage { number: *self.sent, decided_ns: 0, book_venue_ms, body });
-        *self.sent
+        EngineMessage { number: *self.sent, decided_ns: 0, book_venue_ms, body }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, body: EngineBody, book_venue_ms: u64) -> u64 {
+        let mut message = self.message(body, book_venue_ms);
+        self.port.send(&mut message);
+        message.number
     }
 
     /// Tells what a signal was.

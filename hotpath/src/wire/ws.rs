@@ -80,6 +80,9 @@ pub enum Next {
     Close(u16),
 }
 
+/// Reads stay within about so many bytes at the front of the buffer while they bring frames that are smaller.
+pub const NEAR_BYTES: usize = 64 << 10;
+
 struct Header {
     is_final: bool,
     opcode: u8,
@@ -102,6 +105,8 @@ pub struct FrameBuffer {
     start: usize,
     end: usize,
     caps: Caps,
+    /// Longest payload that is handed out without another look at it.
+    plain_max: usize,
 }
 
 /// Limits of a receive buffer.
@@ -129,21 +134,34 @@ impl FrameBuffer {
     pub fn new(caps: Caps) -> Self {
         let payloads = caps.message_bytes + 2 * caps.frame_bytes;
         let bytes = pages::zeros(payloads + 2 * HEADER_BYTES_MAX + PADDING);
-        Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, caps }
+        let plain_max = match caps.utf8 {
+            Utf8::LeftToReader => caps.frame_bytes.min(caps.message_bytes),
+            Utf8::Checked => 0,
+        };
+        Self { bytes, joined: 0, fragmented: None, start: 0, end: 0, caps, plain_max }
     }
 
     /// Where the next read of the socket goes. Empty only while whole frames wait to be taken out.
+    #[inline]
     pub fn space(&mut self) -> &mut [u8] {
-        let frame_room = self.caps.frame_bytes + HEADER_BYTES_MAX;
         if self.start == self.end {
             (self.start, self.end) = (self.joined, self.joined);
-        } else if self.capacity() - self.start < frame_room {
-            self.bytes.copy_within(self.start..self.end, self.joined);
-            self.end -= self.start - self.joined;
-            self.start = self.joined;
+        } else if self.start > self.joined {
+            self.move_up();
         }
         let capacity = self.capacity();
         &mut self.bytes[self.end..capacity]
+    }
+
+    /// Brings a frame of which a part is there to the front: where there is no room for the rest of it, and where the
+    /// reads would wander through memory that no cache holds.
+    fn move_up(&mut self) {
+        let (passed, left) = (self.start - self.joined, self.end - self.start);
+        let has_wandered = passed >= NEAR_BYTES && left <= passed;
+        if has_wandered || self.capacity() - self.start < self.caps.frame_bytes + HEADER_BYTES_MAX {
+            self.bytes.copy_within(self.start..self.end, self.joined);
+            (self.start, self.end) = (self.joined, self.joined + left);
+        }
     }
 
     /// Bytes that reads may fill; the padding follows them.
@@ -183,16 +201,16 @@ impl FrameBuffer {
     /// [`FrameError`]: the connection must be closed.
     #[inline]
     pub fn next_range(&mut self) -> Result<Option<Next>, FrameError> {
-        if let Some(range) = self.next_whole() {
-            self.start = range.end;
-            return self.finish(opcode::TEXT, range).map(Some);
+        match self.next_plain() {
+            Some(range) => Ok(Some(Next::Text(range))),
+            None => self.next_other(),
         }
-        self.next_other()
     }
 
-    /// The common case: a whole text message in one frame of 16 bits of length at most.
-    #[inline]
-    fn next_whole(&self) -> Option<Range<usize>> {
+    /// The common case: a whole text message in one frame of 16 bits of length at most, which nothing here has to look
+    /// at. `None` for anything else, [`Self::next_range`] tells what.
+    #[inline(always)]
+    pub fn next_plain(&mut self) -> Option<Range<usize>> {
         let bytes = self.bytes.get(self.start..self.end)?;
         let (&[first, second, high, low], _) = bytes.split_first_chunk()?;
         let (header, length) = match second {
@@ -203,9 +221,12 @@ impl FrameBuffer {
         let at = self.start + header;
         let is_plain = first == 0x80 | opcode::TEXT && self.fragmented.is_none();
         // A length below 126 in two bytes, like everything else that is odd, is for the long way.
-        let is_within =
-            length <= self.caps.frame_bytes.min(self.caps.message_bytes) && at + length <= self.end;
-        (is_plain && is_within && (header == 2 || length > 125)).then(|| at..at + length)
+        let is_within = length <= self.plain_max && at + length <= self.end;
+        if !(is_plain && is_within && (header == 2 || length > 125)) {
+            return None;
+        }
+        self.start = at + length;
+        Some(at..at + length)
     }
 
     fn next_other(&mut self) -> Result<Option<Next>, FrameError> {
@@ -459,6 +480,22 @@ mod tests {
                 assert_eq!(message.is_some(), i == 9);
             }
         }
+    }
+
+    #[test]
+    fn reads_that_end_within_a_frame_stay_at_the_front() {
+        let mut buffer = FrameBuffer::new(caps(1 << 20, 1 << 20));
+        let stream: Vec<u8> = (0..3_000).flat_map(|_| server_frame(0x81, &[b'x'; 331])).collect();
+        let (mut taken, mut farthest) = (0, 0);
+        for part in stream.chunks(1_000) {
+            feed(&mut buffer, part);
+            farthest = farthest.max(buffer.end);
+            while buffer.next_range().unwrap().is_some() {
+                taken += 1;
+            }
+        }
+        assert_eq!((taken, buffer.pending()), (3_000, 0));
+        assert!(farthest < NEAR_BYTES + 2_000, "{farthest} of {} bytes passed", stream.len());
     }
 
     #[test]

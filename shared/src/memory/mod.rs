@@ -201,6 +201,7 @@ impl MappedFile {
     /// # Panics
     ///
     /// When `offset` is not a multiple of 4 or the word is not mapped.
+    #[inline]
     pub fn u32_at(&self, offset: usize) -> &AtomicU32 {
         self.check(offset, 4, 4);
         // SAFETY: in bounds and aligned (checked above); the mapping lives as long as `self`; every access
@@ -213,6 +214,7 @@ impl MappedFile {
     /// # Panics
     ///
     /// When `offset` is not a multiple of 8 or the word is not mapped.
+    #[inline]
     pub fn u64_at(&self, offset: usize) -> &AtomicU64 {
         self.check(offset, 8, 8);
         // SAFETY: as in `u32_at`.
@@ -224,6 +226,7 @@ impl MappedFile {
     /// # Panics
     ///
     /// As [`Self::u64_at`], for the whole range.
+    #[inline]
     pub fn u64s_at(&self, offset: usize, count: usize) -> &[AtomicU64] {
         self.check(offset, count * 8, 8);
         // SAFETY: as in `u32_at`, for `count` words; AtomicU64 has the layout of u64.
@@ -299,10 +302,19 @@ impl MappedFile {
         unsafe { slice::from_raw_parts_mut(self.map.as_mut_ptr().add(offset), len) }
     }
 
+    #[inline(always)]
     fn check(&self, offset: usize, len: usize, align: usize) {
-        let end = offset.checked_add(len);
-        assert!(
-            end.is_some_and(|end| end <= self.map.len()) && offset.is_multiple_of(align),
+        let is_mapped = offset.checked_add(len).is_some_and(|end| end <= self.map.len());
+        if !is_mapped || !offset.is_multiple_of(align) {
+            self.refuse(offset, len, align);
+        }
+    }
+
+    /// Apart, so that what the text is made of is not laid out in memory before every access.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, offset: usize, len: usize, align: usize) -> ! {
+        panic!(
             "range {offset}+{len} aligned {align} is outside the {} mapped bytes of {}",
             self.map.len(),
             self.path.display()

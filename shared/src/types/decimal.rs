@@ -33,20 +33,27 @@ pub enum DecimalError {
     },
 }
 
+/// Every power of ten that fits: limits look them up several times an order, and a loop over digits would have each
+/// wait for the one before.
+const POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
 /// `10^exponent`.
 ///
 /// # Panics
 ///
 /// When `exponent` is above 18: a scale is checked where it is configured.
+#[inline]
 pub const fn pow10(exponent: u8) -> i64 {
-    assert!(exponent <= 18, "power of ten beyond 64 bits");
-    let mut value = 1_i64;
-    let mut i = 0;
-    while i < exponent {
-        value *= 10;
-        i += 1;
-    }
-    value
+    assert!((exponent as usize) < POWERS.len(), "power of ten beyond 64 bits");
+    POWERS[exponent as usize]
 }
 
 /// Parses `[-]digits[.digits]` to an integer of `10^-scale` units, exactly.

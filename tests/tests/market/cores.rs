@@ -136,8 +136,8 @@ impl Port for Io {
 }
 
 impl EnginePort for Io {
-    fn send(&mut self, message: EngineMessage) {
-        self.messages.push(message);
+    fn send(&mut self, message: &mut EngineMessage) {
+        self.messages.push(*message);
     }
 
     fn ask_snapshot(&mut self, instrument: u32) {
@@ -371,7 +371,7 @@ impl Bench {
         if line.is_snapshot() {
             let index = self.definitions.iter().position(|d| d.symbol.as_str() == line.symbol).unwrap();
             let header = self.decoder.decode_snapshot(line.text.as_bytes(), index).unwrap();
-            self.truth[index].on_snapshot(&MarketEvent { header, levels: self.decoder.levels() });
+            self.truth[index].on_snapshot(&MarketEvent { header: &header, levels: self.decoder.levels() });
             return false;
         }
         assert_eq!(self.decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);
@@ -379,7 +379,7 @@ impl Bench {
         let is_diff = header.kind == MarketKind::Depth as u16;
         if is_diff {
             let index = usize::from(header.instrument);
-            self.truth[index].on_diff(&MarketEvent { header, levels: self.decoder.levels() });
+            self.truth[index].on_diff(&MarketEvent { header: &header, levels: self.decoder.levels() });
         }
         is_diff
     }
@@ -399,7 +399,7 @@ impl Bench {
                 ..MarketHeader::default()
             };
             let levels = [Level { price: mid_e8 as i64, qty: 0 }];
-            self.tell_engine(MarketEvent { header, levels: &levels });
+            self.tell_engine(MarketEvent { header: &header, levels: &levels });
         }
     }
 
@@ -418,7 +418,7 @@ impl Bench {
             self.io.book_ms[index] = header.venue_ms;
         }
         let was_valid = self.engine.book(index).is_valid();
-        self.tell_engine(MarketEvent { header, levels: &levels });
+        self.tell_engine(MarketEvent { header: &header, levels: &levels });
         if header.kind != MarketKind::Depth as u16 {
             return;
         }
@@ -484,7 +484,7 @@ impl Bench {
             };
             self.delivered[instrument as usize] =
                 self.delivered[instrument as usize].max(truth.last_update_id());
-            self.tell_engine(MarketEvent { header, levels: &[bids, asks].concat() });
+            self.tell_engine(MarketEvent { header: &header, levels: &[bids, asks].concat() });
         }
     }
 }

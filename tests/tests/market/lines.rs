@@ -61,7 +61,7 @@ impl Books {
         let header = decoder.decode_snapshot(text.as_bytes(), 0).unwrap();
         let synced = || {
             let mut book = SyncedBook::new(definitions[0].tick, 65_536);
-            book.on_snapshot(&MarketEvent { header, levels: decoder.levels() });
+            book.on_snapshot(&MarketEvent { header: &header, levels: decoder.levels() });
             book
         };
         Self { ours: synced(), truth: synced(), next: 0, gaps: 0, invalid: 0 }
@@ -69,11 +69,11 @@ impl Books {
 
     fn take(&mut self, recorded: &Recorded, index: usize) {
         let (_, header, levels) = &recorded.diffs[index];
-        let result = self.ours.on_diff(&MarketEvent { header: *header, levels });
+        let result = self.ours.on_diff(&MarketEvent { header, levels });
         self.gaps += u64::from(matches!(result, DiffResult::Gap { .. } | DiffResult::Crossed));
         while self.next <= index {
             let (_, header, levels) = &recorded.diffs[self.next];
-            self.truth.on_diff(&MarketEvent { header: *header, levels });
+            self.truth.on_diff(&MarketEvent { header, levels });
             self.next += 1;
         }
         let is_same = self.ours.book().digest() == self.truth.book().digest();

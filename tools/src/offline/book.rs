@@ -118,7 +118,7 @@ impl BookRun {
             self.summary.decode_errors += 1;
             return;
         };
-        let event = MarketEvent { header, levels: self.decoder.levels() };
+        let event = MarketEvent { header: &header, levels: self.decoder.levels() };
         let Self { books, definitions, checks, summary, .. } = self;
         let result = books[index].on_snapshot_with(&event, |book| {
             summary.applied += 1;

@@ -36,7 +36,7 @@ impl Port for Out {
 }
 
 impl EnginePort for Out {
-    fn send(&mut self, message: EngineMessage) {
+    fn send(&mut self, message: &mut EngineMessage) {
         match message.body {
             EngineBody::Intent(intent) => self.intents.push(intent),
             EngineBody::Change(change) => self.changes.push(change),
@@ -105,7 +105,7 @@ impl<S: Strategy> Stand<S> {
         let is_snapshot = header.market_kind() == MarketKind::Snapshot;
         let read_ns = if is_snapshot { 0 } else { self.ms * 1_000_000 };
         let header = MarketHeader { venue_ms: self.ms, read_ns, ..*header };
-        self.feed(EngineEvent::Market(MarketEvent { header, levels }));
+        self.feed(EngineEvent::Market(MarketEvent { header: &header, levels }));
     }
 
     /// The best bid is `bid`, the best ask a tick above; 1 each.

@@ -85,8 +85,8 @@ impl Port for Io {
 }
 
 impl EnginePort for Io {
-    fn send(&mut self, message: EngineMessage) {
-        self.messages.push(message);
+    fn send(&mut self, message: &mut EngineMessage) {
+        self.messages.push(*message);
     }
 
     fn ask_snapshot(&mut self, _: u32) {}

@@ -163,7 +163,7 @@ impl World {
             venue_ms: EPOCH_MS + now / MS,
             ..header
         };
-        let event = EngineEvent::Market(MarketEvent { header, levels: legs.decoder.levels() });
+        let event = EngineEvent::Market(MarketEvent { header: &header, levels: legs.decoder.levels() });
         legs.engine.on_event(now, Cause::NONE, event, &mut self.io);
         self.settle_legs();
     }

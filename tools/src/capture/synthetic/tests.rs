@@ -28,7 +28,7 @@ fn every_ticker_agrees_with_the_book_of_the_diffs() {
         if line.is_snapshot() {
             let index = definitions.iter().position(|d| d.symbol.as_str() == line.symbol).unwrap();
             let header = decoder.decode_snapshot(line.text.as_bytes(), index).unwrap();
-            books[index].on_snapshot(&MarketEvent { header, levels: decoder.levels() });
+            books[index].on_snapshot(&MarketEvent { header: &header, levels: decoder.levels() });
             continue;
         }
         assert_eq!(decoder.decode_bytes(line.text.as_bytes()), Ok(Decoded::Event), "{}", line.text);

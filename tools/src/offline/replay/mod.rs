@@ -336,7 +336,7 @@ impl<S: Strategy> Replay<S> {
         let header =
             self.decoder.decode_snapshot(record.text_after::<SnapshotMeta>(), meta.instrument as usize)?;
         let header = MarketHeader { cause: cause.0, ..header };
-        let event = MarketEvent { header, levels: self.decoder.levels() };
+        let event = MarketEvent { header: &header, levels: self.decoder.levels() };
         self.report.engine_events += 1;
         self.made.core = 0;
         self.engine.on_event(now, cause, EngineEvent::Market(event), &mut self.made);
@@ -363,7 +363,7 @@ impl<S: Strategy> Replay<S> {
             (header.cause, header.read_ns) = (cause.0, meta.read_ns);
         }
         let levels = if record.kind() == Some(Kind::Link) { &[][..] } else { self.decoder.levels() };
-        let event = MarketEvent { header, levels };
+        let event = MarketEvent { header: &header, levels };
         self.report.engine_events += 1;
         self.made.core = 0;
         self.engine.on_event(now, cause, EngineEvent::Market(event), &mut self.made);
@@ -556,8 +556,8 @@ impl Port for Made {
 }
 
 impl EnginePort for Made {
-    fn send(&mut self, message: EngineMessage) {
-        self.messages.insert(message.number, message);
+    fn send(&mut self, message: &mut EngineMessage) {
+        self.messages.insert(message.number, *message);
     }
 
     fn ask_snapshot(&mut self, _instrument: u32) {}

@@ -109,13 +109,13 @@ mod tests {
         let mut decoder = MarketDecoder::new(&definitions, 1 << 16);
         let mut book = SyncedBook::new(definitions[0].tick, 65_536);
         let header = decoder.decode_snapshot(snapshot(0).as_bytes(), 0).unwrap();
-        book.on_snapshot(&MarketEvent { header, levels: decoder.levels() });
+        book.on_snapshot(&MarketEvent { header: &header, levels: decoder.levels() });
         for number in 0..300 {
             let text = diff(number, 1_700_000_000_000 + number);
             assert_eq!(decoder.decode_bytes(text.as_bytes()), Ok(Decoded::Event));
             let header = *decoder.header();
             assert_eq!((header.bids, header.asks), (7, 7));
-            book.on_diff(&MarketEvent { header, levels: decoder.levels() });
+            book.on_diff(&MarketEvent { header: &header, levels: decoder.levels() });
             assert!(book.is_valid());
             let ask = decimal::parse(price_of(number).as_bytes(), definitions[0].price_scale).unwrap();
             assert_eq!(book.top().ask.price, ask, "diff {number}");

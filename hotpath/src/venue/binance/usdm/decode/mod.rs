@@ -125,7 +125,7 @@ impl MarketDecoder {
     /// The event decoded last; after anything else than [`Decoded::Event`] it is nothing.
     #[inline]
     pub fn event(&self) -> MarketEvent<'_> {
-        MarketEvent { header: self.event.header, levels: &self.event.levels }
+        MarketEvent { header: &self.event.header, levels: &self.event.levels }
     }
 
     /// Header of the event decoded last, for its stamps and cause.
