@@ -16,6 +16,15 @@ pub struct Cursor<'a> {
     at: usize,
 }
 
+/// As many decimal digits fit 64 bits, whichever they are.
+const DIGITS_SAFE: usize = 19;
+
+/// Value of digits, `None` beyond 64 bits.
+#[cold]
+fn checked(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+}
+
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `text`.
     pub fn new(text: &'a [u8]) -> Self {
@@ -114,16 +123,16 @@ impl<'a> Cursor<'a> {
     /// [`Irregular`] for anything else, or beyond 64 bits.
     #[inline]
     pub fn unsigned(&mut self) -> Result<u64, Irregular> {
-        let start = self.at;
-        let mut value = 0_u64;
+        let (start, mut value) = (self.at, 0_u64);
         while let digit @ b'0'..=b'9' = self.peek() {
-            value = value
-                .checked_mul(10)
-                .and_then(|v| v.checked_add(u64::from(digit - b'0')))
-                .ok_or(Irregular)?;
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
         let digits = self.at - start;
+        if digits > DIGITS_SAFE {
+            // Rare enough to be read once more, now with a look at every step.
+            value = checked(&self.text[start..self.at]).ok_or(Irregular)?;
+        }
         let is_bare = !matches!(self.peek(), b'.' | b'e' | b'E' | b'-' | b'+');
         let is_plain = digits == 1 || (digits > 1 && self.text[start] != b'0');
         if is_plain && is_bare { Ok(value) } else { Err(Irregular) }
@@ -220,7 +229,9 @@ mod tests {
     #[test]
     fn integers_are_plain() {
         assert_eq!(Cursor::new(b"5123107837557,").unsigned(), Ok(5_123_107_837_557));
-        for text in [&b"-1"[..], b"1.5", b"1e3", b"01", b"", b"18446744073709551616"] {
+        assert_eq!(Cursor::new(b"18446744073709551615,").unsigned(), Ok(u64::MAX));
+        let beyond: [&[u8]; 3] = [b"18446744073709551616", b"99999999999999999999", &[b'9'; 60]];
+        for text in [&b"-1"[..], b"1.5", b"1e3", b"01", b""].into_iter().chain(beyond) {
             assert_eq!(Cursor::new(text).unsigned(), Err(Irregular));
         }
     }
