@@ -114,7 +114,7 @@ impl EnginePort for Nowhere {
 /// An engine of two instruments that gets new best prices all the time, too soon for a sample.
 pub struct Ticks {
     engine: Engine,
-    id: u64,
+    header: MarketHeader,
     now: Nanos,
 }
 
@@ -148,28 +148,29 @@ impl Ticks {
         };
         let definitions: Vec<_> = (0..).zip(symbols).map(definition).collect();
         let engine = Engine::new(&config, &definitions).unwrap_or_else(|e| panic!("{e}"));
-        Self { engine, id: 0, now: 1_000_000_000 }
+        let header = MarketHeader {
+            kind: MarketKind::Ticker as u16,
+            venue_ms: 1_000,
+            bids: 1,
+            asks: 1,
+            ..MarketHeader::default()
+        };
+        Self { engine, header, now: 1_000_000_000 }
     }
 
     /// So many ticks; returns how many there were.
     pub fn run(&mut self, n: usize) -> u64 {
         for _ in 0..n {
-            self.id += 1;
             self.now += 1_000;
-            let price = 6_000_000 + (self.id % 7) as i64 * 10;
+            // As a decoder does, which writes only what changes.
+            let Self { header, now, .. } = self;
+            header.last_update_id += 1;
+            header.instrument = (header.last_update_id % 2) as u16;
+            header.read_ns = *now;
+            let price = 6_000_000 + (header.last_update_id % 7) as i64 * 10;
             let level = |price| Level { price, qty: 5 };
-            let header = MarketHeader {
-                kind: MarketKind::Ticker as u16,
-                instrument: (self.id % 2) as u16,
-                last_update_id: self.id,
-                venue_ms: 1_000,
-                read_ns: self.now,
-                bids: 1,
-                asks: 1,
-                ..MarketHeader::default()
-            };
             let levels = [level(price), level(price + 10)];
-            let event = EngineEvent::Market(MarketEvent { header: &header, levels: &levels });
+            let event = EngineEvent::Market(MarketEvent { header, levels: &levels });
             self.engine.on_event(self.now, Cause::NONE, event, &mut Nowhere);
         }
         n as u64
