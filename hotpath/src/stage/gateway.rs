@@ -18,9 +18,9 @@ use crate::{
     breaker::{Breakers, Day, Health},
     digest,
     message::{AccountMessage, Ask, EngineBody, EngineMessage, Outcome, OutcomeBody},
-    order::{Order, OrderTable, Wanted},
+    order::{Order, OrderTable},
     port::Port,
-    risk::{Account, Context, Mark, RateWindow, Rates, Standing},
+    risk::{Mark, RateWindow, Rates},
     venue::{OrderEncoder, PrivateDecoder},
 };
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,10 @@ use tickpath_shared::{
     counters::Counter,
     journal::Pressure,
     record::{
-        Cause, Class, DayRecord, DigestRecord, FillRecord, IntentRecord, Kind, StateReason,
-        TradingStateRecord, body_of,
+        Cause, Class, DayRecord, DigestRecord, FillRecord, Kind, StateReason, TradingStateRecord, body_of,
     },
     types::{
-        BreakerMetric, ClientOrderId, InstanceId, InstrumentDefinition, Side, StrategyName, TradingState,
-        decimal,
+        BreakerMetric, ClientOrderId, InstanceId, InstrumentDefinition, StrategyName, TradingState, decimal,
     },
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -349,58 +347,6 @@ impl Gateway {
         let is_known = qty == 0 || mark > 0;
         let size = if is_known { i64::try_from(notional).unwrap_or(i64::MAX) } else { i64::MAX };
         self.marked_e8[index] = if is_known { qty.signum() * size } else { i64::MAX };
-    }
-
-    /// What the limits look at for an order, or for what an order would be changed to.
-    #[inline(always)]
-    pub(super) fn context<'a>(
-        &'a self,
-        now: Nanos,
-        intent: &'a IntentRecord,
-        side: Side,
-        book_venue_ms: u64,
-        replaces: Option<(usize, ClientOrderId)>,
-    ) -> Context<'a> {
-        let IntentRecord { instrument, price, qty, .. } = *intent;
-        let (is_reduce_only, replaced) = (intent.is_reduce_only == 1, replaces.map(|(slot, _)| slot));
-        let wanted = Wanted { instrument, side, price, qty, is_reduce_only, replaces: replaced };
-        Context {
-            now,
-            venue_ms: self.venue_ms(now),
-            book_venue_age_ns: self.venue_age_ns(now, book_venue_ms),
-            limits: &self.limits,
-            intent,
-            side,
-            definition: &self.definitions[instrument as usize],
-            mark: self.marks[instrument as usize],
-            positions: &self.positions,
-            survey: self.orders.survey(&wanted),
-            replaces: replaces.map(|(_, id)| id),
-            account: Account {
-                definitions: &self.definitions,
-                marked_e8: &self.marked_e8,
-                owners: &self.owners,
-                orders: &self.orders,
-                budgets: &self.budgets,
-                allowed: self.allowed,
-            },
-            rates: &self.rates,
-            standing: self.standing(intent),
-        }
-    }
-
-    #[inline(always)]
-    fn standing(&self, intent: &IntentRecord) -> Standing {
-        Standing {
-            is_stopped: self.stops.holds(intent),
-            barrier: self.barrier,
-            is_killed: self.is_killed,
-            state: self.state,
-            is_reconciled: self.is_reconciled,
-            is_connected: self.links.iter().all(|up| *up),
-            pressure: self.pressure,
-            clock_error_ns: self.clock.bound_ns,
-        }
     }
 
     fn on_link(&mut self, now: Nanos, cause: Cause, which: u16, is_up: bool, port: &mut impl GatewayPort) {

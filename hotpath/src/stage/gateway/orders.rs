@@ -3,8 +3,8 @@
 use super::{Gateway, GatewayPort, connection, held::needs_approval};
 use crate::{
     message::{Ask, EngineMessage, Notice, OutcomeBody, Renewal},
-    order::{Order, OrderName, Report},
-    risk::{self, Breach},
+    order::{Order, OrderName, Report, Wanted},
+    risk::{self, Account, Breach, Context, Standing},
     venue::{PrivateEvent, RequestKind},
 };
 use tickpath_shared::{
@@ -47,6 +47,58 @@ impl Gateway {
         port.on_risk_passed();
         self.health.on_order(now.saturating_sub(intent.read_ns));
         self.place(now, cause, intent, side, time_in_force, message.decided_ns, port)
+    }
+
+    /// What the limits look at for an order, or for what an order would be changed to.
+    #[inline(always)]
+    pub(super) fn context<'a>(
+        &'a self,
+        now: Nanos,
+        intent: &'a IntentRecord,
+        side: Side,
+        book_venue_ms: u64,
+        replaces: Option<(usize, ClientOrderId)>,
+    ) -> Context<'a> {
+        let IntentRecord { instrument, price, qty, .. } = *intent;
+        let (is_reduce_only, replaced) = (intent.is_reduce_only == 1, replaces.map(|(slot, _)| slot));
+        let wanted = Wanted { instrument, side, price, qty, is_reduce_only, replaces: replaced };
+        Context {
+            now,
+            venue_ms: self.venue_ms(now),
+            book_venue_age_ns: self.venue_age_ns(now, book_venue_ms),
+            limits: &self.limits,
+            intent,
+            side,
+            definition: &self.definitions[instrument as usize],
+            mark: self.marks[instrument as usize],
+            positions: &self.positions,
+            survey: self.orders.survey(&wanted),
+            replaces: replaces.map(|(_, id)| id),
+            account: Account {
+                definitions: &self.definitions,
+                marked_e8: &self.marked_e8,
+                owners: &self.owners,
+                orders: &self.orders,
+                budgets: &self.budgets,
+                allowed: self.allowed,
+            },
+            rates: &self.rates,
+            standing: self.standing(intent),
+        }
+    }
+
+    #[inline(always)]
+    fn standing(&self, intent: &IntentRecord) -> Standing {
+        Standing {
+            is_stopped: self.stops.holds(intent),
+            barrier: self.barrier,
+            is_killed: self.is_killed,
+            state: self.state,
+            is_reconciled: self.is_reconciled,
+            is_connected: self.links.iter().all(|up| *up),
+            pressure: self.pressure,
+            clock_error_ns: self.clock.bound_ns,
+        }
     }
 
     pub(super) fn refuse(

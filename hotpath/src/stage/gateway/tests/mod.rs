@@ -11,11 +11,12 @@ use crate::message::Notice;
 use tickpath_shared::{
     command::{CommandOutcome, Scope},
     record::{
-        CommandRecord, HeldRecord, OrderRecord, OrderReportRecord, OrderStateRecord, PositionRecord,
-        ReconciledRecord, RefusalRecord, TimeRecord,
+        CommandRecord, HeldRecord, IntentRecord, OrderRecord, OrderReportRecord, OrderStateRecord,
+        PositionRecord, ReconciledRecord, RefusalRecord, TimeRecord,
     },
     types::{
-        BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Parameter, Reason, Symbol, TimeInForce,
+        BreakerAction, BreakerRelease, Grid, HeldChange, OrderState, Parameter, Reason, Side, Symbol,
+        TimeInForce,
     },
 };
 
