@@ -162,7 +162,7 @@ impl Ticks {
     pub fn run(&mut self, n: usize) -> u64 {
         for _ in 0..n {
             self.now += 1_000;
-            // As a decoder does, which writes only what changes.
+            // Where it was made, as a decoder keeps the header of the event decoded last.
             let Self { header, now, .. } = self;
             header.last_update_id += 1;
             header.instrument = (header.last_update_id % 2) as u16;

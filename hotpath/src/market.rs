@@ -118,8 +118,8 @@ impl MarketHeader {
 /// An event with its levels in one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketEvent<'a> {
-    /// The header: where it was made, for some of its fields were written a moment ago, and a copy in wide words would
-    /// wait for them.
+    /// The header, lent: some of its fields were written a moment ago, and copying it in wide words would have to wait for
+    /// them.
     pub header: &'a MarketHeader,
     /// Bids, then asks.
     pub levels: &'a [Level],

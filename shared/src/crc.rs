@@ -83,7 +83,7 @@ mod folded {
         tail(state, rest)
     }
 
-    /// A record without payload, of which every stage writes one an event: its words do not go through memory.
+    /// A record without payload, as each stage writes for every event that it takes: the words stay in registers.
     #[target_feature(enable = "sse4.2")]
     pub(super) fn of_header(a: u64, b: u64, c: u64, d: u64, e: u64) -> u32 {
         let state =

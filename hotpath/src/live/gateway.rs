@@ -230,7 +230,7 @@ impl GatewayStage {
 
     #[inline]
     fn consume(&mut self, now: Nanos, cause: Cause, event: GatewayEvent<'_>) {
-        // Exhaustion shows as pressure at the next timer, and halts.
+        // Failing is as with `record`.
         let _ = self.io.lane.append(Kind::Consumed, Class::Audit, now, cause, &[]);
         self.deliver(now, cause, event);
     }

@@ -25,7 +25,6 @@ pub struct Account<'a> {
     pub allowed: u32,
 }
 
-#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let gross = gross(context);
     let (limits, account) = (context.limits, &context.account);

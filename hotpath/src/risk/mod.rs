@@ -104,7 +104,6 @@ pub struct Standing {
 /// # Errors
 ///
 /// The first [`Breach`].
-#[inline(always)]
 pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     let is_reducing = is_reducing(context);
     session::check(context, is_reducing)?;
@@ -122,7 +121,6 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
 }
 
 /// Refuses with numbers unless `holds`.
-#[inline(always)]
 fn require(holds: bool, reason: Reason, value: i64, bound: i64) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }
 }

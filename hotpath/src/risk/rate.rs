@@ -107,7 +107,6 @@ impl Rates {
         }
     }
 
-    #[inline(always)]
     pub(super) fn check(
         &self,
         now: Nanos,

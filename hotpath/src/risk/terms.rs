@@ -7,7 +7,6 @@ use tickpath_shared::types::{OrderTerms, OrderType, Reason, TimeInForce};
 const GOOD_FOR_MS_MIN: u64 = 600_000;
 const GOOD_TILL_MS_MAX: u64 = 253_402_300_799_000;
 
-#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let intent = context.intent;
     if intent.is_plain() {

@@ -5,7 +5,6 @@ use tickpath_shared::types::Reason;
 
 const ONE_E8: i128 = 100_000_000;
 
-#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, limits) = (context.intent, context.limits);
     if intent.stop == 0 {

@@ -188,7 +188,8 @@ impl<P: EnginePort> Desk<'_, P> {
             good_till_ms: order.terms.good_till_ms,
         });
         let mut message = self.message(body, listing.book_venue_ms);
-        // Journalled from where the gateway will read it: it is not copied on the way of an order.
+        // Journalled from where a fused gateway will read it: what was written a moment ago is not copied on the way of its
+        // order. A ring takes a copy.
         let EngineBody::Intent(intent) = &message.body else { unreachable!("made above") };
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);
         self.port.count(Counter::Intents, 1);

@@ -16,15 +16,6 @@ pub struct Cursor<'a> {
     at: usize,
 }
 
-/// As many decimal digits fit 64 bits, whichever they are.
-const DIGITS_SAFE: usize = 19;
-
-/// Value of digits, `None` beyond 64 bits.
-#[cold]
-fn checked(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
-}
-
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `text`.
     pub fn new(text: &'a [u8]) -> Self {
@@ -131,7 +122,7 @@ impl<'a> Cursor<'a> {
         let digits = self.at - start;
         if digits > DIGITS_SAFE {
             // Rare enough to be read once more, now with a look at every step.
-            value = checked(&self.text[start..self.at]).ok_or(Irregular)?;
+            value = value_of_many(&self.text[start..self.at]).ok_or(Irregular)?;
         }
         let is_bare = !matches!(self.peek(), b'.' | b'e' | b'E' | b'-' | b'+');
         let is_plain = digits == 1 || (digits > 1 && self.text[start] != b'0');
@@ -203,6 +194,15 @@ fn digits(text: &[u8], from: usize, value: &mut u64) -> usize {
         at += 1;
     }
     at
+}
+
+/// As many decimal digits fit 64 bits, whichever they are.
+const DIGITS_SAFE: usize = 19;
+
+/// Value of digits, `None` beyond 64 bits.
+#[cold]
+fn value_of_many(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

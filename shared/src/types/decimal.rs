@@ -35,7 +35,7 @@ pub enum DecimalError {
 
 /// Every power of ten that fits: limits look them up several times an order, and a loop over digits would have each
 /// wait for the one before.
-const POWERS: [i64; 19] = {
+static POWERS: [i64; 19] = {
     let mut powers = [1; 19];
     let mut i = 1;
     while i < powers.len() {

@@ -50,7 +50,6 @@ impl Gateway {
     }
 
     /// What the limits look at for an order, or for what an order would be changed to.
-    #[inline(always)]
     pub(super) fn context<'a>(
         &'a self,
         now: Nanos,
@@ -87,7 +86,6 @@ impl Gateway {
         }
     }
 
-    #[inline(always)]
     fn standing(&self, intent: &IntentRecord) -> Standing {
         Standing {
             is_stopped: self.stops.holds(intent),

@@ -1,5 +1,5 @@
 //! Diffs without vectors: the same two forms as [`super::diffs`], read from front to back. Every literal and the number
-//! of decimals is known, and a number is taken to be as long as the one before it on its side: where that is so, nothing
+//! of decimals are known, and a number is taken to be as long as the one before it on its side: where that is so, nothing
 //! has to wait for its digits, which are converted eight in a word.
 
 #![expect(unsafe_code, reason = "positions within a padded text are read without a check of each byte")]
@@ -133,7 +133,7 @@ fn side<const PRICE: usize, const QTY: usize>(
     Err(Irregular)
 }
 
-/// Most digits before a point, and decimals, read here: no value wraps, and a level is at most 43 bytes.
+/// Most digits before a point, and by [`Units::is_narrow`] most decimals: no value wraps, and a level is at most 46 bytes.
 const DIGITS_MAX: usize = 9;
 
 /// `["price","qty"]` and the comma or bracket behind it: both numbers without their points, what is behind them, and
@@ -200,7 +200,8 @@ impl<const PLACES: usize> Form<PLACES> {
     unsafe fn read(&mut self, at: *const u8) -> Option<(u64, *const u8)> {
         let places = self.places();
         let stop = if places == 0 { b'"' } else { b'.' };
-        // SAFETY: the whole part is shorter than a word, and so are the decimals.
+        // SAFETY: the whole part has at most seven digits, so that sixteen bytes are read at most before it is known to be as
+        // long as the one before; the caller has as many.
         unsafe {
             let is_as_before = *at.add(self.whole) == stop && self.whole > 0;
             if !is_as_before && !self.measure(word(at), stop) {
@@ -213,12 +214,16 @@ impl<const PLACES: usize> Form<PLACES> {
                 end = end.add(places + 1);
             }
             digits ^= self.zeros;
-            (others_in(digits) == 0).then(|| (value_of(digits), end))
+            if others_in(digits) != 0 {
+                // Damaged, or shorter than the one before and followed by what looks like the end of one as long.
+                return amount(at, places);
+            }
+            Some((value_of(digits), end))
         }
     }
 
-    /// Finds out how long the whole part of the number that a word begins with is. False where it has none, or where its
-    /// digits do not fit a word.
+    /// Finds out how long the whole part of the number that a word begins with is. False where it has none, where its
+    /// digits do not fit a word, or where something else follows than should.
     #[inline(always)]
     fn measure(&mut self, word: u64, stop: u8) -> bool {
         let whole = others_in(word ^ ZEROS).trailing_zeros() as usize / 8;
@@ -306,14 +311,20 @@ unsafe fn amount(mut at: *const u8, places: usize) -> Option<(u64, *const u8)> {
 mod tests {
     use super::*;
 
-    /// Reads numbers one after another by one form; each as its digits say, whatever was read before it.
+    /// Reads numbers one after another by one form, whatever follows them; each as its digits say, whatever was read before
+    /// it.
     fn check<const PLACES: usize>(places: usize, whole_parts: &[&str]) {
+        check_before::<PLACES>(places, whole_parts, "\",\"7.77\"],[\"");
+        check_before::<PLACES>(places, whole_parts, "\"],[\"7.77\",\"");
+    }
+
+    fn check_before<const PLACES: usize>(places: usize, whole_parts: &[&str], rest: &str) {
         let mut form = Form::<PLACES>::new(places);
         for (i, whole) in whole_parts.iter().enumerate() {
             let fraction: String = "987654321".chars().cycle().skip(i % 9).take(places).collect();
             let point = if places == 0 { "" } else { "." };
             let number = format!("{whole}{point}{fraction}");
-            let mut text = format!("{number}\",\"").into_bytes();
+            let mut text = format!("{number}{rest}").into_bytes();
             text.resize(text.len() + 64, b'7');
             // SAFETY: more than the longest number follows.
             let (value, behind) = unsafe { form.read(text.as_ptr()) }.unwrap();
@@ -332,8 +343,30 @@ mod tests {
 
     #[test]
     fn numbers_are_read_whatever_stood_before_them() {
-        let whole =
-            ["6", "61496", "61497", "0", "123456789", "100000", "7", "12345678", "1234567", "42", "9"];
+        // Five digits and then one, six and two, seven and three: the quote of the next number is where theirs was.
+        let whole = [
+            "6",
+            "61496",
+            "61497",
+            "0",
+            "123456789",
+            "100000",
+            "7",
+            "12345678",
+            "1234567",
+            "42",
+            "9",
+            "12345",
+            "0",
+            "123456",
+            "42",
+            "1234567",
+            "421",
+            "123",
+            "4",
+            "1234",
+            "42",
+        ];
         (0..=DIGITS_MAX).for_each(|places| check::<ANY>(places, &whole));
         check::<0>(0, &whole);
         check::<1>(1, &whole);

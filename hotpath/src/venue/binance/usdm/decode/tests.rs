@@ -9,7 +9,13 @@ fn definitions() -> Vec<InstrumentDefinition> {
         Grid { scale: 2, places: 1, step: 10 },
         Grid { scale: 4, places: 3, step: 10 },
     );
-    vec![btc]
+    let doge = InstrumentDefinition::on_grids(
+        Symbol::new("DOGEUSDT").unwrap(),
+        1,
+        Grid { scale: 5, places: 5, step: 1 },
+        Grid { scale: 0, places: 0, step: 1 },
+    );
+    vec![btc, doge]
 }
 
 /// Decodes by every way and insists that they agree.
@@ -143,6 +149,27 @@ fn frequent_frames_of_both_forms_need_no_walk() {
             decoder.decode_bytes(frame.as_bytes()).unwrap();
             assert_eq!(decoder.walks(), walks, "{isa:?}: {frame}");
         }
+    }
+}
+
+/// Where a short quantity stands behind a long one, the next price's quote is where the long one's was.
+#[test]
+fn diffs_of_whole_quantities_need_no_walk() {
+    let quantities = ["12345", "0", "123456", "42", "1234567", "421", "6", "98765432", "1"];
+    let level = |(i, qty): (usize, &&str)| format!(r#"["0.1{i:04}","{qty}"]"#);
+    let levels: Vec<String> = quantities.iter().enumerate().map(level).collect();
+    let frame = format!(
+        r#"{{"stream":"dogeusdt@depth@0ms","data":{{"e":"depthUpdate","E":1723161256299,"T":1723161256298,"s":"DOGEUSDT","U":5123107832006,"u":5123107837557,"pu":5123107831937,"b":[{}],"a":[["0.20000","7"]]}}}}"#,
+        levels.join(",")
+    );
+    let (_, found) = decode(&frame).unwrap();
+    assert_eq!(found.iter().map(|level| level.qty.to_string()).collect::<Vec<_>>()[..9], quantities);
+    for isa in Isa::available() {
+        let mut decoder = MarketDecoder::with_isa(isa, &definitions(), 65_536);
+        decoder.decode_bytes(frame.as_bytes()).unwrap();
+        let walks = decoder.walks();
+        decoder.decode_bytes(frame.as_bytes()).unwrap();
+        assert_eq!(decoder.walks(), walks, "{isa:?}");
     }
 }
 
