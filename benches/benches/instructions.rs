@@ -34,10 +34,10 @@ mod baseline {
     pub(super) const TICKER: u64 = 288_710;
     pub(super) const AGG_TRADE: u64 = 331_710;
     pub(super) const DEPTH: u64 = 1_914_751;
-    pub(super) const BOOK: u64 = 54_296;
+    pub(super) const BOOK: u64 = 45_930;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.
-    pub(super) const TICK_TO_ORDER: u64 = 8_760_483;
+    pub(super) const TICK_TO_ORDER: u64 = 8_602_795;
     pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;
@@ -119,22 +119,55 @@ fn book((mut book, changes): (Book, Vec<Level>)) -> Book {
     book
 }
 
-/// A book that is full everywhere: dense pages near the touch, a level a page as far as the table reaches.
+/// A page of keys begins here.
+const TOUCH: i64 = 512 * 200_000;
+/// Keys of the pool.
+const NEAR: i64 = 512 * 256;
+
+/// A level at a price; the worst updates are of bids at every price.
+fn bid(price: i64, qty: i64) -> [Level; 1] {
+    [Level { price, qty }]
+}
+
+/// A book with a level at every price near the touch, and one a page as far as the table reaches.
 fn full() -> Book {
-    let touch = 60_000_000;
     let mut book = Book::new(1, 65_536);
-    let dense = (0..127 * 512).map(|i| touch - i);
-    let sparse = (1..=65_536).map(|i| touch - 127 * 512 - i * 512);
-    let levels: Vec<Level> = dense.chain(sparse).map(|price| Level { price, qty: 1 }).collect();
-    book.replace(&levels, &[]);
+    (0..NEAR).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 1), &[]));
+    (1..=65_536).for_each(|i| book.apply(&bid(TOUCH - NEAR - i * 512, 1), &[]));
     book
 }
 
-// The worst update: a new best price in a page of its own drives a dense page out into the full table.
+// A better level in a page of its own drives a page of levels out into the full table.
+fn new_page() -> (Book, [Level; 1]) {
+    (full(), bid(TOUCH, 1))
+}
+
+// Pages of levels went to the table, as many as it has slack for, and the touch comes back to them.
+fn page_comes_back() -> (Book, [Level; 1]) {
+    let mut book = full();
+    let above = || (0..2).map(|page| TOUCH + page * 512);
+    above().for_each(|price| book.apply(&bid(price, 1), &[]));
+    above().for_each(|price| book.apply(&bid(price, 0), &[]));
+    (1..NEAR * 3 / 4).for_each(|i| book.apply(&bid(TOUCH - i, 0), &[]));
+    (book, bid(TOUCH - NEAR, 2))
+}
+
+// The best level goes, the pool is empty, and all that is left is one of the table at the lowest price of a page.
+fn far_level_is_next() -> (Book, [Level; 1]) {
+    let mut book = Book::new(1, 65_536);
+    (0..NEAR).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 1), &[]));
+    book.apply(&bid(TOUCH - 2 * NEAR, 1), &[]);
+    (0..NEAR - 1).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 0), &[]));
+    (book, bid(TOUCH - 1, 0))
+}
+
+// What takes longest of all that one level can do.
 #[library_benchmark]
-#[bench::new_page(setup = full, config = limit(WORST_UPDATE))]
-fn worst_update(mut book: Book) -> Book {
-    book.apply(&[Level { price: 61_000_000, qty: 1 }], &[]);
+#[bench::new_page(setup = new_page, config = limit(WORST_UPDATE))]
+#[bench::page_comes_back(setup = page_comes_back, config = limit(WORST_UPDATE))]
+#[bench::far_level_is_next(setup = far_level_is_next, config = limit(WORST_UPDATE))]
+fn worst_update((mut book, change): (Book, [Level; 1])) -> Book {
+    book.apply(&change, &[]);
     book
 }
 

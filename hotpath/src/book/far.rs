@@ -1,20 +1,30 @@
 //! Levels far from the touch: a table with open addressing, keyed so that a venue cannot choose prices that
 //! collide, and deletion that moves entries back instead of leaving marks.
 
-use crate::pages;
+use super::boxed;
 use std::hash::{BuildHasher, RandomState};
 
-/// Most levels of a table, but for a page that was just moved there; it has twice as many slots.
+/// Most levels of a table that does not wait for updates to give some up.
 pub(super) const FAR_MAX: usize = 65_536;
+/// Levels more than its limit up to which a table takes in another page at once.
+pub(super) const SLACK: usize = 1_024;
 
+/// Little more than half of them are ever taken.
 const SLOTS: usize = 2 * FAR_MAX;
+
+/// A level or a free slot, in twelve bytes: whoever looks for a key has its quantity at hand.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(4))]
+struct Slot {
+    /// Key plus one; 0 is free.
+    tag: u32,
+    qty: i64,
+}
 
 /// Quantities by key.
 #[derive(Clone, Debug)]
 pub(super) struct FarLevels {
-    /// Key plus one; 0 is free.
-    keys: Vec<u32>,
-    quantities: Vec<i64>,
+    slots: Box<[Slot; SLOTS]>,
     seed: u64,
     len: usize,
 }
@@ -22,7 +32,7 @@ pub(super) struct FarLevels {
 impl FarLevels {
     pub(super) fn new() -> Self {
         let seed = RandomState::new().hash_one(0_u8) | 1;
-        Self { keys: pages::zeros(SLOTS), quantities: pages::zeros(SLOTS), seed, len: 0 }
+        Self { slots: boxed(), seed, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,7 +49,7 @@ impl FarLevels {
     /// Slot of a key, or the free one where it belongs.
     fn slot(&self, tag: u32) -> usize {
         let mut slot = self.home(tag);
-        while self.keys[slot] != 0 && self.keys[slot] != tag {
+        while self.slots[slot].tag != 0 && self.slots[slot].tag != tag {
             slot = (slot + 1) % SLOTS;
         }
         slot
@@ -47,51 +57,47 @@ impl FarLevels {
 
     /// Quantity of a key, 0 for none.
     pub(super) fn get(&self, key: u32) -> i64 {
-        // A free slot keeps its last quantity.
-        let slot = self.slot(key + 1);
-        if self.keys[slot] == 0 { 0 } else { self.quantities[slot] }
+        self.slots[self.slot(key + 1)].qty
     }
 
     /// Sets a quantity that is not zero and returns the one before. The table must not be full.
     pub(super) fn set(&mut self, key: u32, qty: i64) -> i64 {
         let slot = self.slot(key + 1);
-        let is_new = self.keys[slot] == 0;
-        self.len += usize::from(is_new);
-        self.keys[slot] = key + 1;
-        let before = std::mem::replace(&mut self.quantities[slot], qty);
-        if is_new { 0 } else { before }
+        let before = std::mem::replace(&mut self.slots[slot], Slot { tag: key + 1, qty });
+        self.len += usize::from(before.tag == 0);
+        before.qty
     }
 
     /// Removes a key and returns its quantity, 0 for none.
     pub(super) fn remove(&mut self, key: u32) -> i64 {
         let mut hole = self.slot(key + 1);
-        if self.keys[hole] == 0 {
+        let removed = self.slots[hole].qty;
+        if self.slots[hole].tag == 0 {
             return 0;
         }
-        let removed = self.quantities[hole];
         self.len -= 1;
         let mut next = hole;
         loop {
             next = (next + 1) % SLOTS;
-            let tag = self.keys[next];
+            let Slot { tag, qty } = self.slots[next];
             if tag == 0 {
                 break;
             }
             // An entry moves back unless that would put it before its home.
             let home = self.home(tag);
-            let distance = |from: usize| (next + SLOTS - from) % SLOTS;
+            let distance = |from: usize| next.wrapping_sub(from) % SLOTS;
             if distance(home) >= distance(hole) {
-                (self.keys[hole], self.quantities[hole]) = (tag, self.quantities[next]);
+                self.slots[hole] = Slot { tag, qty };
                 hole = next;
             }
         }
-        self.keys[hole] = 0;
+        self.slots[hole] = Slot::default();
         removed
     }
 
     pub(super) fn clear(&mut self) {
         if self.len > 0 {
-            self.keys.fill(0);
+            self.slots.fill(Slot::default());
             self.len = 0;
         }
     }

@@ -1,45 +1,23 @@
 //! One side of a book: pages of adjacent prices near the touch, a hash table for the rest.
 //!
 //! Prices are counted in ticks; for asks the count is mirrored, so that the best level always has the highest
-//! key. A page holds 512 keys and a bit for each; a fixed pool of them covers whatever is near the touch, and
-//! the best level's page is always one of them. A page that is needed takes the place of the one farthest from
-//! the touch, whose levels move to the table: bounded work, no allocation.
+//! key. Pages that share a place in the pool are 131,072 ticks apart: whichever was near the best level last has it,
+//! and the levels of the others are in the table. A page that is displaced moves its levels there: bounded work, no
+//! allocation.
 
 use super::{
     bits::BitSet,
     divisor::Divisor,
-    far::{FAR_MAX, FarLevels},
+    far::{FAR_MAX, FarLevels, SLACK},
+    pool::{NEAR, PAGE, PAGE_BITS, Pool},
 };
 use crate::{market::Level, pages};
+use std::ops::Range;
 
-/// Keys of a page.
-const PAGE: usize = 512;
-const PAGE_BITS: u32 = PAGE.trailing_zeros();
-const WORDS: usize = PAGE / 64;
-/// Pages in the pool. Slot 0 is none.
-const POOL: usize = 128;
 /// Ticks a price may have; levels beyond are dropped and counted.
 const KEYS: u64 = (BitSet::BOUND * PAGE) as u64;
 /// Levels kept that lie between two ticks.
 const OFF_TICK_MAX: usize = 1024;
-
-/// Quantities of adjacent keys, 0 where there is no level.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Cells([i64; PAGE]);
-
-impl Default for Cells {
-    fn default() -> Self {
-        Self([0; PAGE])
-    }
-}
-
-/// A bit for each key of a page that is a level.
-type Bits = [u64; WORDS];
-
-fn count(bits: &Bits) -> u16 {
-    bits.iter().map(|word| word.count_ones() as u16).sum()
-}
 
 /// Levels of one side.
 #[derive(Clone, Debug)]
@@ -50,19 +28,7 @@ pub(super) struct Side {
     ticks_bound: u64,
     /// Mirrors the ticks of asks.
     flip: u32,
-    /// Slot of every page number; 0 for those outside the pool.
-    slots: Box<[u8; BitSet::BOUND]>,
-    /// Page number of every slot.
-    numbers: [u32; POOL],
-    used: usize,
-    /// The pool, by slot.
-    cells: Box<[Cells; POOL]>,
-    bits: Box<[Bits; POOL]>,
-    /// Lowest page number of the pool while it is full.
-    farthest: u32,
-    /// Page numbers that may have a level: out of the pool those that do, in the pool all up to the best level's.
-    /// Whether a page of the pool still has one is looked at when the best level is looked for.
-    pages: BitSet,
+    pool: Pool,
     far: FarLevels,
     far_max: usize,
     /// Levels in the table by page number.
@@ -89,13 +55,7 @@ impl Side {
             tick_units: tick_units.max(1),
             ticks_bound: tick.rotations_bound(KEYS),
             flip: if is_bid { 0 } else { (KEYS - 1) as u32 },
-            slots: boxed(),
-            numbers: [0; POOL],
-            used: 1,
-            cells: boxed(),
-            bits: boxed(),
-            farthest: 0,
-            pages: BitSet::new(),
+            pool: Pool::new(),
             far: FarLevels::new(),
             far_max: far_max.clamp(1, FAR_MAX),
             far_counts: pages::zeros(BitSet::BOUND),
@@ -125,12 +85,11 @@ impl Side {
                 continue;
             }
             let key = ticks as u32 ^ self.flip;
-            let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize % BitSet::BOUND]);
-            if slot == 0 {
+            if !self.pool.has(key >> PAGE_BITS) {
                 self.set_outside(key, level.qty);
                 continue;
             }
-            change = change.wrapping_add(self.set_in(slot, key, level.qty));
+            change = change.wrapping_add(self.set_in(key, level.qty));
         }
         self.sums[0] = self.sums[0].wrapping_add(change);
     }
@@ -147,22 +106,12 @@ impl Side {
 
     /// Sets a quantity on a page of the pool; returns what that changes in the digest.
     #[inline(always)]
-    fn set_in(&mut self, slot: usize, key: u32, qty: i64) -> u64 {
-        let within = key as usize % PAGE;
-        let before = std::mem::replace(&mut self.cells[slot % POOL].0[within], qty);
-        let word = &mut self.bits[slot % POOL][within / 64];
-        *word = *word & !(1 << (within % 64)) | u64::from(qty != 0) << (within % 64);
+    fn set_in(&mut self, key: u32, qty: i64) -> u64 {
+        let before = self.pool.replace(key, qty);
         if key + 1 >= self.best {
             self.touch_best(key, qty);
         }
         change_of(key, before, qty)
-    }
-
-    /// Sets a quantity on a page that has just come into the pool.
-    fn set_near(&mut self, key: u32, qty: i64) {
-        let slot = usize::from(self.slots[(key >> PAGE_BITS) as usize]);
-        let change = self.set_in(slot, key, qty);
-        self.sums[0] = self.sums[0].wrapping_add(change);
     }
 
     /// The best level changed, or a better one came.
@@ -170,25 +119,11 @@ impl Side {
     #[inline(never)]
     fn touch_best(&mut self, key: u32, qty: i64) {
         if qty != 0 {
-            self.raise_best(key);
+            self.best = key + 1;
         } else if key + 1 == self.best {
             self.find_best();
         }
         self.find_top();
-    }
-
-    /// A better level than all others, and with it pages that were found empty on the way down.
-    fn raise_best(&mut self, key: u32) {
-        let number = key >> PAGE_BITS;
-        let above = self.best.checked_sub(1).map_or(0, |best| (best >> PAGE_BITS) + 1);
-        if above <= number {
-            for at in &self.numbers[1..self.used] {
-                if (above..=number).contains(at) {
-                    self.pages.insert(*at as usize);
-                }
-            }
-        }
-        self.best = key + 1;
     }
 
     /// Compares the best levels on and between ticks.
@@ -214,13 +149,19 @@ impl Side {
     #[inline(never)]
     fn set_outside(&mut self, key: u32, qty: i64) {
         let number = key >> PAGE_BITS;
-        if qty != 0 && (self.used < POOL || key + 1 > self.best || number > self.farthest) {
+        let is_near = number + NEAR > self.best >> PAGE_BITS;
+        if qty != 0 && is_near && self.far.len() <= self.far_max + SLACK {
             self.bring_in(number);
-            return self.set_near(key, qty);
+            let change = self.set_in(key, qty);
+            self.sums[0] = self.sums[0].wrapping_add(change);
+            return;
         }
         let before = if qty == 0 { self.far.remove(key) } else { self.far.set(key, qty) };
         self.note(key, before, qty);
         self.count_far(number, i32::from(qty != 0) - i32::from(before != 0));
+        if key + 1 >= self.best {
+            self.touch_best(key, qty);
+        }
         self.trim();
     }
 
@@ -229,10 +170,8 @@ impl Side {
         let count = (i32::from(self.far_counts[at]) + change) as u16;
         self.far_counts[at] = count;
         if count == 0 && change < 0 {
-            self.pages.remove(at);
             self.far_pages.remove(at);
-        } else if i32::from(count) == change {
-            self.pages.insert(at);
+        } else if change > 0 && count == 1 {
             self.far_pages.insert(at);
         }
     }
@@ -240,100 +179,72 @@ impl Side {
     /// Puts a page into the pool with what the table has of it.
     #[inline(never)]
     fn bring_in(&mut self, number: u32) {
-        let slot = if self.used < POOL {
-            self.used += 1;
-            self.used - 1
-        } else {
-            let slot = self.least_needed();
-            self.evict(slot);
-            slot
-        };
-        self.numbers[slot] = number;
-        self.slots[number as usize] = slot as u8;
-        self.pages.insert(number as usize);
+        self.displace(self.pool.rival(number));
+        self.pool.admit(number);
         let mut left = std::mem::take(&mut self.far_counts[number as usize]);
         self.far_pages.remove(number as usize);
-        for within in 0..PAGE {
+        for key in keys_of(number) {
             if left == 0 {
                 break;
             }
-            let qty = self.far.remove((number << PAGE_BITS) + within as u32);
+            let qty = self.far.remove(key);
             if qty != 0 {
                 left -= 1;
-                self.cells[slot].0[within] = qty;
-                self.bits[slot][within / 64] |= 1 << (within % 64);
+                self.pool.replace(key, qty);
             }
         }
-        self.farthest = self.numbers[1..self.used].iter().copied().min().unwrap_or(0);
     }
 
-    /// The slot to give up: an empty page costs nothing, otherwise the one farthest from the touch.
-    fn least_needed(&self) -> usize {
-        let cost = |&slot: &usize| (count(&self.bits[slot]) > 0, self.numbers[slot]);
-        (1..POOL).min_by_key(cost).unwrap_or(1)
-    }
-
-    /// Moves the levels of a slot's page to the table.
-    fn evict(&mut self, slot: usize) {
-        let number = self.numbers[slot];
-        self.slots[number as usize] = 0;
-        let (cells, bits) = (&mut self.cells[slot].0, &mut self.bits[slot]);
-        let count = count(bits);
-        for (word, bits) in bits.iter_mut().enumerate() {
-            while let Some(within) = lowest(*bits).map(|bit| word * 64 + bit) {
-                *bits &= *bits - 1;
-                self.far.set((number << PAGE_BITS) + within as u32, std::mem::take(&mut cells[within]));
-            }
-        }
+    /// Moves the levels of a page of the pool to the table.
+    fn displace(&mut self, number: u32) {
+        let (far, mut count) = (&mut self.far, 0);
+        self.pool.take(number, |key, qty| {
+            far.set(key, qty);
+            count += 1;
+        });
         if count > 0 {
             self.far_counts[number as usize] = count;
             self.far_pages.insert(number as usize);
-        } else {
-            self.pages.remove(number as usize);
         }
         self.trim();
     }
 
-    /// Gives up one level of what the table holds beyond its limit. One an update is enough: a page that came in
-    /// at once took as many updates to fill as it has levels, so the table is never far above its limit.
+    /// Gives up one level of what the table holds beyond its limit. One an update is enough: a table that is far
+    /// above its limit gets no more than one.
     fn trim(&mut self) {
         if self.far.len() > self.far_max {
             self.drop_farthest();
         }
     }
 
-    /// Gives up the level farthest from the touch.
+    /// Gives up the level of the table that is farthest from the touch. Those of the pool stay, wherever the touch
+    /// has gone to since they came.
     #[cold]
     #[inline(never)]
     fn drop_farthest(&mut self) {
         let Some(number) = self.far_pages.lowest() else { return };
-        let first = (number << PAGE_BITS) as u32;
-        let found = (first..first + PAGE as u32).find(|&key| self.far.get(key) != 0);
-        let Some(key) = found else { unreachable!("a counted page has a level") };
+        let number = number as u32;
+        let Some(key) = keys_of(number).find(|&key| self.far.get(key) != 0) else {
+            unreachable!("a counted page has a level")
+        };
         let qty = self.far.remove(key);
         self.note(key, qty, 0);
-        self.count_far(number as u32, -1);
+        self.count_far(number, -1);
         self.overflows += 1;
         self.trusted = self.trusted.max(key + 1);
     }
 
-    /// Looks for the best level on a tick and brings its page in.
+    /// Looks for the best level on a tick after the one before went.
     #[cold]
     fn find_best(&mut self) {
-        self.best = 0;
-        while let Some(number) = self.pages.highest() {
-            if self.slots[number] == 0 {
-                self.bring_in(number as u32);
-            }
-            let words = &self.bits[usize::from(self.slots[number])];
-            if let Some(word) = (0..WORDS).rev().find(|&word| words[word] != 0) {
-                let within = word * 64 + 63 - words[word].leading_zeros() as usize;
-                self.best = (number * PAGE + within) as u32 + 1;
-                return;
-            }
-            // A page of the pool whose last level went: a better level marks it again.
-            self.pages.remove(number);
-        }
+        let before = self.best - 1;
+        let number = before >> PAGE_BITS;
+        let own = if self.pool.has(number) { self.pool.highest(before) } else { None };
+        let far = self.far_pages.highest().map(|number| number as u32);
+        let in_pool = || self.pool.highest_of(far.map_or(0, |far| far + 1)..number);
+        let found = own.or_else(in_pool);
+        let in_table = || keys_of(far?).rev().find(|&key| self.far.get(key) != 0);
+        self.best = found.or_else(in_table).map_or(0, |key| key + 1);
     }
 
     /// Best level; price and quantity 0 without any.
@@ -360,10 +271,7 @@ impl Side {
     }
 
     fn qty_of(&self, key: u32) -> i64 {
-        match usize::from(self.slots[(key >> PAGE_BITS) as usize]) {
-            0 => self.far.get(key),
-            slot => self.cells[slot].0[key as usize % PAGE],
-        }
+        if self.pool.has(key >> PAGE_BITS) { self.pool.get(key) } else { self.far.get(key) }
     }
 
     #[cold]
@@ -393,19 +301,16 @@ impl Side {
     }
 
     pub(super) fn clear(&mut self) {
-        for slot in 1..self.used {
-            self.slots[self.numbers[slot] as usize] = 0;
-            self.cells[slot] = Cells::default();
-            self.bits[slot] = Bits::default();
+        if self.best != 0 {
+            self.pool.clear();
         }
-        while let Some(number) = self.pages.highest() {
-            self.pages.remove(number);
+        while let Some(number) = self.far_pages.highest() {
             self.far_pages.remove(number);
             self.far_counts[number] = 0;
         }
         self.far.clear();
         self.off_tick.clear();
-        (self.used, self.best, self.sums, self.trusted) = (1, 0, [0; 2], 0);
+        (self.best, self.sums, self.trusted) = (0, [0; 2], 0);
         self.top = Level::default();
     }
 
@@ -437,10 +342,9 @@ impl Side {
 
     /// Levels, best first.
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> + '_ {
-        let mut on_tick =
-            Keys { side: self, above: self.pages.highest().map(|page| ((page + 1) * PAGE) as u32) }
-                .map(|key| Level { price: self.price(key), qty: self.qty_of(key) })
-                .peekable();
+        let mut on_tick = Keys { side: self, above: (self.best != 0).then_some(self.best) }
+            .map(|key| Level { price: self.price(key), qty: self.qty_of(key) })
+            .peekable();
         let mut off_tick = self.off_tick.iter().rev().copied().peekable();
         std::iter::from_fn(move || match (on_tick.peek(), off_tick.peek()) {
             (Some(on), Some(off)) if self.is_better(off.price, on.price) => off_tick.next(),
@@ -463,8 +367,8 @@ impl Iterator for Keys<'_> {
     fn next(&mut self) -> Option<u32> {
         loop {
             let above = self.above?;
-            let page = ((above - 1) >> PAGE_BITS) as usize;
-            let first = (page * PAGE) as u32;
+            let page = (above - 1) >> PAGE_BITS;
+            let first = page << PAGE_BITS;
             if let Some(key) = (first..above).rev().find(|&key| self.side.qty_of(key) != 0) {
                 self.above = if key == first { self.page_below(page) } else { Some(key) };
                 return Some(key);
@@ -475,8 +379,9 @@ impl Iterator for Keys<'_> {
 }
 
 impl Keys<'_> {
-    fn page_below(&self, page: usize) -> Option<u32> {
-        self.side.pages.below(page).map(|page| ((page + 1) * PAGE) as u32)
+    fn page_below(&self, page: u32) -> Option<u32> {
+        let far = self.side.far_pages.below(page as usize).map(|page| page as u32);
+        self.side.pool.below(page).max(far).map(|page| (page + 1) << PAGE_BITS)
     }
 }
 
@@ -487,14 +392,7 @@ fn change_of(key: u32, before: i64, qty: i64) -> u64 {
     (u64::from(key) << 1 | 1).wrapping_mul(qty.wrapping_sub(before) as u64)
 }
 
-/// So many default values whose pages are there.
-fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
-    match pages::zeros(N).into_boxed_slice().try_into() {
-        Ok(values) => values,
-        Err(_) => unreachable!("made with the length of the array"),
-    }
-}
-
-fn lowest(word: u64) -> Option<usize> {
-    (word != 0).then(|| word.trailing_zeros() as usize)
+/// Keys of a page, lowest first.
+fn keys_of(number: u32) -> Range<u32> {
+    number << PAGE_BITS..(number + 1) << PAGE_BITS
 }

@@ -131,20 +131,43 @@ fn a_book_of_one_side_has_no_other_best() {
 
 #[test]
 fn one_level_more_than_fits_drops_the_farthest_and_moves_the_trust() {
-    // Levels so far apart that each has a page of its own: beyond the pool they fill the table.
+    // Levels so far apart that each has a page of its own: beyond the 66 near the touch they fill the table.
     let mut book = Book::new(1, 1_000);
     let level = |i: i64| Level { price: 100_000_000 - i * 1_000, qty: 1 };
-    let levels: Vec<Level> = (0..1_127).map(level).collect();
+    let levels: Vec<Level> = (0..1_066).map(level).collect();
     book.replace(&levels, &[]);
-    assert_eq!((book.overflows(), book.trusted_to()[0]), (0, level(1_126).price));
-    book.apply(&[level(1_127)], &[]);
+    assert_eq!((book.overflows(), book.trusted_to()[0]), (0, level(1_065).price));
+    // One that never was goes: nothing to give up.
+    book.apply(&[Level { qty: 0, ..level(1_070) }], &[]);
+    book.apply(&[level(1_066)], &[]);
     assert_eq!(book.overflows(), 1);
-    assert_eq!(book.qty_at(true, level(1_127).price), 0);
-    assert_eq!(book.bids().count(), 1_127);
-    // A better level pushes out the farthest one.
-    book.apply(&[Level { price: 100_001_000, qty: 1 }], &[]);
-    assert_eq!((book.overflows(), book.qty_at(true, level(1_126).price)), (2, 0));
-    assert_eq!(book.trusted_to()[0], level(1_126).price + 1);
+    assert_eq!(book.qty_at(true, level(1_066).price), 0);
+    assert_eq!(book.bids().count(), 1_066);
+    // A better level takes the place of a page near the touch, whose level pushes out the farthest one.
+    book.apply(&[Level { price: level(0).price + 256 * 512, qty: 1 }], &[]);
+    assert_eq!((book.overflows(), book.qty_at(true, level(1_065).price)), (2, 0));
+    assert_eq!(book.trusted_to()[0], level(1_065).price + 1);
+}
+
+#[test]
+fn more_pages_than_the_table_takes_at_once_leave_the_best_levels_exact() {
+    let mut pair = Pair::new(1);
+    pair.book = Book::new(1, 1);
+    let (page, touch) = (512, 200_000 * 512);
+    for i in 0..256 * page {
+        let level = Level { price: touch - 256 * page + i, qty: 1 };
+        pair.book.apply(&[level], &[]);
+        pair.naive.set(true, level);
+    }
+    // Each drives 512 levels out of the pool, until the table has more than it may have.
+    let above = (0..40).map(|i| touch + i * page);
+    above.clone().for_each(|price| pair.set(true, price, 2));
+    assert!(above.clone().all(|price| pair.book.qty_at(true, price) == 2));
+    above.rev().for_each(|price| pair.set(true, price, 0));
+    let trusted = pair.book.trusted_to()[0];
+    assert!(pair.book.overflows() > 0 && trusted < touch - 200 * page, "the farthest ones went");
+    let kept = pair.naive.bids.range(trusted..).rev().map(|(&price, &qty)| Level { price, qty });
+    assert!(kept.eq(pair.book.bids().take_while(|level| level.price >= trusted)));
 }
 
 #[test]
@@ -186,10 +209,11 @@ fn a_stored_book_is_the_same() {
 
 proptest! {
     #[test]
-    fn agrees_with_a_map(changes in prop::collection::vec((any::<bool>(), 0_i64..3, 1_i64..2000, 0_i64..4), 0..600)) {
+    fn agrees_with_a_map(changes in prop::collection::vec((any::<bool>(), 0_i64..3, 1_i64..2000, 0_usize..9), 0..600)) {
         let mut pair = Pair::new(10);
         for (is_bid, distance, price, qty) in changes {
-            // Near, some pages away, and far beyond the pool.
+            // Quantities of all lengths; prices near, some pages away, and far beyond the pool.
+            let qty = [0, 1, 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, 5 << 32, (1 << 33) - 1, i64::MAX][qty];
             let price = [1_000_000 + price, 1_000_000 + price * 160, 1_000_000 + price * 40_000][distance as usize];
             pair.set(is_bid, price, qty);
         }
