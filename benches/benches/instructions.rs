@@ -161,7 +161,7 @@ fn far_level_is_next() -> (Book, [Level; 1]) {
     (book, bid(TOUCH - 1, 0))
 }
 
-// What takes longest of all that one level can do.
+// The longest ways of one level: a page goes, a page comes, nothing is near.
 #[library_benchmark]
 #[bench::new_page(setup = new_page, config = limit(WORST_UPDATE))]
 #[bench::page_comes_back(setup = page_comes_back, config = limit(WORST_UPDATE))]

@@ -128,10 +128,18 @@ impl From<Book> for Saved {
 impl From<Saved> for Book {
     fn from(saved: Saved) -> Self {
         let mut book = Self::new(saved.tick, saved.far_max);
-        book.apply(&saved.bids, &saved.asks);
+        // The worst first, so that each is near the best one when it comes: what the pool had of levels far from
+        // the touch is there again.
+        for bid in saved.bids.iter().rev() {
+            book.bids.apply(std::slice::from_ref(bid));
+        }
+        for ask in saved.asks.iter().rev() {
+            book.asks.apply(std::slice::from_ref(ask));
+        }
         book.bids.trust_to(saved.trusted_to[0]);
         book.asks.trust_to(saved.trusted_to[1]);
         book.bids.set_overflows(saved.overflows);
+        book.asks.set_overflows(0);
         book
     }
 }

@@ -67,9 +67,10 @@ impl Pool {
         self.numbers[number as usize % PAGES]
     }
 
-    /// The highest page below another one.
+    /// The highest page below another one that may have a level.
     pub(super) fn below(&self, number: u32) -> Option<u32> {
-        self.numbers.iter().copied().filter(|&other| other < number).max()
+        let touched = self.numbers.iter().zip(&self.touched).filter(|(_, touched)| **touched);
+        touched.map(|(other, _)| *other).filter(|&other| other < number).max()
     }
 
     /// Puts a page in its place. The one that was there has no level any more.
@@ -111,10 +112,15 @@ impl Pool {
 
     /// The highest level of a page of the pool, looked for from a key of it downwards.
     pub(super) fn highest(&self, from: u32) -> Option<u32> {
-        let lines = &self.lines(from >> PAGE_BITS)[..=from as usize % PAGE / LINE];
-        let line = lines.iter().rposition(|line| !line.is_empty())?;
-        let within = lines[line].0.iter().rposition(|&low| low != 0)?;
-        Some((from & !(PAGE as u32 - 1)) + (line * LINE + within) as u32)
+        let (lines, within) = (self.lines(from >> PAGE_BITS), from as usize % PAGE);
+        let of_line = |line: usize, last: usize| {
+            let at = lines[line].0[..=last].iter().rposition(|&low| low != 0)?;
+            Some((from & !(PAGE as u32 - 1)) + (line * LINE + at) as u32)
+        };
+        of_line(within / LINE, within % LINE).or_else(|| {
+            let line = lines[..within / LINE].iter().rposition(|line| !line.is_empty())?;
+            of_line(line, LINE - 1)
+        })
     }
 
     /// The highest level of those pages of the pool whose numbers are in a range.
@@ -168,10 +174,12 @@ impl Pool {
         }
     }
 
-    /// Takes every level out.
-    pub(super) fn clear(&mut self) {
-        self.low.fill(Line::default());
-        if self.wide != 0 {
+    /// Takes every level out, if it has any.
+    pub(super) fn clear(&mut self, has_levels: bool) {
+        if has_levels {
+            self.low.fill(Line::default());
+        }
+        if has_levels && self.wide != 0 {
             self.high.fill(0);
         }
         (self.numbers, self.touched, self.wide) = (first_numbers(), [false; PAGES], 0);

@@ -2,8 +2,8 @@
 //!
 //! Prices are counted in ticks; for asks the count is mirrored, so that the best level always has the highest
 //! key. Pages that share a place in the pool are 131,072 ticks apart: whichever was near the best level last has it,
-//! and the levels of the others are in the table. A page that is displaced moves its levels there: bounded work, no
-//! allocation.
+//! and the levels of the others are in the table. A page that is displaced moves its levels there, unless the table
+//! has too many: bounded work, no allocation.
 
 use super::{
     bits::BitSet,
@@ -193,6 +193,7 @@ impl Side {
                 self.pool.replace(key, qty);
             }
         }
+        self.trim();
     }
 
     /// Moves the levels of a page of the pool to the table.
@@ -206,7 +207,6 @@ impl Side {
             self.far_counts[number as usize] = count;
             self.far_pages.insert(number as usize);
         }
-        self.trim();
     }
 
     /// Gives up one level of what the table holds beyond its limit. One an update is enough: a table that is far
@@ -301,9 +301,7 @@ impl Side {
     }
 
     pub(super) fn clear(&mut self) {
-        if self.best != 0 {
-            self.pool.clear();
-        }
+        self.pool.clear(self.best != 0);
         while let Some(number) = self.far_pages.highest() {
             self.far_pages.remove(number);
             self.far_counts[number] = 0;
@@ -369,7 +367,12 @@ impl Iterator for Keys<'_> {
             let above = self.above?;
             let page = (above - 1) >> PAGE_BITS;
             let first = page << PAGE_BITS;
-            if let Some(key) = (first..above).rev().find(|&key| self.side.qty_of(key) != 0) {
+            let found = if self.side.pool.has(page) {
+                self.side.pool.highest(above - 1)
+            } else {
+                (first..above).rev().find(|&key| self.side.far.get(key) != 0)
+            };
+            if let Some(key) = found {
                 self.above = if key == first { self.page_below(page) } else { Some(key) };
                 return Some(key);
             }

@@ -194,6 +194,29 @@ fn clearing_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_page_that_comes_back_to_a_full_table_loses_nothing_of_its_own() {
+    let mut book = Book::new(1, 1);
+    let touch = 200_000 * 512;
+    let bid = |book: &mut Book, price: i64, qty: i64| book.apply(&[Level { price, qty }], &[]);
+    (0..3).for_each(|i| bid(&mut book, touch + i, 1));
+    bid(&mut book, touch + 256 * 512, 1);
+    bid(&mut book, touch + 256 * 512, 0);
+    let kept: Vec<i64> = book.bids().map(|level| level.price).collect();
+    bid(&mut book, touch + 3, 1);
+    assert!(book.bids().skip(1).map(|level| level.price).eq(kept));
+}
+
+#[test]
+fn levels_that_the_touch_went_away_from_are_stored_too() {
+    let mut book = Book::new(1, 1_000);
+    for i in 0..100_000 {
+        book.apply(&[Level { price: 200_000 * 512 + i, qty: 1 }], &[]);
+    }
+    let again: Book = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
+    assert_eq!((again.digest(), again.overflows(), again.bids().count()), (book.digest(), 0, 100_000));
+}
+
+#[test]
 fn a_stored_book_is_the_same() {
     let mut book = Book::new(10, 500);
     for i in 0..3_000 {
