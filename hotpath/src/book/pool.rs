@@ -16,7 +16,7 @@ const PAGES: usize = 256;
 /// back and forth between two pages does not move a third one in and out.
 pub(super) const NEAR: u32 = PAGES as u32 / 2;
 /// Levels that the pool has room for.
-pub(super) const ROOM: usize = PAGES * PAGE;
+const ROOM: usize = PAGES * PAGE;
 /// Keys whose quantities share a cache line.
 const LINE: usize = 16;
 /// Cache lines of a page.

@@ -207,6 +207,19 @@ fn a_page_that_comes_back_to_a_full_table_loses_nothing_of_its_own() {
 }
 
 #[test]
+fn the_touch_falls_back_to_what_it_left_far_behind() {
+    let mut pair = Pair::new(1);
+    let (left, touch) = (200_000 * 512, 200_300 * 512);
+    for price in [left - 600, left, touch] {
+        pair.set(true, price, 1);
+    }
+    for price in [touch, left, left - 600] {
+        pair.set(true, price, 0);
+    }
+    pair.assert_same();
+}
+
+#[test]
 fn levels_that_the_touch_went_away_from_are_stored_too() {
     let mut book = Book::new(1, 1_000);
     for i in 0..100_000 {
