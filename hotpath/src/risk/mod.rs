@@ -121,19 +121,27 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
 }
 
 /// Refuses with numbers unless `holds`.
+#[inline(always)]
 fn require(holds: bool, reason: Reason, value: i64, bound: i64) -> Result<(), Breach> {
-    if holds { Ok(()) } else { Err(Breach { reason, value, bound }) }
+    if holds { Ok(()) } else { Err(breach(reason, value, bound)) }
 }
 
 /// As [`require`], for a value that is dear to compute and only wanted when the limit refuses.
-#[inline]
+#[inline(always)]
 fn require_lazily(
     holds: bool,
     reason: Reason,
     bound: i64,
     value: impl FnOnce() -> i128,
 ) -> Result<(), Breach> {
-    if holds { Ok(()) } else { Err(Breach { reason, value: narrow(value()), bound }) }
+    if holds { Ok(()) } else { Err(breach(reason, narrow(value()), bound)) }
+}
+
+/// Cold, so that what is only told of a refusal stays out of the way of the orders that pass.
+#[cold]
+#[inline(never)]
+fn breach(reason: Reason, value: i64, bound: i64) -> Breach {
+    Breach { reason, value, bound }
 }
 
 /// Saturates a wide value for the record.

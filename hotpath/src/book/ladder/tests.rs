@@ -54,12 +54,40 @@ impl Pair {
         assert_eq!(self.book.top(), self.naive.top(), "after {is_bid} {price} {qty}");
     }
 
+    fn listed(&self) -> [Vec<Level>; 2] {
+        [self.book.bids().collect(), self.book.asks().collect()]
+    }
+
     fn assert_same(&self) {
-        let found = [self.book.bids().collect::<Vec<_>>(), self.book.asks().collect()];
-        assert_eq!(found, self.naive.levels());
+        assert_eq!(self.listed(), self.naive.levels());
+        self.assert_listed_are_all();
+    }
+
+    /// Best prices and digest are those of the levels that are listed.
+    fn assert_listed_are_all(&self) {
+        let listed = self.listed();
         let mut again = Book::new(self.book.tick, 65_536);
-        again.apply(&found[0], &found[1]);
-        assert_eq!(again.digest(), self.book.digest());
+        again.apply(&listed[0], &listed[1]);
+        assert_eq!((again.digest(), again.top()), (self.book.digest(), self.book.top()));
+    }
+
+    /// A table with little room: what is listed is true, and down to where it says so nothing is missing.
+    fn assert_as_trusted(&self) {
+        let (listed, known, trusted) = (self.listed(), self.naive.levels(), self.book.trusted_to());
+        let good = [listed.clone(), known.clone()].map(|[bids, asks]| {
+            let is_bid_good = |level: &&Level| level.price >= trusted[0];
+            let is_ask_good = |level: &&Level| level.price <= trusted[1];
+            let bids: Vec<_> = bids.iter().filter(is_bid_good).copied().collect();
+            [bids, asks.iter().filter(is_ask_good).copied().collect()]
+        });
+        assert_eq!(good[0], good[1]);
+        for (listed, known) in listed.iter().zip(&known) {
+            let mut known = known.iter();
+            assert!(listed.iter().all(|level| known.any(|k| k == level)), "in order, none invented");
+        }
+        let missing = [0, 1].map(|side| known[side].len() - listed[side].len());
+        assert!(missing[0] + missing[1] <= self.book.overflows() as usize);
+        self.assert_listed_are_all();
     }
 }
 
@@ -254,5 +282,32 @@ proptest! {
             pair.set(is_bid, price, qty);
         }
         pair.assert_same();
+    }
+
+    #[test]
+    fn a_table_with_little_room_drops_what_it_says_and_no_more(
+        far_max in 1_usize..200,
+        steps in prop::collection::vec((any::<bool>(), 0_u8..4, 0_i64..5, 0_i64..1_500, 1_i64..700), 1..50),
+    ) {
+        let mut pair = Pair::new(1);
+        pair.book = Book::new(1, far_max);
+        for (is_bid, what, zone, offset, size) in steps {
+            // Pages of different zones share their places in the pool.
+            let first = 10_000_000 + zone * 131_072 + offset;
+            let changes: Vec<Level> = match what {
+                0 => vec![Level { price: first, qty: [0, 1, 1 << 32, i64::MAX][size as usize % 4] }],
+                1 | 2 => (first..first + size).map(|price| Level { price, qty: size }).collect(),
+                _ => {
+                    let best = pair.naive.levels()[usize::from(!is_bid)].clone();
+                    best.iter().take(size as usize).map(|level| Level { qty: 0, ..*level }).collect()
+                }
+            };
+            for level in changes {
+                let (bids, asks) = if is_bid { ([level].to_vec(), vec![]) } else { (vec![], [level].to_vec()) };
+                pair.book.apply(&bids, &asks);
+                pair.naive.set(is_bid, level);
+            }
+            pair.assert_as_trusted();
+        }
     }
 }

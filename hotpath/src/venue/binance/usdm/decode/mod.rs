@@ -8,6 +8,7 @@
 mod diffs;
 mod layouts;
 mod plain;
+mod shapes;
 mod units;
 mod vectors;
 mod walk;

@@ -1,5 +1,6 @@
 //! How an instrument's prices and quantities stand in a text, as tables for the vector kernels.
 
+use super::shapes::Shapes;
 use crate::{
     book::Divisor,
     wire::simd::{Proof, Rows},
@@ -13,6 +14,8 @@ pub(super) struct Units {
     /// Price, quantity, price, quantity.
     pub(super) level_proof: Proof,
     pub(super) tick: Divisor,
+    /// Of levels, for processors without vectors.
+    pub(super) shapes: Shapes,
     scales: [usize; 2],
     /// Decimal places of price and quantity that the tables are for.
     places: [usize; 2],
@@ -28,6 +31,7 @@ impl Units {
             qty: Rows::integer(b'"'),
             level_proof: Proof::default(),
             tick: Divisor::new(definition.tick),
+            shapes: Shapes::new(),
             scales,
             places: scales,
             factors: [1; 2],
@@ -69,6 +73,7 @@ impl Units {
         self.price.set_decimal(places[0], self.scales[0]);
         self.qty.set_decimal(places[1], self.scales[1]);
         self.places = places;
+        self.shapes.set(places);
         self.factors = [0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8));
         let (price, qty) = (self.price.proof(), self.qty.proof());
         self.level_proof = Proof::new([price, qty, price, qty]);
