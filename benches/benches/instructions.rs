@@ -119,10 +119,12 @@ fn book((mut book, changes): (Book, Vec<Level>)) -> Book {
     book
 }
 
+/// Keys of a page.
+const PAGE: i64 = 256;
 /// A page of keys begins here.
-const TOUCH: i64 = 512 * 200_000;
+const TOUCH: i64 = PAGE * 200_000;
 /// Keys of the pool.
-const NEAR: i64 = 512 * 256;
+const NEAR: i64 = PAGE * 256;
 
 /// A level at a price; the worst updates are of bids at every price.
 fn bid(price: i64, qty: i64) -> [Level; 1] {
@@ -133,7 +135,7 @@ fn bid(price: i64, qty: i64) -> [Level; 1] {
 fn full() -> Book {
     let mut book = Book::new(1, 65_536);
     (0..NEAR).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 1), &[]));
-    (1..=65_536).for_each(|i| book.apply(&bid(TOUCH - NEAR - i * 512, 1), &[]));
+    (1..=65_536).for_each(|i| book.apply(&bid(TOUCH - NEAR - i * PAGE, 1), &[]));
     book
 }
 
@@ -145,27 +147,51 @@ fn new_page() -> (Book, [Level; 1]) {
 // Pages of levels went to the table, as many as it has slack for, and the touch comes back to them.
 fn page_comes_back() -> (Book, [Level; 1]) {
     let mut book = full();
-    let above = || (0..2).map(|page| TOUCH + page * 512);
+    let above = || (0..4).map(|page| TOUCH + page * PAGE);
     above().for_each(|price| book.apply(&bid(price, 1), &[]));
     above().for_each(|price| book.apply(&bid(price, 0), &[]));
     (1..NEAR * 3 / 4).for_each(|i| book.apply(&bid(TOUCH - i, 0), &[]));
     (book, bid(TOUCH - NEAR, 2))
 }
 
-// The best level goes, the pool is empty, and all that is left is one of the table at the lowest price of a page.
-fn far_level_is_next() -> (Book, [Level; 1]) {
+// The touch comes down to a page that the full table has, all of it, in whose place the pool has another, all of it, with
+// quantities of more than four bytes.
+fn pages_change_places() -> (Book, [Level; 1]) {
+    const WIDE: i64 = 1 << 40;
     let mut book = Book::new(1, 65_536);
-    (0..NEAR).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 1), &[]));
-    book.apply(&bid(TOUCH - 2 * NEAR, 1), &[]);
+    let page = |at: i64| at..at + PAGE;
+    page(TOUCH).for_each(|price| book.apply(&bid(price, WIDE), &[]));
+    book.apply(&bid(TOUCH + 2 * NEAR, WIDE), &[]);
+    page(TOUCH + NEAR).for_each(|price| book.apply(&bid(price, WIDE), &[]));
+    (1..=65_536).for_each(|i| book.apply(&bid(TOUCH - NEAR - i * PAGE, WIDE), &[]));
+    book.apply(&bid(TOUCH + 2 * NEAR, 0), &[]);
+    (book, bid(TOUCH + NEAR, 2 * WIDE))
+}
+
+// The best level goes, the pool is empty, and the best that is left is one of the full table at the lowest price of a
+// page.
+fn far_level_is_next() -> (Book, [Level; 1]) {
+    let mut book = full();
     (0..NEAR - 1).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 0), &[]));
     (book, bid(TOUCH - 1, 0))
+}
+
+// The same, and the level that goes is of the table too: it came when that had no room for pages any more.
+fn both_are_far() -> (Book, [Level; 1]) {
+    let mut book = full();
+    (0..6).for_each(|page| book.apply(&bid(TOUCH + page * PAGE, 1), &[]));
+    (4 * PAGE + 1..NEAR).for_each(|i| book.apply(&bid(TOUCH - NEAR + i, 0), &[]));
+    (0..5).for_each(|page| book.apply(&bid(TOUCH + page * PAGE, 0), &[]));
+    (book, bid(TOUCH + 5 * PAGE, 0))
 }
 
 // The longest ways of one level: a page goes, a page comes, nothing is near.
 #[library_benchmark]
 #[bench::new_page(setup = new_page, config = limit(WORST_UPDATE))]
 #[bench::page_comes_back(setup = page_comes_back, config = limit(WORST_UPDATE))]
+#[bench::pages_change_places(setup = pages_change_places, config = limit(WORST_UPDATE))]
 #[bench::far_level_is_next(setup = far_level_is_next, config = limit(WORST_UPDATE))]
+#[bench::both_are_far(setup = both_are_far, config = limit(WORST_UPDATE))]
 fn worst_update((mut book, change): (Book, [Level; 1])) -> Book {
     book.apply(&change, &[]);
     book

@@ -8,7 +8,7 @@ use super::boxed;
 use std::ops::Range;
 
 /// Keys of a page.
-pub(super) const PAGE: usize = 512;
+pub(super) const PAGE: usize = 256;
 pub(super) const PAGE_BITS: u32 = PAGE.trailing_zeros();
 /// Pages in the pool.
 const PAGES: usize = 256;

@@ -1,7 +1,7 @@
 //! One side of a book: pages of adjacent prices near the touch, a hash table for the rest.
 //!
 //! Prices are counted in ticks; for asks the count is mirrored, so that the best level always has the highest
-//! key. Pages that share a place in the pool are 131,072 ticks apart: whichever was near the best level last has it,
+//! key. Pages that share a place in the pool are 65,536 ticks apart: whichever was near the best level last has it,
 //! and the levels of the others are in the table. A page that is displaced moves its levels there, unless the table
 //! has too many: bounded work, no allocation.
 

@@ -2,6 +2,12 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+/// Ticks of a page, and of all pages that are near the touch at once.
+const PAGE: i64 = 256;
+const POOL: i64 = 256 * PAGE;
+/// A page begins here.
+const TOUCH: i64 = 200_000 * PAGE;
+
 /// The definition: everything in a map.
 #[derive(Default)]
 struct Naive {
@@ -159,35 +165,35 @@ fn a_book_of_one_side_has_no_other_best() {
 
 #[test]
 fn one_level_more_than_fits_drops_the_farthest_and_moves_the_trust() {
-    // Levels so far apart that each has a page of its own: beyond the 66 near the touch they fill the table.
+    // Levels so far apart that each has a page of its own: beyond the 33 near the touch they fill the table.
     let mut book = Book::new(1, 1_000);
-    let level = |i: i64| Level { price: 100_000_000 - i * 1_000, qty: 1 };
-    let levels: Vec<Level> = (0..1_066).map(level).collect();
+    let level = |i: i64| Level { price: 50_000_000 - i * 1_000, qty: 1 };
+    let levels: Vec<Level> = (0..1_033).map(level).collect();
     book.replace(&levels, &[]);
-    assert_eq!((book.overflows(), book.trusted_to()[0]), (0, level(1_065).price));
+    assert_eq!((book.overflows(), book.trusted_to()[0]), (0, level(1_032).price));
     // One that never was goes: nothing to give up.
-    book.apply(&[Level { qty: 0, ..level(1_070) }], &[]);
-    book.apply(&[level(1_066)], &[]);
+    book.apply(&[Level { qty: 0, ..level(1_040) }], &[]);
+    book.apply(&[level(1_033)], &[]);
     assert_eq!(book.overflows(), 1);
-    assert_eq!(book.qty_at(true, level(1_066).price), 0);
-    assert_eq!(book.bids().count(), 1_066);
+    assert_eq!(book.qty_at(true, level(1_033).price), 0);
+    assert_eq!(book.bids().count(), 1_033);
     // A better level takes the place of a page near the touch, whose level pushes out the farthest one.
-    book.apply(&[Level { price: level(0).price + 256 * 512, qty: 1 }], &[]);
-    assert_eq!((book.overflows(), book.qty_at(true, level(1_065).price)), (2, 0));
-    assert_eq!(book.trusted_to()[0], level(1_065).price + 1);
+    book.apply(&[Level { price: level(0).price + POOL, qty: 1 }], &[]);
+    assert_eq!((book.overflows(), book.qty_at(true, level(1_032).price)), (2, 0));
+    assert_eq!(book.trusted_to()[0], level(1_032).price + 1);
 }
 
 #[test]
 fn more_pages_than_the_table_takes_at_once_leave_the_best_levels_exact() {
     let mut pair = Pair::new(1);
     pair.book = Book::new(1, 1);
-    let (page, touch) = (512, 200_000 * 512);
-    for i in 0..256 * page {
-        let level = Level { price: touch - 256 * page + i, qty: 1 };
+    let (page, touch) = (PAGE, TOUCH);
+    for i in 0..POOL {
+        let level = Level { price: touch - POOL + i, qty: 1 };
         pair.book.apply(&[level], &[]);
         pair.naive.set(true, level);
     }
-    // Each drives 512 levels out of the pool, until the table has more than it may have.
+    // Each drives 256 levels out of the pool, until the table has more than it may have.
     let above = (0..40).map(|i| touch + i * page);
     above.clone().for_each(|price| pair.set(true, price, 2));
     assert!(above.clone().all(|price| pair.book.qty_at(true, price) == 2));
@@ -224,11 +230,11 @@ fn clearing_leaves_nothing_behind() {
 #[test]
 fn a_page_that_comes_back_to_a_full_table_loses_nothing_of_its_own() {
     let mut book = Book::new(1, 1);
-    let touch = 200_000 * 512;
+    let touch = TOUCH;
     let bid = |book: &mut Book, price: i64, qty: i64| book.apply(&[Level { price, qty }], &[]);
     (0..3).for_each(|i| bid(&mut book, touch + i, 1));
-    bid(&mut book, touch + 256 * 512, 1);
-    bid(&mut book, touch + 256 * 512, 0);
+    bid(&mut book, touch + POOL, 1);
+    bid(&mut book, touch + POOL, 0);
     let kept: Vec<i64> = book.bids().map(|level| level.price).collect();
     bid(&mut book, touch + 3, 1);
     assert!(book.bids().skip(1).map(|level| level.price).eq(kept));
@@ -237,7 +243,7 @@ fn a_page_that_comes_back_to_a_full_table_loses_nothing_of_its_own() {
 #[test]
 fn the_touch_falls_back_to_what_it_left_far_behind() {
     let mut pair = Pair::new(1);
-    let (left, touch) = (200_000 * 512, 200_300 * 512);
+    let (left, touch) = (TOUCH, TOUCH + POOL + 44 * PAGE);
     for price in [left - 600, left, touch] {
         pair.set(true, price, 1);
     }
@@ -250,11 +256,11 @@ fn the_touch_falls_back_to_what_it_left_far_behind() {
 #[test]
 fn levels_that_the_touch_went_away_from_are_stored_too() {
     let mut book = Book::new(1, 1_000);
-    for i in 0..100_000 {
-        book.apply(&[Level { price: 200_000 * 512 + i, qty: 1 }], &[]);
+    for i in 0..50_000 {
+        book.apply(&[Level { price: TOUCH + i, qty: 1 }], &[]);
     }
     let again: Book = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
-    assert_eq!((again.digest(), again.overflows(), again.bids().count()), (book.digest(), 0, 100_000));
+    assert_eq!((again.digest(), again.overflows(), again.bids().count()), (book.digest(), 0, 50_000));
 }
 
 #[test]
@@ -287,13 +293,13 @@ proptest! {
     #[test]
     fn a_table_with_little_room_drops_what_it_says_and_no_more(
         far_max in 1_usize..200,
-        steps in prop::collection::vec((any::<bool>(), 0_u8..4, 0_i64..5, 0_i64..1_500, 1_i64..700), 1..50),
+        steps in prop::collection::vec((any::<bool>(), 0_u8..5, 0_i64..3, 0_i64..600, 1_i64..700), 1..80),
     ) {
         let mut pair = Pair::new(1);
         pair.book = Book::new(1, far_max);
         for (is_bid, what, zone, offset, size) in steps {
             // Pages of different zones share their places in the pool.
-            let first = 10_000_000 + zone * 131_072 + offset;
+            let first = 10_000_000 + zone * POOL + offset;
             let changes: Vec<Level> = match what {
                 0 => vec![Level { price: first, qty: [0, 1, 1 << 32, i64::MAX][size as usize % 4] }],
                 1 | 2 => (first..first + size).map(|price| Level { price, qty: size }).collect(),
