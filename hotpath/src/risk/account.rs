@@ -25,6 +25,7 @@ pub struct Account<'a> {
     pub allowed: u32,
 }
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let gross = gross(context);
     let (limits, account) = (context.limits, &context.account);

@@ -3,6 +3,7 @@
 use super::{Breach, Context, age_ms, require, require_lazily};
 use tickpath_shared::types::Reason;
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, limits) = (context.intent, context.limits);
     require(intent.is_book_valid == 1, Reason::BookInvalid, 0, 1)?;

@@ -14,6 +14,7 @@ pub(crate) fn is_reducing(context: &Context<'_>) -> bool {
     context.survey.remaining + intent.qty <= -context.side.sign() * position
 }
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let limits = context.limits;
     let unknown = context.survey.unknown as i64;

@@ -3,6 +3,7 @@
 use super::{Breach, Context, age_ms, require, require_lazily};
 use tickpath_shared::types::{MisfitKind, Reason, Side};
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, definition) = (context.intent, context.definition);
     match definition.misfit(intent.price, intent.qty) {

@@ -107,6 +107,7 @@ impl Rates {
         }
     }
 
+    #[inline(always)]
     pub(super) fn check(
         &self,
         now: Nanos,

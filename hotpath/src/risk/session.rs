@@ -6,6 +6,7 @@ use tickpath_shared::{
     types::{Reason, TradingState},
 };
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let standing = &context.standing;
     require(!standing.is_killed, Reason::Killed, 1, 0)?;

@@ -3,6 +3,7 @@
 use super::{Breach, Context, exposure, narrow, require, require_lazily};
 use tickpath_shared::types::{Reason, Side};
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let (intent, definition, limits) = (context.intent, context.definition, context.limits);
     let lots_max = limits.order_lots_max;

@@ -7,11 +7,14 @@ use tickpath_shared::types::{OrderTerms, OrderType, Reason, TimeInForce};
 const GOOD_FOR_MS_MIN: u64 = 600_000;
 const GOOD_TILL_MS_MAX: u64 = 253_402_300_799_000;
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
+    if context.intent.is_plain() { Ok(()) } else { more_than_plain(context) }
+}
+
+#[inline(never)]
+fn more_than_plain(context: &Context<'_>) -> Result<(), Breach> {
     let intent = context.intent;
-    if intent.is_plain() {
-        return Ok(());
-    }
     let unknown = Breach { reason: Reason::Terms, value: intent.order_type.into(), bound: 0 };
     let terms = intent.terms().ok_or(unknown)?;
     // What it fills at nothing here bounds: it is allowed, or it is not sent.

@@ -5,11 +5,14 @@ use tickpath_shared::types::Reason;
 
 const ONE_E8: i128 = 100_000_000;
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
+    if context.intent.stop == 0 { Ok(()) } else { bounded(context) }
+}
+
+#[inline(never)]
+fn bounded(context: &Context<'_>) -> Result<(), Breach> {
     let (intent, limits) = (context.intent, context.limits);
-    if intent.stop == 0 {
-        return Ok(());
-    }
     let sign = context.side.sign();
     let risk = sign * (intent.price - intent.stop);
     let is_asked = limits.trade_risk_max != 0 || limits.reward_ratio_min != 0;

@@ -3,6 +3,7 @@
 use super::{Breach, Context, require};
 use tickpath_shared::types::Reason;
 
+#[inline(always)]
 pub(super) fn check(context: &Context<'_>, is_reducing: bool) -> Result<(), Breach> {
     let (identical, bound) = (context.survey.identical, context.limits.identical_orders_max);
     require(identical < bound || is_reducing, Reason::Identical, identical as i64, bound as i64)?;
