@@ -33,7 +33,8 @@ pub struct Book {
 
 impl Book {
     /// An empty book of prices in steps of `tick` units, which keeps `far_max` levels a side beyond those near
-    /// the touch, at most 65,536. Prices between two ticks are kept too.
+    /// the touch, at most 65,536. Prices between two ticks are kept too; those of 67,108,864 ticks or more are left out
+    /// and counted as overflows.
     pub fn new(tick: i64, far_max: usize) -> Self {
         Self { bids: Side::new(true, tick, far_max), asks: Side::new(false, tick, far_max), tick, far_max }
     }

@@ -102,12 +102,20 @@ impl Pool {
     #[cold]
     #[inline(never)]
     fn replace_wide(&mut self, key: u32, qty: i64) -> i64 {
-        self.wide = 1;
         let before = self.get(key);
-        let less = (qty as u64).saturating_sub(1);
-        *self.low(key) = if qty == 0 { 0 } else { (less % NARROW) as u32 + 1 };
-        self.high[key as usize % ROOM] = (less / NARROW) as u32;
+        self.put(key, qty);
         before
+    }
+
+    /// Sets the quantity at a key whose page is in the pool, whatever was there.
+    pub(super) fn put(&mut self, key: u32, qty: i64) {
+        self.touched[(key >> PAGE_BITS) as usize % PAGES] = true;
+        let (low, high) = parted(qty);
+        *self.low(key) = low;
+        self.wide |= high;
+        if self.wide != 0 {
+            self.high[key as usize % ROOM] = high;
+        }
     }
 
     /// The highest level of a page of the pool, looked for from a key of it downwards.
@@ -158,7 +166,8 @@ impl Pool {
         all.is_empty()
     }
 
-    /// Takes the levels of a page of the pool out.
+    /// Takes the levels of a page of the pool out. What is left in the second array is not looked at: whoever comes next
+    /// writes both parts.
     pub(super) fn take(&mut self, number: u32, mut taken: impl FnMut(u32, i64)) {
         let first = number << PAGE_BITS;
         for line in 0..LINES {
@@ -166,9 +175,10 @@ impl Pool {
                 continue;
             }
             for key in (first + (line * LINE) as u32..).take(LINE) {
-                let qty = self.replace(key, 0);
-                if qty != 0 {
-                    taken(key, qty);
+                let low = std::mem::take(self.low(key));
+                if low != 0 {
+                    let high = if self.wide == 0 { 0 } else { self.high[key as usize % ROOM] };
+                    taken(key, joined(low, high));
                 }
             }
         }
@@ -189,6 +199,15 @@ impl Pool {
 /// An empty pool has the lowest page of each place.
 fn first_numbers() -> [u32; PAGES] {
     std::array::from_fn(|place| place as u32)
+}
+
+/// Quantity in its two parts.
+fn parted(qty: i64) -> (u32, u32) {
+    if qty == 0 {
+        return (0, 0);
+    }
+    let less = qty as u64 - 1;
+    ((less % NARROW) as u32 + 1, (less / NARROW) as u32)
 }
 
 fn joined(low: u32, high: u32) -> i64 {

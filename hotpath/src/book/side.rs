@@ -182,6 +182,10 @@ impl Side {
         self.displace(self.pool.rival(number));
         self.pool.admit(number);
         let mut left = std::mem::take(&mut self.far_counts[number as usize]);
+        if left == 0 {
+            return self.trim();
+        }
+        // Work enough for one update: what the table has too much of goes with a later one.
         self.far_pages.remove(number as usize);
         for key in keys_of(number) {
             if left == 0 {
@@ -190,10 +194,9 @@ impl Side {
             let qty = self.far.remove(key);
             if qty != 0 {
                 left -= 1;
-                self.pool.replace(key, qty);
+                self.pool.put(key, qty);
             }
         }
-        self.trim();
     }
 
     /// Moves the levels of a page of the pool to the table.

@@ -1,5 +1,5 @@
 //! Diffs without vectors: the same two forms as [`super::diffs`], read from front to back. Every literal and the number
-//! of decimals are known, and a level is taken to have the form of the one before it on its side: where it has, three words
+//! of decimals are known, and a level is taken to have the form of those before it on its side: where it has, three words
 //! of it are compared at once, nothing has to wait for its digits, and these are converted eight in a word.
 
 #![expect(unsafe_code, reason = "positions within a padded text are read without a check of each byte")]
@@ -73,20 +73,23 @@ impl Diffs {
     }
 }
 
-/// As [`Cursor::unsigned`], in two words where it has eight to fifteen digits and a comma follows.
+/// As [`Cursor::unsigned`], in two words where it has eight to fifteen digits and a comma of the text follows.
 fn unsigned(cursor: &mut Cursor<'_>, text: Text<'_>) -> Result<u64, Irregular> {
     // SAFETY: the position lies within the text or at its end, and sixteen bytes may be read beyond that.
     let value = unsafe { shapes::up_to_comma(text.at(cursor.offset())) };
-    let Some((value, digits)) = value else { return cursor.unsigned() };
-    cursor.skip(digits);
-    Ok(value)
+    match value {
+        Some((value, digits)) if cursor.offset() + digits < text.len() => {
+            cursor.skip(digits);
+            Ok(value)
+        }
+        _ => cursor.unsigned(),
+    }
 }
 
 /// Reads levels up to the closing bracket; returns how many.
 type Reader = fn(&mut Cursor<'_>, Text<'_>, &Units, &mut Event, &mut u32) -> Result<u16, Irregular>;
 
-/// [`side`] for the decimals of an instrument: known beforehand where they are usual, which spares it a third of its
-/// steps.
+/// [`side`] for the decimals of an instrument: known beforehand where they are usual, which spares it steps.
 fn reader_of(units: &Units) -> Reader {
     const fn of_price<const PRICE: usize>(qty_places: usize) -> Reader {
         match qty_places {
@@ -178,11 +181,11 @@ fn side<const PRICE: usize, const QTY: usize>(
 /// Both numbers of a level without their points, and what is behind its bracket.
 type Read = ([u64; 2], *const u8);
 
-/// A level of another form than was expected, read by its form, if it has one.
+/// A level of another form than was expected: read by its form, or digit by digit if it has none.
 ///
 /// # Safety
 ///
-/// As many bytes are readable from the position on as the longest level has, and two words more.
+/// As many bytes are readable from the position on as the longest level without a form has.
 #[cold]
 #[inline(never)]
 unsafe fn stranger(at: *const u8, units: &Units, places: [usize; 2]) -> (Option<&Shape>, Option<Read>) {
@@ -202,7 +205,7 @@ const DIGITS_MAX: usize = 9;
 ///
 /// # Safety
 ///
-/// As many bytes are readable from the position on as the longest level has.
+/// As many bytes are readable from the position on as [`DIGITS_MAX`] tells.
 unsafe fn digit_by_digit(start: *const u8, places: [usize; 2]) -> Option<Read> {
     // SAFETY: the caller has bytes enough.
     unsafe {
@@ -311,10 +314,14 @@ mod tests {
         let expected: Vec<Level> =
             pairs.iter().map(|[price, qty]| Level { price: value(price), qty: value(qty) }).collect();
         assert_eq!(read(&units, &text(&pairs), opening.len()), Some(expected));
-        for three in pairs.windows(3) {
-            let sound = text(three);
-            let middle = text(&three[..1]).len()..text(&three[..2]).len();
-            for at in middle {
+        // After one of another form, and after one or two of its own.
+        let threes = pairs.windows(2).flat_map(|two| {
+            let [a, b] = [two[0].clone(), two[1].clone()];
+            [[a.clone(), b.clone(), a.clone()], [a.clone(), a.clone(), b], [a.clone(), a.clone(), a]]
+        });
+        for three in threes {
+            let sound = text(&three);
+            for at in text(&three[..1]).len()..sound.len() - 1 {
                 for damage in [":", "/", ".", "x", "\u{80}"] {
                     let damaged = format!("{}{damage}{}", &sound[..at], &sound[at + damage.len()..]);
                     assert!(damaged == sound || read(&units, &damaged, opening.len()).is_none(), "{damaged}");

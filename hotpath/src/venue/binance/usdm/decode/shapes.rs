@@ -78,7 +78,7 @@ impl Shape {
     ///
     /// # Safety
     ///
-    /// As many bytes are readable from there on as the longest level has.
+    /// [`LEN_MAX`] bytes are readable from there on.
     #[inline(always)]
     pub(super) unsafe fn fits(&self, at: *const u8) -> bool {
         let [first, second, third] = self.expected;
@@ -163,7 +163,7 @@ impl Shapes {
     ///
     /// # Safety
     ///
-    /// As many bytes are readable from there on as the longest level has, and two words more.
+    /// [`LEN_MAX`] bytes and a word more are readable from there on, and a word before it.
     pub(super) unsafe fn of(&self, at: *const u8, places: [usize; 2]) -> Option<&Shape> {
         // SAFETY: the caller has bytes enough for both numbers.
         unsafe {
@@ -255,6 +255,33 @@ mod tests {
             assert_eq!(Shape::new(whole, places).room, Shape::NONE.room);
         }
         assert_eq!(Shape::new([7, 6], [1, 1]).len(), LEN_MAX);
+    }
+
+    #[test]
+    fn every_level_that_three_words_see_has_its_form() {
+        let number = |whole: usize, places: usize| {
+            let digits: String = "7081926354".chars().cycle().skip(whole).take(whole + places).collect();
+            let point = if places == 0 { "" } else { "." };
+            (format!("{}{point}{}", &digits[..whole], &digits[whole..]), digits.parse::<u64>().unwrap())
+        };
+        let mut shapes = Shapes::new();
+        let all = |bound: usize| (0..bound).flat_map(move |a| (0..bound).map(move |b| [a, b]));
+        for places in all(10) {
+            shapes.set(places);
+            for whole in all(WHOLE_MAX + 3).filter(|whole| !whole.contains(&0)) {
+                let [(price, p), (qty, q)] = [0, 1].map(|i| number(whole[i], places[i]));
+                let level = format!("[\"{price}\",\"{qty}\"]");
+                let text = format!("{{\"b\":[{level},[\"61800.20\",\"0.013\"],[\"61800.20\",\"0.013\"]");
+                let fits = level.len() <= LEN_MAX
+                    && (0..2).all(|i| whole[i] <= WHOLE_MAX && whole[i] + places[i] <= WORD);
+                // SAFETY: the level is followed by two more, and by half a word before it.
+                let found = unsafe {
+                    let at = text.as_ptr().add(6);
+                    shapes.of(at, places).map(|shape| (shape.len(), shape.amounts(at, places)))
+                };
+                assert_eq!(found, fits.then_some((level.len(), [p, q])), "{level}");
+            }
+        }
     }
 
     #[test]

@@ -173,6 +173,22 @@ fn diffs_of_whole_quantities_need_no_walk() {
     }
 }
 
+/// In a buffer the rest of a frame that ends too early stands right behind it, and the next frame behind that.
+#[test]
+fn a_frame_that_ends_too_early_is_none_whatever_stands_behind_it() {
+    for frame in [DEPTH, TICKER, TRADE].into_iter().chain(NEWER) {
+        let bytes = frame.repeat(2 + PADDING / frame.len());
+        for isa in Isa::available() {
+            let mut decoder = MarketDecoder::with_isa(isa, &definitions(), 65_536);
+            for end in (1..frame.len()).rev() {
+                let text = Text::new(bytes.as_bytes(), end).unwrap();
+                assert!(decoder.decode(text).is_err(), "{isa:?}: {}", &frame[..end]);
+            }
+            assert!(decoder.decode(Text::new(bytes.as_bytes(), frame.len()).unwrap()).is_ok());
+        }
+    }
+}
+
 #[test]
 fn every_damaged_byte_is_judged_as_by_the_general_parser() {
     for frame in [DEPTH, TICKER, TRADE].into_iter().chain(NEWER) {
