@@ -44,7 +44,8 @@ pub(super) struct Pool {
     /// Whether it may have a level: something was set on it since it was last found empty.
     touched: [bool; PAGES],
     low: Box<[Line; ROOM / LINE]>,
-    /// How often [`NARROW`] goes into one less than the quantity; 0 while no quantity was that large.
+    /// How often [`NARROW`] goes into one less than the quantity; 0 while no quantity was that large, and where there is no
+    /// level: what is set there next may be written to `low` alone.
     high: Box<[u32; ROOM]>,
     /// Not 0: the pool had a quantity above [`NARROW`] since it was cleared.
     wide: u32,
@@ -166,8 +167,7 @@ impl Pool {
         all.is_empty()
     }
 
-    /// Takes the levels of a page of the pool out. What is left in the second array is not looked at: whoever comes next
-    /// writes both parts.
+    /// Takes the levels of a page of the pool out.
     pub(super) fn take(&mut self, number: u32, mut taken: impl FnMut(u32, i64)) {
         let first = number << PAGE_BITS;
         for line in 0..LINES {
@@ -177,7 +177,8 @@ impl Pool {
             for key in (first + (line * LINE) as u32..).take(LINE) {
                 let low = std::mem::take(self.low(key));
                 if low != 0 {
-                    let high = if self.wide == 0 { 0 } else { self.high[key as usize % ROOM] };
+                    let high =
+                        if self.wide == 0 { 0 } else { std::mem::take(&mut self.high[key as usize % ROOM]) };
                     taken(key, joined(low, high));
                 }
             }

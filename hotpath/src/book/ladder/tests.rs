@@ -228,6 +228,19 @@ fn clearing_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_large_quantity_leaves_nothing_behind_where_it_was() {
+    let mut book = Book::new(1, 1_000);
+    let bid = |book: &mut Book, price: i64, qty: i64| book.apply(&[Level { price, qty }], &[]);
+    bid(&mut book, TOUCH, 5 << 32);
+    // Its page leaves the pool, and everything goes.
+    bid(&mut book, TOUCH + POOL + 1, 1);
+    [TOUCH, TOUCH + POOL + 1].into_iter().for_each(|price| bid(&mut book, price, 0));
+    book.clear();
+    bid(&mut book, TOUCH, 7);
+    assert_eq!((book.top().bid.qty, book.qty_at(true, TOUCH)), (7, 7));
+}
+
+#[test]
 fn a_page_that_comes_back_to_a_full_table_loses_nothing_of_its_own() {
     let mut book = Book::new(1, 1);
     let touch = TOUCH;
