@@ -50,7 +50,9 @@ fn over_loopback_a_curve_is_printed_and_saved() {
         let (is_ok, text) = latency(&[&sizes[..], &["--out", &out], tls].concat());
         assert!(is_ok, "{text}");
         assert_eq!(text.contains("TLS 1.3"), !tls.is_empty());
-        assert!(text.contains("raw TCP, same sizes and sockets") && text.contains("worst ticks"), "{text}");
+        assert!(text.contains("raw TCP, same sizes and sockets"), "{text}");
+        // A host may be too slow for the lowest rate even: there are no outliers then.
+        assert!(text.contains("worst ticks") || text.contains("saturated"), "{text}");
         check_files(&dir.path().join("out"));
     }
 }
