@@ -129,27 +129,15 @@ fn side<const PRICE: usize, const QTY: usize>(
     // SAFETY: both positions lie within the text or at its end.
     let (mut at, end) = unsafe { (text.at(cursor.offset()), text.at(text.len())) };
     // SAFETY: as for every level below.
-    let mut shape = unsafe { units.shapes.of(at, places) }.unwrap_or(units.shapes.first());
+    let shape = unsafe { units.shapes.of(at, places) }.unwrap_or(units.shapes.first());
+    let mut expected = Expected { units, shape, after_stranger: std::ptr::null() };
     let room = event.levels.spare_capacity_mut();
     let room_len = room.len().min(LEVELS_MAX - before);
     let mut slots = room[..room_len].iter_mut();
-    let (mut after_stranger, mut others) = (std::ptr::null(), 0);
+    let mut others = 0;
     while let Some(slot) = slots.next() {
         // SAFETY: a level reads at most a few dozen bytes from a position within the text, fewer than follow it.
-        let ([price, qty], behind) = unsafe {
-            if shape.fits(at) {
-                (shape.amounts(at, places), at.add(shape.len()))
-            } else {
-                let (other, read) = stranger(at, units, places);
-                // One alone does not change what the next one is taken for.
-                if after_stranger == at {
-                    shape = other.unwrap_or(shape);
-                }
-                let (amounts, behind) = read.ok_or(Irregular)?;
-                after_stranger = behind.add(1);
-                (amounts, behind)
-            }
-        };
+        let ([price, qty], behind) = unsafe { expected.read(at, places) }.ok_or(Irregular)?;
         if behind >= end {
             return Err(Irregular);
         }
@@ -180,6 +168,39 @@ fn side<const PRICE: usize, const QTY: usize>(
 
 /// Both numbers of a level without their points, and what is behind its bracket.
 type Read = ([u64; 2], *const u8);
+
+/// The form that the next level is taken to have.
+struct Expected<'u> {
+    units: &'u Units,
+    shape: &'u Shape,
+    /// Where the level after the last one of another form begins; null before one.
+    after_stranger: *const u8,
+}
+
+impl Expected<'_> {
+    /// The level at a position.
+    ///
+    /// # Safety
+    ///
+    /// As for [`stranger`].
+    #[inline(always)]
+    unsafe fn read(&mut self, at: *const u8, places: [usize; 2]) -> Option<Read> {
+        // SAFETY: the caller has bytes enough.
+        unsafe {
+            if self.shape.fits(at) {
+                return Some((self.shape.amounts(at, places), at.add(self.shape.len())));
+            }
+            let (other, read) = stranger(at, self.units, places);
+            // One alone does not change what the next one is taken for.
+            if self.after_stranger == at {
+                self.shape = other.unwrap_or(self.shape);
+            }
+            let (amounts, behind) = read?;
+            self.after_stranger = behind.add(1);
+            Some((amounts, behind))
+        }
+    }
+}
 
 /// A level of another form than was expected: read by its form, or digit by digit if it has none.
 ///
