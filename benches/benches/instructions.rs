@@ -34,7 +34,7 @@ mod baseline {
     pub(super) const TICKER: u64 = 288_710;
     pub(super) const AGG_TRADE: u64 = 331_710;
     pub(super) const DEPTH: u64 = 1_914_751;
-    pub(super) const DEPTH_WITHOUT_VECTORS: u64 = 2_430_750;
+    pub(super) const DEPTH_PLAIN: u64 = 2_430_750;
     pub(super) const BOOK: u64 = 45_930;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.
@@ -85,7 +85,7 @@ fn depth() -> (MarketDecoder, Frames) {
     decoder(benches::capture::SAMPLES[1])
 }
 
-fn depth_without_vectors() -> (MarketDecoder, Frames) {
+fn depth_plain() -> (MarketDecoder, Frames) {
     let decoder = MarketDecoder::with_isa(Isa::Plain, &[definition()], 1 << 16);
     warm(decoder, benches::capture::SAMPLES[1])
 }
@@ -98,10 +98,10 @@ fn agg_trade() -> (MarketDecoder, Frames) {
 #[bench::ticker(setup = ticker, config = gate(baseline::TICKER))]
 #[bench::agg_trade(setup = agg_trade, config = gate(baseline::AGG_TRADE))]
 #[bench::depth(setup = depth, config = gate(baseline::DEPTH))]
-#[bench::depth_without_vectors(setup = depth_without_vectors, config = gate(baseline::DEPTH_WITHOUT_VECTORS))]
+#[bench::depth_plain(setup = depth_plain, config = gate(baseline::DEPTH_PLAIN))]
 fn decode((mut decoder, frames): (MarketDecoder, Frames)) -> MarketDecoder {
     for (start, end) in frames.spans() {
-        if let Some(text) = Text::new(&frames.bytes()[start..], end - start) {
+        if let Some(text) = Text::new(&frames.text().as_bytes()[start..], end - start) {
             let _ = black_box(decoder.decode(text));
         }
     }

@@ -5,7 +5,7 @@
 
 use benches::{
     Contender, Mode, Target,
-    capture::{AGG_TRADE, Frames, definition},
+    capture::{AGG_TRADE, Frames, arriving, definition},
     peers::{AggTrade, Combined, Depth, Ticker},
     title,
 };
@@ -52,8 +52,8 @@ use tungstenite::protocol::{
 };
 
 fn decode_all(decoder: &mut MarketDecoder, frames: &Frames) -> u64 {
-    for (start, end) in frames.spans() {
-        let Some(text) = Text::new(&frames.bytes()[start..], end - start) else { continue };
+    for (start, end) in frames.arriving() {
+        let Some(text) = Text::new(&frames.text().as_bytes()[start..], end - start) else { continue };
         let decoded = decoder.decode(text);
         assert!(decoded.is_ok(), "genuine frames decode");
         black_box((decoded.is_ok(), decoder.levels()));
@@ -62,8 +62,8 @@ fn decode_all(decoder: &mut MarketDecoder, frames: &Frames) -> u64 {
 }
 
 fn serde_json_all<T: DeserializeOwned>(frames: &Frames) -> u64 {
-    for frame in frames.iter() {
-        let Ok(event) = serde_json::from_str::<Combined<T>>(black_box(frame)) else {
+    for (start, end) in frames.arriving() {
+        let Ok(event) = serde_json::from_str::<Combined<T>>(black_box(&frames.text()[start..end])) else {
             unreachable!("genuine")
         };
         black_box(&event.data);
@@ -73,8 +73,10 @@ fn serde_json_all<T: DeserializeOwned>(frames: &Frames) -> u64 {
 
 #[cfg(feature = "peers")]
 fn sonic_rs_all<T: DeserializeOwned>(frames: &Frames) -> u64 {
-    for frame in frames.iter() {
-        let Ok(event) = sonic_rs::from_str::<Combined<T>>(black_box(frame)) else { unreachable!("genuine") };
+    for (start, end) in frames.arriving() {
+        let Ok(event) = sonic_rs::from_str::<Combined<T>>(black_box(&frames.text()[start..end])) else {
+            unreachable!("genuine")
+        };
         black_box(&event.data);
     }
     frames.len() as u64
@@ -102,7 +104,7 @@ fn decode<T: DeserializeOwned>(mode: Mode, row: &str, frames: &Frames, serde: f6
     #[cfg(not(feature = "peers"))]
     let _ = sonic;
     for (decoder, isa) in others.iter_mut().zip(&isas[1..]) {
-        let name = if *isa == Isa::Avx2 { "ours with AVX2" } else { "ours without vectors" };
+        let name = if *isa == Isa::Avx2 { "ours with AVX2" } else { "ours, plain" };
         rivals.push((Contender::new(name, || decode_all(decoder, frames)), Target::None));
     }
     mode.compare(row, Contender::new("ours", || decode_all(best, frames)), rivals);
@@ -119,7 +121,7 @@ fn decode_without(mode: Mode, frames: &Frames) {
         let ours = Contender::new("ours", || decode_all(&mut ours, frames));
         mode.compare(row, ours, vec![(best, Target::Within(1.35))]);
     }
-    let row = "decode depth, without vectors";
+    let row = "decode depth, plain";
     if mode.wants(row) {
         let mut ours = decoder(Isa::Plain);
         let serde = Contender::new("serde_json typed, fixed point", || serde_json_all::<Depth>(frames));
@@ -179,7 +181,7 @@ fn book(mode: Mode, frames: &Frames) {
     start.iter().for_each(|change| put(&mut ours, change));
     start.iter().for_each(|change| map_put(&mut maps, change));
     let ours = Contender::new("ours", || {
-        for change in &all {
+        for change in arriving(&all) {
             put(&mut ours, change);
             let top = ours.top();
             black_box((top.bid.price, top.ask.price));
@@ -187,7 +189,7 @@ fn book(mode: Mode, frames: &Frames) {
         count
     });
     let map = Contender::new("BTreeMap", || {
-        for change in &all {
+        for change in arriving(&all) {
             map_put(&mut maps, change);
             black_box((
                 maps[1].last_key_value().map(|(k, _)| *k),
@@ -219,7 +221,7 @@ fn book(mode: Mode, frames: &Frames) {
         floats(&start).into_iter().for_each(|change| set(&mut depth, change));
         let all = floats(&all);
         let hash = Contender::new("hftbacktest HashMapMarketDepth", move || {
-            for change in &all {
+            for change in arriving(&all) {
                 set(&mut depth, *change);
                 black_box((depth.best_bid_tick(), depth.best_ask_tick()));
             }
@@ -405,10 +407,10 @@ fn tls(mode: Mode) {
     let aad = || aws_lc_rs::aead::Aad::from([23, 3, 3, 1, 61]);
     if mode.wants("TLS record out, 280 B") {
         let mut out = vec![0; OUT + 64];
-        let sender = RefCell::new(records());
-        let ours = Contender::new("ours", || {
+        let (sender, payload) = (RefCell::new(records()), [7; OUT]);
+        let ours = Contender::new("ours, copy into the buffer included", || {
             for _ in 0..CALLS {
-                black_box(sender.borrow_mut().seal(black_box(&[7; OUT]), &mut out).ok());
+                black_box(sender.borrow_mut().seal(black_box(&payload), &mut out).ok());
             }
             CALLS
         })

@@ -1,5 +1,7 @@
 //! Frames to measure on: the recorded capture where it is, a few genuine frames otherwise.
 
+#![expect(unsafe_code, reason = "a prefetch has no safe interface")]
+
 use flate2::read::GzDecoder;
 use std::{
     fs::File,
@@ -20,7 +22,7 @@ pub const AGG_TRADE: &str = r#"{"stream":"btcusdt@aggTrade","data":{"e":"aggTrad
 
 /// Frames in order of arrival, in one buffer as they would lie in a receive buffer.
 pub struct Frames {
-    bytes: Vec<u8>,
+    text: String,
     ends: Vec<usize>,
     /// Body of the book snapshot, where there is one.
     pub snapshot: Option<String>,
@@ -50,7 +52,7 @@ impl Frames {
     }
 
     fn empty(is_recorded: bool) -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), snapshot: None, is_recorded }
+        Self { text: String::new(), ends: Vec::new(), snapshot: None, is_recorded }
     }
 
     fn read(file: File) -> Self {
@@ -67,15 +69,15 @@ impl Frames {
     }
 
     fn push(&mut self, frame: &str) {
-        self.bytes.extend_from_slice(frame.as_bytes());
-        self.ends.push(self.bytes.len());
+        self.text.push_str(frame);
+        self.ends.push(self.text.len());
     }
 
     /// The frames that contain a text, with readable bytes behind the last.
     pub fn of(&self, kind: &str) -> Self {
         let mut chosen = Self::empty(self.is_recorded);
         self.iter().filter(|frame| frame.contains(kind)).for_each(|frame| chosen.push(frame));
-        chosen.bytes.resize(chosen.bytes.len() + 256, 0);
+        chosen.text.push_str(&"\0".repeat(256));
         chosen
     }
 
@@ -91,7 +93,7 @@ impl Frames {
 
     /// Every frame.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.spans().map(|(start, end)| std::str::from_utf8(&self.bytes[start..end]).unwrap_or_default())
+        self.spans().map(|(start, end)| &self.text[start..end])
     }
 
     /// Start and end of every frame.
@@ -100,10 +102,41 @@ impl Frames {
         starts.zip(self.ends.iter().copied())
     }
 
-    /// The buffer that holds them.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// As [`Self::spans`]; the bytes are near when their turn comes, as those that a socket just brought are.
+    pub fn arriving(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.spans().inspect(|(start, end)| {
+            (*start..*end).step_by(LINE).for_each(|at| near(self.text.as_ptr().wrapping_add(at + AHEAD)));
+        })
     }
+
+    /// The texts of all of them.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Values one after another, each near when its turn comes.
+pub fn arriving<T>(values: &[T]) -> impl Iterator<Item = &T> {
+    values.iter().inspect(|value| near(std::ptr::from_ref(*value).wrapping_byte_add(AHEAD)))
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// How far ahead of those whose turn it is bytes are asked for.
+const AHEAD: usize = 2048;
+
+/// Asks the cache for the line at an address: what is measured is not how far the recording is. A hint; any address is
+/// allowed.
+#[inline(always)]
+fn near<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads and writes nothing and faults on no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 fn data_dir() -> PathBuf {
