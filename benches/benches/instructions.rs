@@ -34,7 +34,7 @@ mod baseline {
     pub(super) const TICKER: u64 = 288_710;
     pub(super) const AGG_TRADE: u64 = 331_710;
     pub(super) const DEPTH: u64 = 1_914_751;
-    pub(super) const DEPTH_PLAIN: u64 = 2_430_750;
+    pub(super) const DEPTH_PLAIN: u64 = 1_897_693;
     pub(super) const BOOK: u64 = 45_930;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.

@@ -28,7 +28,7 @@ pub enum Isa {
     Avx512,
     /// AVX2 with BMI2 (x86-64, from Haswell and Zen 3 on).
     Avx2,
-    /// No vectors.
+    /// What every processor of the architecture has. On x86-64 that includes SSE2.
     Plain,
 }
 

@@ -6,6 +6,7 @@
 //! irregular goes to the general parser. Source: Binance USD-M Futures, WebSocket Market Streams.
 
 mod diffs;
+mod lanes;
 mod layouts;
 mod plain;
 mod shapes;

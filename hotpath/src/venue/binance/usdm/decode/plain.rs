@@ -1,6 +1,6 @@
-//! Diffs without vectors: the same two forms as [`super::diffs`], read from front to back. Every literal and the number
-//! of decimals are known, and a level is taken to have the form of those before it on its side: where it has, three words
-//! of it are compared at once, nothing has to wait for its digits, and these are converted eight in a word.
+//! Diffs with what every processor has: the same two forms as [`super::diffs`], read from front to back. Every literal and
+//! the number of decimals are known, and a level is taken to have the form of those before it on its side: where it has,
+//! it is compared with that at once, nothing has to wait for its digits, and those of both numbers are converted together.
 
 #![expect(unsafe_code, reason = "positions within a padded text are read without a check of each byte")]
 
@@ -49,7 +49,6 @@ impl Diffs {
         let previous_update_id = unsigned(&mut cursor, text)?;
         let mut off_tick = 0;
         cursor.literal(b",\"b\":[")?;
-        let side = reader_of(units);
         let bids = side(&mut cursor, text, units, event, &mut off_tick)?;
         cursor.literal(b",\"a\":[")?;
         let asks = side(&mut cursor, text, units, event, &mut off_tick)?;
@@ -87,33 +86,7 @@ fn unsigned(cursor: &mut Cursor<'_>, text: Text<'_>) -> Result<u64, Irregular> {
 }
 
 /// Reads levels up to the closing bracket; returns how many.
-type Reader = fn(&mut Cursor<'_>, Text<'_>, &Units, &mut Event, &mut u32) -> Result<u16, Irregular>;
-
-/// [`side`] for the decimals of an instrument: known beforehand where they are usual, which spares it steps.
-fn reader_of(units: &Units) -> Reader {
-    const fn of_price<const PRICE: usize>(qty_places: usize) -> Reader {
-        match qty_places {
-            0 => side::<PRICE, 0>,
-            1 => side::<PRICE, 1>,
-            2 => side::<PRICE, 2>,
-            3 => side::<PRICE, 3>,
-            _ => side::<ANY, ANY>,
-        }
-    }
-    match units.price_places() {
-        1 => of_price::<1>(units.qty_places()),
-        2 => of_price::<2>(units.qty_places()),
-        3 => of_price::<3>(units.qty_places()),
-        4 => of_price::<4>(units.qty_places()),
-        _ => side::<ANY, ANY>,
-    }
-}
-
-/// Decimals that are not known beforehand.
-const ANY: usize = usize::MAX;
-
-/// Levels up to the closing bracket; returns how many. The decimals are those of the units, or [`ANY`].
-fn side<const PRICE: usize, const QTY: usize>(
+fn side(
     cursor: &mut Cursor<'_>,
     text: Text<'_>,
     units: &Units,
@@ -124,26 +97,26 @@ fn side<const PRICE: usize, const QTY: usize>(
     if cursor.take(b']') {
         return Ok(0);
     }
-    let places = if PRICE == ANY { [units.price_places(), units.qty_places()] } else { [PRICE, QTY] };
-    let (price_factor, qty_factor, tick) = (units.price_factor(), units.qty_factor(), units.tick);
-    // SAFETY: both positions lie within the text or at its end.
+    let tick = units.tick;
+    // SAFETY: both positions lie within the text, whose beginning is what the stream was found by, or at its end.
     let (mut at, end) = unsafe { (text.at(cursor.offset()), text.at(text.len())) };
     // SAFETY: as for every level below.
-    let shape = unsafe { units.shapes.of(at, places) }.unwrap_or(units.shapes.first());
+    let shape = unsafe { units.shapes.of(at, units.places()) }.unwrap_or(units.shapes.first());
     let mut expected = Expected { units, shape, after_stranger: std::ptr::null() };
     let room = event.levels.spare_capacity_mut();
     let room_len = room.len().min(LEVELS_MAX - before);
     let mut slots = room[..room_len].iter_mut();
     let mut others = 0;
     while let Some(slot) = slots.next() {
-        // SAFETY: a level reads at most a few dozen bytes from a position within the text, fewer than follow it.
-        let ([price, qty], behind) = unsafe { expected.read(at, places) }.ok_or(Irregular)?;
+        // SAFETY: a level reads at most a few dozen bytes from a position within the text, fewer than follow it, and a word
+        // before it, less than what the stream was found by.
+        let ([price, qty], behind) = unsafe { expected.read(at) }.ok_or(Irregular)?;
         if behind >= end {
             return Err(Irregular);
         }
-        let price = price as i64 * price_factor;
-        others += u32::from(!tick.divides(price));
-        slot.write(Level { price, qty: qty as i64 * qty_factor });
+        let level = Level { price: price as i64, qty: qty as i64 };
+        others += u32::from(!tick.divides(level.price));
+        slot.write(level);
         // SAFETY: within the text, as was just seen.
         let (separator, next) = unsafe { (*behind, behind.add(1)) };
         if separator == b',' {
@@ -166,7 +139,7 @@ fn side<const PRICE: usize, const QTY: usize>(
     Err(Irregular)
 }
 
-/// Both numbers of a level without their points, and what is behind its bracket.
+/// Price and quantity of a level in their units, and what is behind its bracket.
 type Read = ([u64; 2], *const u8);
 
 /// The form that the next level is taken to have.
@@ -184,13 +157,13 @@ impl Expected<'_> {
     ///
     /// As for [`stranger`].
     #[inline(always)]
-    unsafe fn read(&mut self, at: *const u8, places: [usize; 2]) -> Option<Read> {
+    unsafe fn read(&mut self, at: *const u8) -> Option<Read> {
         // SAFETY: the caller has bytes enough.
         unsafe {
             if self.shape.fits(at) {
-                return Some((self.shape.amounts(at, places), at.add(self.shape.len())));
+                return Some((self.shape.amounts(at, self.units.factors()), at.add(self.shape.len())));
             }
-            let (other, read) = stranger(at, self.units, places);
+            let (other, read) = stranger(at, self.units);
             // One alone does not change what the next one is taken for.
             if self.after_stranger == at {
                 self.shape = other.unwrap_or(self.shape);
@@ -206,15 +179,15 @@ impl Expected<'_> {
 ///
 /// # Safety
 ///
-/// As many bytes are readable from the position on as the longest level without a form has.
+/// As many bytes are readable from the position on as the longest level without a form has, and a word before it.
 #[cold]
 #[inline(never)]
-unsafe fn stranger(at: *const u8, units: &Units, places: [usize; 2]) -> (Option<&Shape>, Option<Read>) {
+unsafe fn stranger(at: *const u8, units: &Units) -> (Option<&Shape>, Option<Read>) {
     // SAFETY: the caller has bytes enough.
     unsafe {
-        match units.shapes.of(at, places) {
-            Some(shape) => (Some(shape), Some((shape.amounts(at, places), at.add(shape.len())))),
-            None => (None, digit_by_digit(at, places)),
+        match units.shapes.of(at, units.places()) {
+            Some(shape) => (Some(shape), Some((shape.amounts(at, units.factors()), at.add(shape.len())))),
+            None => (None, digit_by_digit(at, units)),
         }
     }
 }
@@ -227,12 +200,13 @@ const DIGITS_MAX: usize = 9;
 /// # Safety
 ///
 /// As many bytes are readable from the position on as [`DIGITS_MAX`] tells.
-unsafe fn digit_by_digit(start: *const u8, places: [usize; 2]) -> Option<Read> {
+unsafe fn digit_by_digit(start: *const u8, units: &Units) -> Option<Read> {
+    let (places, factors) = (units.places(), units.factors().0);
     // SAFETY: the caller has bytes enough.
     unsafe {
         let (price, at) = amount(literal(start, b"[\"")?, places[0])?;
         let (qty, at) = amount(literal(at, b"\",\"")?, places[1])?;
-        Some(([price, qty], literal(at, b"\"]")?))
+        Some(([price * factors[0], qty * factors[1]], literal(at, b"\"]")?))
     }
 }
 
@@ -308,7 +282,7 @@ mod tests {
         let mut event = Event { header: MarketHeader::default(), levels: Vec::with_capacity(LEVELS_MAX) };
         let mut cursor = Cursor::new(text.as_bytes());
         cursor.skip(from);
-        reader_of(units)(&mut cursor, text, units, &mut event, &mut 0).ok()?;
+        side(&mut cursor, text, units, &mut event, &mut 0).ok()?;
         (cursor.offset() == frame.len()).then_some(event.levels)
     }
 

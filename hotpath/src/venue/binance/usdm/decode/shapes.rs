@@ -1,17 +1,20 @@
 //! The forms that a level takes, `["61800.20","0.013"]`, one for every length of its two whole parts: what stands
-//! where, and where the digits are. Three words of a level tell at once whether it has a form.
+//! where, and where the digits are. Two blocks of a level tell at once whether it has a form.
 
 #![expect(unsafe_code, reason = "positions within a padded text are read without a check of each byte")]
 
-/// Bytes of a word, and digits that one takes.
-const WORD: usize = 8;
+use super::lanes::{self, BLOCK, Block, Digits, Pair, WORD};
+
 /// Most digits of a whole part.
 const WHOLE_MAX: usize = 7;
-/// Bytes of the longest level that has a form: three words see all of it.
-const LEN_MAX: usize = 3 * WORD;
-/// Bytes before a price, and between it and the quantity.
+/// Bytes before a price, between it and the quantity, and behind that.
 const OPENING: usize = 2;
 const BETWEEN: usize = 3;
+const CLOSING: usize = 2;
+/// Bytes of the longest level that has a form: both its numbers fill a word, and have a point.
+const LEN_MAX: usize = OPENING + (WORD + 1) + BETWEEN + (WORD + 1) + CLOSING;
+
+const _: () = assert!(LEN_MAX <= 2 * BLOCK);
 
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 const UPPER: u64 = 0x8080_8080_8080_8080;
@@ -22,49 +25,53 @@ const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 pub(super) struct Shape {
     /// Bytes up to the closing bracket.
     len: usize,
-    /// Where the whole parts of price and quantity end.
-    ends: [usize; 2],
-    /// Bytes of their digits in a word that ends there.
-    masks: [u64; 2],
-    /// Where the second word begins; the first begins with the level, the third ends with it.
-    second: usize,
-    /// The words, with zeros for digits.
-    expected: [u64; 3],
-    /// What every byte of a word may differ by without its upper bit being set after this is added: 9 for digits, and
-    /// nothing for the others.
-    room: [u64; 3],
+    /// Where the first words of price and quantity begin, from the level's beginning on.
+    numbers: [isize; 2],
+    digits: Digits,
+    /// The first block begins with the level, the second ends with it: their bytes, with zeros for digits.
+    expected: [Block; 2],
+    /// What each of them may differ by: 9 for digits, nothing for the others, anything outside of a short level.
+    room: [Block; 2],
 }
 
 impl Shape {
-    /// No level has it.
-    const NONE: Self =
-        Self { len: WORD, ends: [WORD; 2], masks: [0; 2], second: 0, expected: [0; 3], room: [UPPER; 3] };
+    /// No level has it: two things are expected at one place.
+    const NONE: Self = Self {
+        len: BLOCK,
+        numbers: [0; 2],
+        digits: Digits { whole: Pair([0; 2]), decimals: Pair([0; 2]) },
+        expected: [Block([0; BLOCK]), Block([1; BLOCK])],
+        room: [Block([0; BLOCK]); 2],
+    };
 
     fn new(whole: [usize; 2], places: [usize; 2]) -> Self {
-        let price_end = OPENING + whole[0];
-        let qty_end = price_end + with_point(places[0]) + BETWEEN + whole[1];
-        let len = qty_end + with_point(places[1]) + 2;
-        let has_words = (0..2).all(|i| whole[i] + places[i] <= WORD);
-        if len > LEN_MAX || !has_words {
+        if (0..2).any(|i| whole[i] + places[i] > WORD) {
             return Self::NONE;
         }
+        let price_end = OPENING + whole[0] + places[0];
+        let qty_end = price_end + usize::from(places[0] > 0) + BETWEEN + whole[1] + places[1];
+        let len = qty_end + usize::from(places[1] > 0) + CLOSING;
         let text = template(whole, places);
-        let room = text.map(|byte| if byte == b'0' { 0x76 } else { 0x7f });
-        let second = WORD.min(len - WORD);
-        let words = |text: [u8; LEN_MAX]| {
-            [0, second, len - WORD].map(|at| {
-                let mut word = [0; WORD];
-                word.copy_from_slice(&text[at..at + WORD]);
-                u64::from_le_bytes(word)
-            })
+        let blocks = |of: fn(u8) -> u8, outside: u8| {
+            let block = |from: isize| {
+                Block(std::array::from_fn(|at| {
+                    let inside = usize::try_from(from + at as isize).ok().filter(|at| *at < len);
+                    inside.map_or(outside, |at| of(text[at]))
+                }))
+            };
+            [block(0), block(len as isize - BLOCK as isize)]
         };
+        // The upper bytes of a word, so many of them.
+        let upper = |bytes: usize| if bytes == 0 { 0 } else { LOWER << (8 * (WORD - bytes)) };
         Self {
             len,
-            ends: [price_end, qty_end],
-            masks: whole.map(|digits| LOWER << (8 * (WORD - digits))),
-            second,
-            expected: words(text),
-            room: words(room),
+            numbers: [price_end, qty_end].map(|end| end as isize - WORD as isize),
+            digits: Digits {
+                whole: Pair([0, 1].map(|i| upper(whole[i]) >> (8 * places[i]))),
+                decimals: Pair(places.map(upper)),
+            },
+            expected: blocks(|byte| byte, 0),
+            room: blocks(|byte| if byte == b'0' { 9 } else { 0 }, u8::MAX),
         }
     }
 
@@ -78,39 +85,25 @@ impl Shape {
     ///
     /// # Safety
     ///
-    /// [`LEN_MAX`] bytes are readable from there on.
+    /// [`LEN_MAX`] bytes are readable from there on, and a word before it.
     #[inline(always)]
     pub(super) unsafe fn fits(&self, at: *const u8) -> bool {
-        let [first, second, third] = self.expected;
-        // SAFETY: all three words lie within the level.
-        let words = unsafe {
-            [word(at) ^ first, word(at.add(self.second)) ^ second, word(at.add(self.len - WORD)) ^ third]
-        };
-        let upper = |i: usize| words[i].wrapping_add(self.room[i]) | words[i];
-        (upper(0) | upper(1) | upper(2)) & UPPER == 0
+        // SAFETY: a level has at least nine bytes: the second block begins less than a word before it.
+        unsafe {
+            let last = at.offset(self.len as isize - BLOCK as isize);
+            lanes::are_within([at, last], &self.expected, &self.room)
+        }
     }
 
-    /// Price and quantity without their points, which have so many decimals.
+    /// Price and quantity without their points, each times its factor, which has less than 32 bits.
     ///
     /// # Safety
     ///
-    /// A level of this form, for these decimals, begins there, and a word is readable before it.
+    /// A level of this form begins there, and a word is readable before it.
     #[inline(always)]
-    pub(super) unsafe fn amounts(&self, at: *const u8, places: [usize; 2]) -> [u64; 2] {
-        // SAFETY: the words end within the level.
-        let amount = |i: usize| unsafe {
-            let end = at.add(self.ends[i]);
-            let whole = word(end.sub(WORD)) & self.masks[i];
-            value_of(match places[i] {
-                0 => whole,
-                places => {
-                    let bits = 8 * places as u32;
-                    let fraction = word(end.add(places + 1).sub(WORD));
-                    whole >> bits | fraction & LOWER << (u64::BITS - bits)
-                }
-            })
-        };
-        [amount(0), amount(1)]
+    pub(super) unsafe fn amounts(&self, at: *const u8, factors: &Pair) -> [u64; 2] {
+        // SAFETY: the words end within the level, and begin less than a word before it.
+        unsafe { lanes::numbers(self.numbers.map(|from| at.offset(from)), &self.digits, factors) }
     }
 }
 
@@ -145,7 +138,7 @@ impl Shapes {
         Self { by_whole: [[Shape::NONE; WHOLE_MAX]; WHOLE_MAX] }
     }
 
-    /// Makes them for so many decimals of price and quantity.
+    /// Makes them for so many decimals of price and quantity. Not for the hot path.
     pub(super) fn set(&mut self, places: [usize; 2]) {
         for (price, row) in self.by_whole.iter_mut().enumerate() {
             for (qty, shape) in row.iter_mut().enumerate() {
@@ -163,7 +156,8 @@ impl Shapes {
     ///
     /// # Safety
     ///
-    /// [`LEN_MAX`] bytes and a word more are readable from there on, and a word before it.
+    /// [`LEN_MAX`] bytes and a word more are readable from there on, and a word before it. Prices have nine decimals at
+    /// most.
     pub(super) unsafe fn of(&self, at: *const u8, places: [usize; 2]) -> Option<&Shape> {
         // SAFETY: the caller has bytes enough for both numbers.
         unsafe {
@@ -196,7 +190,7 @@ pub(super) unsafe fn up_to_comma(at: *const u8) -> Option<(u64, usize)> {
         is_it.then(|| {
             // A word that ends with the last digit.
             let second = word(at.add(more)) & LOWER << (8 * (WORD - 1 - more)) << 8;
-            (value_of(first) * POW10[more] + value_of(second), WORD + more)
+            (lanes::value_of(first) * POW10[more] + lanes::value_of(second), WORD + more)
         })
     }
 }
@@ -229,16 +223,6 @@ unsafe fn word(at: *const u8) -> u64 {
     unsafe { at.cast::<u64>().read_unaligned() }.to_le()
 }
 
-/// Value of eight digits, the first the lowest byte: pairs, then fours, then all, every lane of a word at once.
-#[inline(always)]
-const fn value_of(digits: u64) -> u64 {
-    const LANES: u64 = 0x0000_00ff_0000_00ff;
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let high = (pairs & LANES).wrapping_mul(100 + (1_000_000 << 32));
-    let low = (pairs >> 16 & LANES).wrapping_mul(1 + (10_000 << 32));
-    high.wrapping_add(low) >> 32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,36 +234,35 @@ mod tests {
             // SAFETY: a word before the position and more than a level behind it.
             assert!(!unsafe { Shape::NONE.fits(text.as_ptr().add(WORD)) });
         }
-        // Too long for three words, and a number too long for one.
+        // A number too long for a word.
         for (whole, places) in [([7, 7], [2, 3]), ([1, 1], [8, 1]), ([6, 1], [3, 1])] {
-            assert_eq!(Shape::new(whole, places).room, Shape::NONE.room);
+            assert_eq!(Shape::new(whole, places).expected, Shape::NONE.expected);
         }
-        assert_eq!(Shape::new([7, 6], [1, 1]).len(), LEN_MAX);
+        assert_eq!(Shape::new([7, 7], [1, 1]).len(), LEN_MAX);
     }
 
     #[test]
-    fn every_level_that_three_words_see_has_its_form() {
+    fn every_level_whose_numbers_fill_no_more_than_a_word_has_its_form() {
         let number = |whole: usize, places: usize| {
             let digits: String = "7081926354".chars().cycle().skip(whole).take(whole + places).collect();
             let point = if places == 0 { "" } else { "." };
             (format!("{}{point}{}", &digits[..whole], &digits[whole..]), digits.parse::<u64>().unwrap())
         };
-        let mut shapes = Shapes::new();
+        let (mut shapes, opening) = (Shapes::new(), "opening\"b\":[");
         let all = |bound: usize| (0..bound).flat_map(move |a| (0..bound).map(move |b| [a, b]));
         for places in all(10) {
             shapes.set(places);
             for whole in all(WHOLE_MAX + 3).filter(|whole| !whole.contains(&0)) {
                 let [(price, p), (qty, q)] = [0, 1].map(|i| number(whole[i], places[i]));
                 let level = format!("[\"{price}\",\"{qty}\"]");
-                let text = format!("{{\"b\":[{level},[\"61800.20\",\"0.013\"],[\"61800.20\",\"0.013\"]");
-                let fits = level.len() <= LEN_MAX
-                    && (0..2).all(|i| whole[i] <= WHOLE_MAX && whole[i] + places[i] <= WORD);
-                // SAFETY: the level is followed by two more, and by half a word before it.
+                let text = format!("{opening}{level},[\"61800.20\",\"0.013\"],[\"61800.20\",\"0.013\"]");
+                let fits = (0..2).all(|i| whole[i] <= WHOLE_MAX && whole[i] + places[i] <= WORD);
+                // SAFETY: the level is followed by two more, and a word is before it.
                 let found = unsafe {
-                    let at = text.as_ptr().add(6);
-                    shapes.of(at, places).map(|shape| (shape.len(), shape.amounts(at, places)))
+                    let at = text.as_ptr().add(opening.len());
+                    shapes.of(at, places).map(|shape| (shape.len(), shape.amounts(at, &Pair([3, 1000]))))
                 };
-                assert_eq!(found, fits.then_some((level.len(), [p, q])), "{level}");
+                assert_eq!(found, fits.then(|| (level.len(), [3 * p, 1000 * q])), "{level}");
             }
         }
     }

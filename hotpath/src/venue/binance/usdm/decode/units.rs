@@ -1,6 +1,6 @@
-//! How an instrument's prices and quantities stand in a text, as tables for the vector kernels.
+//! How an instrument's prices and quantities stand in a text, as tables for the kernels and for the way without them.
 
-use super::shapes::Shapes;
+use super::{lanes::Pair, shapes::Shapes};
 use crate::{
     book::Divisor,
     wire::simd::{Proof, Rows},
@@ -14,12 +14,12 @@ pub(super) struct Units {
     /// Price, quantity, price, quantity.
     pub(super) level_proof: Proof,
     pub(super) tick: Divisor,
-    /// Of levels, for processors without vectors.
+    /// Of levels, for processors without the kernels' vectors.
     pub(super) shapes: Shapes,
     scales: [usize; 2],
     /// Decimal places of price and quantity that the tables are for.
     places: [usize; 2],
-    factors: [i64; 2],
+    factors: Pair,
 }
 
 impl Units {
@@ -34,7 +34,7 @@ impl Units {
             shapes: Shapes::new(),
             scales,
             places: scales,
-            factors: [1; 2],
+            factors: Pair([1; 2]),
         };
         units.set(scales);
         units
@@ -45,24 +45,14 @@ impl Units {
         self.scales.iter().all(|&scale| scale <= 9)
     }
 
-    /// Decimal places of a price's text.
-    pub(super) fn price_places(&self) -> usize {
-        self.places[0]
+    /// Decimal places of the texts of price and quantity.
+    pub(super) fn places(&self) -> [usize; 2] {
+        self.places
     }
 
-    /// Decimal places of a quantity's text.
-    pub(super) fn qty_places(&self) -> usize {
-        self.places[1]
-    }
-
-    /// What a price read without its point is multiplied by.
-    pub(super) fn price_factor(&self) -> i64 {
-        self.factors[0]
-    }
-
-    /// What a quantity read without its point is multiplied by.
-    pub(super) fn qty_factor(&self) -> i64 {
-        self.factors[1]
+    /// What price and quantity read without their points are multiplied by: less than 32 bits of narrow units.
+    pub(super) fn factors(&self) -> &Pair {
+        &self.factors
     }
 
     /// Changes the tables in place; places beyond the scale leave them as they are.
@@ -74,7 +64,7 @@ impl Units {
         self.qty.set_decimal(places[1], self.scales[1]);
         self.places = places;
         self.shapes.set(places);
-        self.factors = [0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8));
+        self.factors = Pair([0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8) as u64));
         let (price, qty) = (self.price.proof(), self.qty.proof());
         self.level_proof = Proof::new([price, qty, price, qty]);
     }

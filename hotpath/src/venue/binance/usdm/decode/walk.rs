@@ -1,4 +1,4 @@
-//! The walk over an event's fields in any order, a byte at a time: for processors without vectors, for raw
+//! The walk over an event's fields in any order, a byte at a time: for processors without the kernels, for raw
 //! streams, and for whatever the known shapes do not cover.
 
 use super::{Found, MARK_SCALE, MARKET_TRADE, find_symbol, is_partial_depth};
