@@ -116,6 +116,12 @@ impl OrderTable {
         self.taken.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// True when no slot is free.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.taken == [u64::MAX; WORDS]
+    }
+
     /// Adds an order in the lowest free slot; `false` when the table is full.
     pub fn insert(&mut self, order: Order) -> bool {
         let Some(word) = self.taken.iter().position(|word| *word != u64::MAX) else { return false };

@@ -79,7 +79,7 @@ fn gross_beside_orders(context: &Context<'_>) -> Gross {
     let mut busy = 1_u32 << intent.instrument;
     sides[intent.instrument as usize][usize::from(context.side == Side::Sell)] = exposure::order_e8(context);
     let is_opening =
-        |order: &&Order| !order.is_reduce_only && context.replaces != Some(order.client_order_id);
+        |order: &&Order| !order.is_reduce_only && context.replaces != Some(&order.client_order_id);
     for order in account.orders.iter().filter(is_opening) {
         let definition = &account.definitions[order.instrument as usize];
         let sum = &mut sides[order.instrument as usize][usize::from(order.side == Side::Sell)];

@@ -71,7 +71,7 @@ pub struct Context<'a> {
     /// The other orders not yet at their end.
     pub survey: Survey,
     /// The order in whose place it would be.
-    pub replaces: Option<ClientOrderId>,
+    pub replaces: Option<&'a ClientOrderId>,
     /// What does not belong to the instrument alone.
     pub account: Account<'a>,
     /// Orders and requests of the last while.

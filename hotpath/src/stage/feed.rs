@@ -293,7 +293,12 @@ impl FeedStage {
         while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };
             handled += 1;
-            if !self.on_frame(index, read_ns, frame, sink) {
+            let bytes = frame.len() as u64;
+            let is_text = self.on_frame(index, read_ns, frame, sink);
+            // After the order that the frame may have led to.
+            self.status.add(Counter::Frames, 1);
+            self.status.add(Counter::FrameBytes, bytes);
+            if !is_text {
                 return Err(connection.refuse(FrameError::Utf8));
             }
         }
@@ -315,8 +320,6 @@ impl FeedStage {
     /// ends a connection (RFC 6455, section 8.1); only what cannot be decoded has to be looked at for that.
     fn on_frame(&mut self, index: usize, read_ns: Nanos, text: Text<'_>, sink: &mut impl EventSink) -> bool {
         let frame = text.as_bytes();
-        self.status.add(Counter::Frames, 1);
-        self.status.add(Counter::FrameBytes, frame.len() as u64);
         let decoded = if self.lines.is_merging(index) {
             let decoded = self.decoder.decode(text);
             if decoded == Ok(Decoded::Event) && !self.is_first(index, read_ns) {
@@ -380,11 +383,12 @@ impl FeedStage {
                 header.cause = cause.0;
                 header.read_ns = read_ns;
                 header.decoded_ns = self.clock.now();
-                self.status.histogram(Stage::Decode).record(header.decoded_ns - read_ns);
-                self.status.add(counter_of(header.market_kind()), 1);
+                let (kind, took) = (header.market_kind(), header.decoded_ns - read_ns);
                 if !sink.push(self.decoder.header(), self.decoder.levels()) {
                     self.status.add(Counter::FramesRingFull, 1);
                 }
+                self.status.histogram(Stage::Decode).record(took);
+                self.status.add(counter_of(kind), 1);
             }
             Ok(Decoded::Ignored) => self.status.add(Counter::IgnoredFrames, 1),
             Ok(Decoded::Closing) => {

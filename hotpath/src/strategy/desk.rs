@@ -192,8 +192,8 @@ impl<P: EnginePort> Desk<'_, P> {
         // order. A ring takes a copy.
         let EngineBody::Intent(intent) = &message.body else { unreachable!("made above") };
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);
-        self.port.count(Counter::Intents, 1);
         self.port.send(&mut message);
+        self.port.count(Counter::Intents, 1);
         message.number
     }
 

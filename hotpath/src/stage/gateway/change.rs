@@ -64,7 +64,7 @@ impl Gateway {
             return Err(Breach { reason: Reason::OutcomeUnknown, value, bound: OrderState::Working as i64 });
         }
         let intent = as_intent(order, change);
-        let replaces = Some((slot, order.client_order_id));
+        let replaces = Some((slot, &order.client_order_id));
         let context = self.context(now, &intent, order.side, message.book_venue_ms, replaces);
         risk::check(&context)?;
         // A person approved what it was: what it would become goes the way of a new order.

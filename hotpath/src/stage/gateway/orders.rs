@@ -45,8 +45,9 @@ impl Gateway {
             return self.hold(now, cause, intent, port);
         }
         port.on_risk_passed();
+        let verdict = self.place(now, cause, intent, side, time_in_force, message.decided_ns, port);
         self.health.on_order(now.saturating_sub(intent.read_ns));
-        self.place(now, cause, intent, side, time_in_force, message.decided_ns, port)
+        verdict
     }
 
     /// What the limits look at for an order, or for what an order would be changed to.
@@ -56,7 +57,7 @@ impl Gateway {
         intent: &'a IntentRecord,
         side: Side,
         book_venue_ms: u64,
-        replaces: Option<(usize, ClientOrderId)>,
+        replaces: Option<(usize, &'a ClientOrderId)>,
     ) -> Context<'a> {
         let IntentRecord { instrument, price, qty, .. } = *intent;
         let (is_reduce_only, replaced) = (intent.is_reduce_only == 1, replaces.map(|(slot, _)| slot));

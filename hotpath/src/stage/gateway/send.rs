@@ -17,7 +17,8 @@ use tickpath_shared::{
 use zerocopy::IntoBytes;
 
 impl Gateway {
-    /// Journals the order, then hands it to the socket, unless too many are open.
+    /// Journals the order, then hands it to the socket, unless too many are open. What is kept about it follows its bytes:
+    /// nothing is received in between.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing known only to the caller")]
     pub(super) fn place(
         &mut self,
@@ -29,24 +30,12 @@ impl Gateway {
         decided_ns: Nanos,
         port: &mut impl GatewayPort,
     ) -> Verdict {
-        let id = self.next_id;
-        let mut order =
-            Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
-        (order.is_reduce_only, order.strategy) = (intent.is_reduce_only == 1, intent.strategy);
-        order.exits = [intent.stop, intent.target];
-        order.is_matched = intent.price_match != 0;
-        if !self.orders.insert(order) {
+        if self.orders.is_full() {
             let open = self.orders.open() as i64;
             let breach = Breach { reason: Reason::OrdersMax, value: open, bound: open };
             return self.refuse(now, cause, intent, breach, port);
         }
-        self.next_order += 1;
-        self.next_id = id.successor();
-        self.rates.on_order(now, self.venue_ms(now));
-        // What a person does on an instrument does not take it away from its strategy.
-        if !matches!(intent.strategy, Order::NOBODY | Order::MANUAL) {
-            self.owners[intent.instrument as usize] = intent.strategy;
-        }
+        let id = self.next_id;
         let (price, qty, is_reduce_only) = (intent.price, intent.qty, intent.is_reduce_only == 1);
         let request = match intent.terms().filter(|_| !intent.is_plain()) {
             None => Request::Place { side, time_in_force, price, qty, is_reduce_only },
@@ -55,9 +44,27 @@ impl Gateway {
         let record = record_of(id, intent);
         let outgoing = Stamps { read_ns: intent.read_ns, decided_ns };
         self.request(now, cause, Kind::Order, &request, &record, outgoing, port);
+        self.keep(now, id, intent, side);
         port.count(Counter::OrdersSent, 1);
         port.on_open_orders(intent.instrument, self.orders.open_of(intent.instrument));
         CommandOutcome::Done.into()
+    }
+
+    /// Keeps an order that was sent. There is a free slot.
+    fn keep(&mut self, now: Nanos, id: ClientOrderId, intent: &IntentRecord, side: Side) {
+        let mut order =
+            Order::sent(id, intent.instrument, side, intent.price, intent.qty, intent.number, now);
+        (order.is_reduce_only, order.strategy) = (intent.is_reduce_only == 1, intent.strategy);
+        order.exits = [intent.stop, intent.target];
+        order.is_matched = intent.price_match != 0;
+        assert!(self.orders.insert(order), "an order was sent without a free slot");
+        self.next_order += 1;
+        self.next_id = id.successor();
+        self.rates.on_order(now, self.venue_ms(now));
+        // What a person does on an instrument does not take it away from its strategy.
+        if !matches!(intent.strategy, Order::NOBODY | Order::MANUAL) {
+            self.owners[intent.instrument as usize] = intent.strategy;
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place where journal and socket see the same text")]
