@@ -5,7 +5,7 @@ use crate::{
     venue::script,
 };
 use anyhow::Result;
-use std::path::PathBuf;
+use std::{hint::black_box, path::PathBuf};
 
 /// Frames of the synthetic market when no capture is given.
 const SYNTHETIC_FRAMES: usize = 60_000;
@@ -106,6 +106,13 @@ impl Frames {
     /// Bytes up to the end of a frame.
     pub(super) fn end(&self, frame: usize) -> usize {
         self.ends[frame]
+    }
+
+    /// Reads a frame's bytes, so that they are near, as those that just arrived are: the kernel has copied them.
+    pub(super) fn touch(&self, frame: usize) {
+        const LINE: usize = 64;
+        let start = frame.checked_sub(1).map_or(0, |before| self.end(before));
+        self.wire[start..self.end(frame)].iter().step_by(LINE).for_each(|byte| _ = black_box(*byte));
     }
 
     /// The first frame after this one that a book arrives before.
