@@ -242,13 +242,7 @@ impl GatewayStage {
     }
 
     fn deliver(&mut self, now: Nanos, cause: Cause, event: GatewayEvent<'_>) {
-        // Lent for the time of the call: a write may be part of the reaction to any event.
-        self.io.orders = self.connections[usize::from(connection::ORDERS)].take();
-        self.core.on_event(now, cause, event, &mut self.io);
-        self.connections[usize::from(connection::ORDERS)] = self.io.orders.take();
-        if let Some(error) = self.io.write_error.take() {
-            self.drop_link(usize::from(connection::ORDERS), error);
-        }
+        self.react(|core, io| core.on_event(now, cause, event, io));
         if std::mem::take(&mut self.io.is_outcome_lost) {
             self.halt(StateReason::OutcomesLost);
         }
@@ -256,7 +250,18 @@ impl GatewayStage {
 
     fn halt(&mut self, reason: StateReason) {
         let now = self.io.clock.now();
-        self.core.halt(now, reason, &mut self.io);
+        self.react(|core, io| core.halt(now, reason, io));
+    }
+
+    /// Lends the order socket for the time of a reaction: a write may be part of any.
+    #[inline(always)]
+    fn react(&mut self, reaction: impl FnOnce(&mut Gateway, &mut Io)) {
+        self.io.orders = self.connections[usize::from(connection::ORDERS)].take();
+        reaction(&mut self.core, &mut self.io);
+        self.connections[usize::from(connection::ORDERS)] = self.io.orders.take();
+        if let Some(error) = self.io.write_error.take() {
+            self.drop_link(usize::from(connection::ORDERS), error);
+        }
     }
 
     #[inline]

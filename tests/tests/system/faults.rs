@@ -1,6 +1,7 @@
 //! A broken environment: each fault has its clear message and policy; nothing panics, nothing dies of SIGBUS.
 
-use crate::PROGRAM;
+use crate::{PROGRAM, by_hand::quiet_environment};
+use serde_json::Value;
 use std::time::Duration;
 use tickpath_shared::{
     counters::Counter,
@@ -9,7 +10,10 @@ use tickpath_shared::{
     status::LaneWord,
     types::TradingState,
 };
-use tickpath_tests::desk::{Desk, signal, wait_for};
+use tickpath_tests::{
+    desk::{Desk, signal, wait_for},
+    http,
+};
 
 fn output(desk: &Desk, name: &str) -> String {
     std::fs::read_to_string(desk.data.root().join(format!("{name}.out"))).unwrap_or_default()
@@ -203,6 +207,38 @@ fn a_truncated_or_replaced_lane_file_fails_safely() {
         let (_, text) = desk.run_here(&["journal", "verify"]).unwrap();
         assert!(!text.contains("panicked"), "{text}");
     }
+}
+
+/// The reason to halt is found outside of the core, and what is open is canceled at once all the same, not only when an
+/// answer is overdue.
+#[test]
+fn a_halt_for_a_replaced_lane_file_cancels_what_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut environment = quiet_environment();
+    environment.push(("TICKPATH__VENUE__ANSWER_TIMEOUT_MS", "60000"));
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&[]).unwrap();
+    desk.start().unwrap();
+    let bid = || {
+        let (_, text) = http::get(desk.control, "/api/v1/books").ok()?;
+        let books: Value = serde_json::from_str(&text).ok()?;
+        books["rows"][0]["bid"].as_str()?.parse::<f64>().ok()
+    };
+    let place = || {
+        let price = format!("{:.1}", (bid().unwrap_or(0.0) * 0.998).floor());
+        let order = ["order", "buy", "0.002", "BTCUSDT", "--price", &price, "--time-in-force", "gtx"];
+        desk.run_here(&order).unwrap()
+    };
+    wait_for("an order that is let through", || place().0 == 0).unwrap();
+    let open = || desk.venue_truth().unwrap().open_orders.len();
+    wait_for("an open order", || open() == 1).unwrap();
+    let lane = desk.data.current_session().unwrap().unwrap().shared_dir.join("lane-02-engine");
+    std::fs::remove_file(&lane).unwrap();
+    std::fs::write(&lane, vec![0; 1 << 20]).unwrap();
+    wait_for("no open order", || open() == 0).unwrap();
+    assert_eq!(desk.status().unwrap().trading_state(), TradingState::Halted);
+    assert_eq!(desk.counter(Counter::OrdersUnknown), 0, "nothing had to be asked about");
+    desk.stop().unwrap();
 }
 
 /// The policy of an exhausted pool, as a writer sees it.
