@@ -1,5 +1,6 @@
 //! Instructions of the hot path's pieces, counted by callgrind: the same on every run, whatever else the machine
-//! does, but for books whose far levels are hashed with a secret (a few percent of their worst updates). Valgrind shows no AVX-512, so these are the AVX2 paths. More than three percent above the baseline fails.
+//! does, but for books whose far levels are hashed with a secret (a few percent of their worst updates). Valgrind shows
+//! no AVX-512, so these are the AVX2 paths. More than three percent above the baseline fails.
 //!
 //! `cargo bench -p benches --bench instructions` needs valgrind and gungraun-runner of the same version. A new
 //! compiler, see [`baseline`], gets new baselines in a commit of its own.

@@ -1,4 +1,5 @@
-//! Sixteen bytes of a level at once: with SSE2, which every x86-64 processor has, or with words.
+//! Sixteen bytes of a level at once: with SSE2, which every x86-64 processor has, or with words elsewhere. What stands
+//! where in a level [`super::shapes`] knows; the kernels of better processors are [`crate::wire::simd`].
 
 #![expect(unsafe_code, reason = "positions within a padded text are read without a check of each byte")]
 
@@ -47,13 +48,12 @@ mod sse2 {
         expected: &[Block; 2],
         room: &[Block; 2],
     ) -> bool {
-        // SAFETY: the blocks are readable; every x86-64 processor has SSE2.
+        // SAFETY: the blocks are readable, those of a form aligned as their type is; every x86-64 processor has SSE2.
         unsafe {
             let over = |i: usize| {
                 let found = _mm_loadu_si128(blocks[i].cast());
-                let [expected, room] =
-                    [expected[i], room[i]].map(|block| _mm_load_si128((&raw const block.0).cast()));
-                _mm_subs_epu8(_mm_xor_si128(found, expected), room)
+                let expected = _mm_load_si128((&raw const expected[i]).cast());
+                _mm_subs_epu8(_mm_xor_si128(found, expected), _mm_load_si128((&raw const room[i]).cast()))
             };
             let worst = _mm_or_si128(over(0), over(1));
             _mm_movemask_epi8(_mm_cmpeq_epi8(worst, _mm_setzero_si128())) == 0xffff

@@ -97,7 +97,6 @@ fn side(
     if cursor.take(b']') {
         return Ok(0);
     }
-    let tick = units.tick;
     // SAFETY: both positions lie within the text, whose beginning is what the stream was found by, or at its end.
     let (mut at, end) = unsafe { (text.at(cursor.offset()), text.at(text.len())) };
     // SAFETY: as for every level below.
@@ -106,7 +105,6 @@ fn side(
     let room = event.levels.spare_capacity_mut();
     let room_len = room.len().min(LEVELS_MAX - before);
     let mut slots = room[..room_len].iter_mut();
-    let mut others = 0;
     while let Some(slot) = slots.next() {
         // SAFETY: a level reads at most a few dozen bytes from a position within the text, fewer than follow it, and a word
         // before it, less than what the stream was found by.
@@ -115,7 +113,7 @@ fn side(
             return Err(Irregular);
         }
         let level = Level { price: price as i64, qty: qty as i64 };
-        others += u32::from(!tick.divides(level.price));
+        *off_tick += u32::from(!units.tick.divides(level.price));
         slot.write(level);
         // SAFETY: within the text, as was just seen.
         let (separator, next) = unsafe { (*behind, behind.add(1)) };
@@ -127,7 +125,6 @@ fn side(
             break;
         }
         let count = room_len - slots.len();
-        *off_tick += others;
         // SAFETY: so many were written; the position is within the text, behind where the cursor stands.
         unsafe {
             event.levels.set_len(before + count);
