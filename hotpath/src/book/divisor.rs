@@ -22,6 +22,11 @@ impl Divisor {
         Self { inverse, shift, quotient_max: u64::MAX / divisor }
     }
 
+    /// Factor, distance and bound of [`Self::divides`], for several values at once.
+    pub(crate) const fn words(self) -> [u64; 3] {
+        [self.inverse, self.shift as u64, self.quotient_max]
+    }
+
     /// How often it goes into a non-negative value, or something above [`Self::quotient_max`] when it does
     /// not go without a rest.
     #[inline(always)]

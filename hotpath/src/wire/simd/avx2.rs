@@ -1,7 +1,7 @@
 //! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
 
-use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
-use crate::wire::text::Text;
+use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, quotes_beyond};
+use crate::{book::Divisor, wire::text::Text};
 use std::arch::x86_64::*;
 
 /// See [`super::Isa::Avx2`].
@@ -48,35 +48,34 @@ unsafe fn equal64(at: *const u8, byte: __m256i) -> u64 {
     }
 }
 
-/// Two numbers as groups of four digits, 32 bits each; the second result is what was no digit.
+/// Two numbers as groups of four digits, 32 bits each; the second result is what their slots hold after the proof.
 ///
 /// # Safety
 ///
 /// The caller has enabled AVX2, BMI1 and BMI2.
 #[inline(always)]
 unsafe fn fours(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m256i) {
-    // SAFETY: the caller has enabled the features; the constant is aligned and as long as a vector.
+    // SAFETY: the caller has enabled the features, and registers are all it touches.
     unsafe {
         let digits = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
         let proven = _mm256_xor_si256(_mm256_shuffle_epi8(digits, rows), proof);
-        let bad = _mm256_subs_epu8(proven, _mm256_load_si256(MOST.0.as_ptr().cast()));
         let twos = _mm256_maddubs_epi16(proven, _mm256_set1_epi16(0x010a));
-        (_mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064)), bad)
+        (_mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064)), proven)
     }
 }
 
-/// Writes the positions of the lowest eight bits and returns the others.
+/// Writes the positions of the lowest `N` bits and returns the others.
 ///
 /// # Safety
 ///
-/// The caller has enabled AVX2, BMI1 and BMI2; the pointer has room for eight positions.
+/// The caller has enabled AVX2, BMI1 and BMI2; the pointer has room for `N` positions.
 #[inline(always)]
-unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
-    // SAFETY: the caller has enabled the features; there is room for eight positions.
+unsafe fn positions<const N: usize>(to: *mut u32, at: usize, mask: u64) -> u64 {
+    // SAFETY: the caller has enabled the features; there is room for so many positions.
     unsafe {
         let mut left = mask;
         let mut i = 0;
-        while i < 8 {
+        while i < N {
             // Volatile keeps the compiler from packing them into vectors first, which takes longer than storing each.
             to.add(i).write_volatile(at as u32 + _tzcnt_u64(left) as u32);
             left = _blsr_u64(left);
@@ -87,16 +86,27 @@ unsafe fn eight(to: *mut u32, at: usize, mask: u64) -> u64 {
 }
 
 impl Kernel for Avx2 {
-    type Bad = [__m256i; 2];
+    type Seen = [__m256i; 2];
 
     /// # Safety
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn is_clean(bad: Self::Bad) -> bool {
+    unsafe fn nothing() -> Self::Seen {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
+        unsafe { [_mm256_setzero_si256(); 2] }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
+    #[inline(always)]
+    unsafe fn is_within(seen: Self::Seen, most: &Proof) -> bool {
+        // SAFETY: the caller has enabled the features; a proof is aligned.
         unsafe {
-            let both = _mm256_or_si256(bad[0], bad[1]);
+            let most = halves(&most.0);
+            let (low, high) = (_mm256_subs_epu8(seen[0], most[0]), _mm256_subs_epu8(seen[1], most[1]));
+            let both = _mm256_or_si256(low, high);
             _mm256_testz_si256(both, both) == 1
         }
     }
@@ -105,18 +115,18 @@ impl Kernel for Avx2 {
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+    unsafe fn merge(seen: Self::Seen, step: Self::Seen) -> Self::Seen {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
-        unsafe { [_mm256_or_si256(bad[0], step[0]), _mm256_or_si256(bad[1], step[1])] }
+        unsafe { [_mm256_max_epu8(seen[0], step[0]), _mm256_max_epu8(seen[1], step[1])] }
     }
 
     /// # Safety
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+    unsafe fn merge_low(seen: Self::Seen, step: Self::Seen) -> Self::Seen {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
-        unsafe { [_mm256_or_si256(bad[0], step[0]), bad[1]] }
+        unsafe { [_mm256_max_epu8(seen[0], step[0]), seen[1]] }
     }
 
     /// # Safety
@@ -150,31 +160,25 @@ impl Kernel for Avx2 {
         // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
         unsafe {
             let quote = _mm256_set1_epi8(b'"' as i8);
-            let mut count = 0;
-            let mut at = from;
+            let (mut count, mut at, mut mask) = (0, from, 0);
             while at < text.len() {
-                let left = text.len() - at;
-                let within = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
-                let mut mask = equal64(text.at(at), quote) & within;
+                mask = equal64(text.at(at), quote);
                 let found = mask.count_ones() as usize;
                 if count + 64 > out.len() {
                     return 0;
                 }
                 let to = out.as_mut_ptr().add(count);
-                // In eights, so that the branches are easy to predict; surplus entries are overwritten.
-                mask = eight(to, at, mask);
-                if found > 8 {
-                    mask = eight(to.add(8), at, mask);
-                }
-                let mut done = 16;
+                // A block of levels has about twelve; surplus entries are overwritten.
+                let mut left = positions::<14>(to, at, mask);
+                let mut done = 14;
                 while done < found {
-                    mask = eight(to.add(done), at, mask);
-                    done += 8;
+                    left = positions::<4>(to.add(done), at, left);
+                    done += 4;
                 }
                 count += found;
                 at += 64;
             }
-            count
+            count - quotes_beyond(mask, at - text.len().min(at))
         }
     }
 
@@ -218,15 +222,13 @@ impl Kernel for Avx2 {
         proof: &Proof,
         least: &[i64; 4],
         out: *mut [i64; 4],
-    ) -> Self::Bad {
+    ) -> Self::Seen {
         // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, a row has four lanes, and
         // `out` has just been written.
         unsafe {
-            let rows = row.0.as_ptr();
-            let (low, high) = (_mm256_load_si256(rows.cast()), _mm256_load_si256(rows.add(32).cast()));
-            let [bad_low, bad_high] = convert_four(at, low, high, proof, out);
+            let [low, high] = convert_four(at, halves(&row.0), proof, out);
             let (values, least) = (_mm256_loadu_si256(out.cast()), _mm256_loadu_si256(least.as_ptr().cast()));
-            [_mm256_or_si256(bad_low, _mm256_cmpgt_epi64(least, values)), bad_high]
+            [_mm256_or_si256(low, _mm256_cmpgt_epi64(least, values)), high]
         }
     }
 
@@ -239,13 +241,51 @@ impl Kernel for Avx2 {
         rows: [*const u8; 4],
         proof: &Proof,
         out: *mut [i64; 4],
-    ) -> Self::Bad {
+    ) -> Self::Seen {
         // SAFETY: the caller has enabled the features; each number and each row is readable for sixteen bytes.
-        unsafe { convert_four(at, two(rows[0], rows[1]), two(rows[2], rows[3]), proof, out) }
+        unsafe {
+            let rows = [two(rows[0], rows[1]), two(rows[2], rows[3])];
+            convert_four(at, rows, proof, out)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
+    #[inline(always)]
+    unsafe fn levels(
+        at: [*const u8; 4],
+        rows: [&LevelRow; 2],
+        proof: &Proof,
+        tick: Divisor,
+        out: *mut [i64; 4],
+    ) -> (Self::Seen, [u32; 2]) {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, rows are aligned, and
+        // `out` may be written and read.
+        unsafe {
+            let low = _mm256_load_si256(rows[0].0.as_ptr().cast());
+            let high = _mm256_load_si256(rows[1].0.as_ptr().cast());
+            let seen = convert_four(at, [low, high], proof, out);
+            let [one, _, two, _] = *out;
+            let off = u32::from(!tick.divides(one));
+            (seen, [off, off + u32::from(!tick.divides(two))])
+        }
     }
 }
 
-/// Converts and stores four numbers; the result is what was no digit.
+/// Both halves of 64 bytes.
+///
+/// # Safety
+///
+/// The caller has enabled AVX2; the bytes are aligned.
+#[inline(always)]
+unsafe fn halves(bytes: &[u8; 64]) -> [__m256i; 2] {
+    let at = bytes.as_ptr();
+    // SAFETY: as the caller promises.
+    unsafe { [_mm256_load_si256(at.cast()), _mm256_load_si256(at.add(32).cast())] }
+}
+
+/// Converts and stores four numbers; the result is what their slots hold after the proof.
 ///
 /// # Safety
 ///
@@ -253,24 +293,21 @@ impl Kernel for Avx2 {
 #[inline(always)]
 unsafe fn convert_four(
     at: [*const u8; 4],
-    rows_low: __m256i,
-    rows_high: __m256i,
+    rows: [__m256i; 2],
     proof: &Proof,
     out: *mut [i64; 4],
 ) -> [__m256i; 2] {
     // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, and `out` may be written.
     unsafe {
-        let proofs = proof.0.as_ptr();
-        let proof_low = _mm256_load_si256(proofs.cast());
-        let proof_high = _mm256_load_si256(proofs.add(32).cast());
-        let (low, bad_low) = fours(two(at[0], at[1]), rows_low, proof_low);
-        let (high, bad_high) = fours(two(at[2], at[3]), rows_high, proof_high);
+        let proof = halves(&proof.0);
+        let (low, low_seen) = fours(two(at[0], at[1]), rows[0], proof[0]);
+        let (high, high_seen) = fours(two(at[2], at[3]), rows[1], proof[1]);
         // All four go on in one vector: the first and the third number in its lower half.
         let packed = _mm256_packus_epi32(low, high);
         let eights = _mm256_madd_epi16(packed, _mm256_set1_epi32(0x0001_2710));
         let upper = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
         let mixed = _mm256_add_epi64(upper, _mm256_srli_epi64::<32>(eights));
         _mm256_storeu_si256(out.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
-        [bad_low, bad_high]
+        [low_seen, high_seen]
     }
 }

@@ -1,7 +1,7 @@
 //! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
 
-use super::{Kernel, Literal, MOST, Pattern, Proof, Row};
-use crate::wire::text::Text;
+use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, quotes_beyond};
+use crate::{book::Divisor, wire::text::Text};
 use std::arch::x86_64::*;
 
 /// See [`super::Isa::Avx512`].
@@ -50,33 +50,42 @@ unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
 }
 
 impl Kernel for Avx512 {
-    type Bad = __m512i;
+    type Seen = __m512i;
 
     /// # Safety
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn is_clean(bad: Self::Bad) -> bool {
+    unsafe fn nothing() -> Self::Seen {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
-        unsafe { _mm512_test_epi64_mask(bad, bad) == 0 }
+        unsafe { _mm512_setzero_si512() }
     }
 
     /// # Safety
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
-        // SAFETY: the caller has enabled the features, and registers are all it touches.
-        unsafe { _mm512_or_si512(bad, step) }
+    unsafe fn is_within(seen: Self::Seen, most: &Proof) -> bool {
+        // SAFETY: the caller has enabled the features; a proof is aligned and as long as a vector.
+        unsafe { _mm512_cmpgt_epu8_mask(seen, _mm512_load_si512(most.0.as_ptr().cast())) == 0 }
     }
 
     /// # Safety
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad {
+    unsafe fn merge(seen: Self::Seen, step: Self::Seen) -> Self::Seen {
         // SAFETY: the caller has enabled the features, and registers are all it touches.
-        unsafe { _mm512_mask_or_epi64(bad, 0b1111, bad, step) }
+        unsafe { _mm512_max_epu8(seen, step) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
+    #[inline(always)]
+    unsafe fn merge_low(seen: Self::Seen, step: Self::Seen) -> Self::Seen {
+        // SAFETY: the caller has enabled the features, and registers are all it touches.
+        unsafe { _mm512_mask_max_epu8(seen, u64::from(u32::MAX), seen, step) }
     }
 
     /// # Safety
@@ -103,13 +112,9 @@ impl Kernel for Avx512 {
         unsafe {
             let quote = _mm512_set1_epi8(b'"' as i8);
             let iota = _mm512_loadu_si512(IOTA.as_ptr().cast());
-            let mut count = 0;
-            let mut at = from;
+            let (mut count, mut at, mut mask) = (0, from, 0);
             while at < text.len() {
-                let block = _mm512_loadu_si512(text.at(at).cast());
-                let left = text.len() - at;
-                let within = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
-                let mask = _mm512_cmpeq_epi8_mask(block, quote) & within;
+                mask = _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(text.at(at).cast()), quote);
                 let packed = _mm512_maskz_compress_epi8(mask, iota);
                 let base = _mm512_set1_epi32(at as i32);
                 if count + 64 > out.len() {
@@ -126,7 +131,7 @@ impl Kernel for Avx512 {
                 count += found;
                 at += 64;
             }
-            count
+            count - quotes_beyond(mask, at - text.len().min(at))
         }
     }
 
@@ -168,13 +173,15 @@ impl Kernel for Avx512 {
         proof: &Proof,
         least: &[i64; 4],
         out: *mut [i64; 4],
-    ) -> Self::Bad {
+    ) -> Self::Seen {
         // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, a row has four lanes, and
-        // `out` has just been written.
+        // `out` may be written.
         unsafe {
-            let bad = convert(four(at), _mm512_load_si512(row.0.as_ptr().cast()), proof, out);
-            let (values, least) = (_mm256_loadu_si256(out.cast()), _mm256_loadu_si256(least.as_ptr().cast()));
-            _mm512_mask_set1_epi64(bad, _mm256_cmplt_epi64_mask(values, least), -1)
+            let row = _mm512_load_si512(row.0.as_ptr().cast());
+            let (values, seen) = convert(four(at), row, proof);
+            _mm256_storeu_si256(out.cast(), values);
+            let least = _mm256_loadu_si256(least.as_ptr().cast());
+            _mm512_mask_set1_epi64(seen, _mm256_cmplt_epi64_mask(values, least), -1)
         }
     }
 
@@ -187,35 +194,65 @@ impl Kernel for Avx512 {
         rows: [*const u8; 4],
         proof: &Proof,
         out: *mut [i64; 4],
-    ) -> Self::Bad {
-        // SAFETY: the caller has enabled the features; each number and each row is readable for sixteen bytes.
-        unsafe { convert(four(at), four(rows), proof, out) }
+    ) -> Self::Seen {
+        // SAFETY: the caller has enabled the features; each number and each row is readable for sixteen bytes, and `out`
+        // may be written.
+        unsafe {
+            let (values, seen) = convert(four(at), four(rows), proof);
+            _mm256_storeu_si256(out.cast(), values);
+            seen
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Kernel`] asks for of this function.
+    #[inline(always)]
+    unsafe fn levels(
+        at: [*const u8; 4],
+        rows: [&LevelRow; 2],
+        proof: &Proof,
+        tick: Divisor,
+        out: *mut [i64; 4],
+    ) -> (Self::Seen, [u32; 2]) {
+        // SAFETY: the caller has enabled the features; each number is readable for sixteen bytes, rows are aligned, and
+        // `out` may be written.
+        unsafe {
+            let low = _mm256_load_si256(rows[0].0.as_ptr().cast());
+            let high = _mm256_load_si256(rows[1].0.as_ptr().cast());
+            let rows = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+            let (values, seen) = convert(four(at), rows, proof);
+            _mm256_storeu_si256(out.cast(), values);
+            // Quantities are divided, too, to no avail: all four take one instruction.
+            let [inverse, shift, most] = tick.words();
+            let products = _mm256_mullo_epi64(values, _mm256_set1_epi64x(inverse as i64));
+            let rotated = _mm256_rorv_epi64(products, _mm256_set1_epi64x(shift as i64));
+            let most = _mm256_set1_epi64x(most as i64);
+            let off = u32::from(_mm256_mask_cmpgt_epu64_mask(0b0101, rotated, most));
+            (seen, [off & 1, off.count_ones()])
+        }
     }
 }
 
-/// Converts and stores four numbers; the result is what was no digit.
+/// Converts four numbers; the second result is what their slots hold after the proof.
 ///
 /// # Safety
 ///
-/// The caller has enabled the features of [`super::Isa::Avx512`]; `out` may be written.
+/// The caller has enabled the features of [`super::Isa::Avx512`].
 #[inline(always)]
-unsafe fn convert(text: __m512i, rows: __m512i, proof: &Proof, out: *mut [i64; 4]) -> __m512i {
-    // SAFETY: the caller has enabled the features; `out` may be written, constants are aligned and as long as a vector.
+unsafe fn convert(text: __m512i, rows: __m512i, proof: &Proof) -> (__m256i, __m512i) {
+    // SAFETY: the caller has enabled the features; constants are aligned and as long as a vector.
     unsafe {
         let digits = _mm512_sub_epi8(text, _mm512_set1_epi8(b'0' as i8));
         let aligned = _mm512_shuffle_epi8(digits, rows);
         let proven = _mm512_xor_si512(aligned, _mm512_load_si512(proof.0.as_ptr().cast()));
         let twos = _mm512_maddubs_epi16(proven, _mm512_set1_epi16(0x010a));
         let fours = _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064));
-        let packed = _mm512_packus_epi32(fours, fours);
-        let eights = _mm512_madd_epi16(packed, _mm512_set1_epi32(0x0001_2710));
-        let high = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
-        let whole = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(eights));
-        _mm256_storeu_si256(
-            out.cast(),
-            _mm512_castsi512_si256(_mm512_maskz_compress_epi64(0b0101_0101, whole)),
-        );
-        _mm512_subs_epu8(proven, _mm512_load_si512(MOST.0.as_ptr().cast()))
+        // Below 10,000 each: half as wide from here on, in the order of the numbers.
+        let eights = _mm256_madd_epi16(_mm512_cvtepi32_epi16(fours), _mm256_set1_epi32(0x0001_2710));
+        let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
+        let whole = _mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights));
+        (whole, proven)
     }
 }
 

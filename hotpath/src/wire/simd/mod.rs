@@ -2,9 +2,9 @@
 //! numbers at once. One implementation an instruction set, chosen at run time.
 //!
 //! A number is loaded as 16 bytes from its first digit. One table row, chosen by its length, right-aligns
-//! the digits, drops the point and adds the zeros up to the wanted scale; the row's first slot holds the
-//! byte that proves the length (the point, or what must follow). A wrong length or byte leaves too large
-//! a value somewhere, so one saturating subtraction checks everything; three multiply-adds convert.
+//! the digits, drops the point and adds the zeros up to the wanted scale; the row's first slots hold the
+//! bytes that prove the length (the point, or what must follow). A wrong length or byte leaves too large
+//! a value somewhere, so the most that was seen in each slot checks everything; three multiply-adds convert.
 
 #![expect(unsafe_code, reason = "vector intrinsics load from raw positions")]
 
@@ -13,13 +13,16 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod mask;
+mod rows;
 
 pub(crate) use mask::mask;
+pub(crate) use rows::{LEVELS_MOST, LevelRow, LevelRows, MOST, Proof, Row, Rows};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {avx2::Avx2, avx512::Avx512};
 
 use super::text::Text;
+use crate::book::Divisor;
 
 /// Instruction sets that the decoder has code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,7 @@ impl Isa {
             let has_avx512 = has_avx2
                 && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vbmi2");
             found.extend(has_avx512.then_some(Self::Avx512));
@@ -123,99 +127,6 @@ impl Literal {
     }
 }
 
-/// Digits a vector number may have, added zeros included.
-const DIGITS_MAX: usize = 15;
-
-/// Taken off every byte before it is compared.
-const ZERO: u8 = b'0';
-
-const ABSENT: u8 = 0x80;
-
-/// Shuffle indices of four numbers of known lengths.
-#[derive(Clone, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Row([u8; 64]);
-
-impl Default for Row {
-    fn default() -> Self {
-        Self([ABSENT; 64])
-    }
-}
-
-impl Row {
-    /// Indices and proof of a number of `len` bytes with `places` digits behind its point, in units of
-    /// `10^-scale`; without a point `terminator`, which follows it, is the proof. `None` when it has too many
-    /// digits or does not fit the scale.
-    pub(crate) fn lane(len: usize, places: usize, scale: usize, terminator: u8) -> Option<([u8; 16], u8)> {
-        let zeros = scale.checked_sub(places)?;
-        let point = if places == 0 { None } else { Some(len.checked_sub(places + 1)?) };
-        let digits = len - usize::from(point.is_some());
-        let proof = point.unwrap_or(len);
-        // At least one digit stands before the point.
-        if digits == 0 || point == Some(0) || digits + zeros > DIGITS_MAX || proof > 15 || len > 16 {
-            return None;
-        }
-        let mut row = [ABSENT; 16];
-        row[0] = proof as u8;
-        for digit in 0..digits {
-            let from = digits - 1 - digit;
-            let skipped = usize::from(point.is_some_and(|point| from >= point));
-            row[15 - zeros - digit] = (from + skipped) as u8;
-        }
-        let byte = if point.is_some() { b'.' } else { terminator };
-        Some((row, byte.wrapping_sub(ZERO)))
-    }
-
-    pub(crate) fn set(&mut self, lane: usize, row: [u8; 16]) {
-        self.0[lane * 16..][..16].copy_from_slice(&row);
-    }
-
-    pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        self.0.copy_within(from * 16..(from + 1) * 16, to * 16);
-    }
-}
-
-/// A row of shuffle indices for every length; most lengths are poison.
-#[derive(Clone, Debug)]
-pub(crate) struct Rows {
-    rows: Box<[[u8; 16]; 32]>,
-    /// What the first slot must hold once the digit zero has been taken off.
-    proof: u8,
-}
-
-impl Rows {
-    /// Rows for integers that `terminator` follows.
-    pub(crate) fn integer(terminator: u8) -> Self {
-        let mut rows = Self { rows: Box::new([[ABSENT; 16]; 32]), proof: 0 };
-        rows.fill(0, 0, terminator);
-        rows
-    }
-
-    /// Changes in place, without allocating, to quoted decimals with `places` digits behind the point, in
-    /// units of `10^-scale`. With more places than the scale has, every length is poison.
-    pub(crate) fn set_decimal(&mut self, places: usize, scale: usize) {
-        self.fill(places, scale, b'"');
-    }
-
-    fn fill(&mut self, places: usize, scale: usize, terminator: u8) {
-        self.proof = (if places == 0 { terminator } else { b'.' }).wrapping_sub(ZERO);
-        for (len, row) in self.rows.iter_mut().enumerate() {
-            *row = Row::lane(len, places, scale, terminator).map_or([ABSENT; 16], |(row, _)| row);
-        }
-    }
-
-    /// What the first slot must hold.
-    pub(crate) fn proof(&self) -> u8 {
-        self.proof
-    }
-
-    /// The row for a length; lengths of 32 and more are the caller's to refuse.
-    #[inline(always)]
-    pub(crate) fn row(&self, len: usize) -> *const u8 {
-        self.rows[len & 31].as_ptr()
-    }
-}
-
 /// A text of which some bytes are open.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
@@ -259,45 +170,11 @@ impl Pattern {
     }
 }
 
-/// What the first slots of four numbers must hold.
-#[derive(Clone, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Proof([u8; 64]);
-
-impl Default for Proof {
-    fn default() -> Self {
-        Self([0; 64])
-    }
+/// Quotes of a text's last block of 64 bytes that are not of the text, which ends `beyond` bytes before the block does.
+#[inline(always)]
+const fn quotes_beyond(block: u64, beyond: usize) -> usize {
+    block.unbounded_shr(64_u32.saturating_sub(beyond as u32)).count_ones() as usize
 }
-
-impl Proof {
-    pub(crate) fn new(each: [u8; 4]) -> Self {
-        let mut proof = Self::default();
-        for (lane, byte) in each.into_iter().enumerate() {
-            proof.0[lane * 16] = byte;
-        }
-        proof
-    }
-
-    pub(crate) fn set(&mut self, lane: usize, proof: u8) {
-        self.0[lane * 16] = proof;
-    }
-
-    pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        self.0[to * 16] = self.0[from * 16];
-    }
-}
-
-/// The most that may stand in each slot: nothing in the first, a digit in the others.
-static MOST: Proof = {
-    let mut bytes = [9; 64];
-    let mut lane = 0;
-    while lane < 64 {
-        bytes[lane] = 0;
-        lane += 16;
-    }
-    Proof(bytes)
-};
 
 /// Primitives of one instruction set.
 ///
@@ -306,29 +183,36 @@ static MOST: Proof = {
 /// Methods run only where the processor has the set, and are inlined into a function that enables it.
 /// Positions come from a [`Text`], which has readable bytes behind every position.
 pub(crate) trait Kernel {
-    /// Bytes that were no digits; clean at the start.
-    type Bad: Copy;
+    /// The most that has stood in each slot of four numbers once their proofs were taken off.
+    type Seen: Copy;
 
-    /// True while nothing was bad.
+    /// Nothing yet.
     ///
     /// # Safety
     ///
     /// As of [`Kernel`].
-    unsafe fn is_clean(bad: Self::Bad) -> bool;
+    unsafe fn nothing() -> Self::Seen;
+
+    /// True when that is at most what may be there: [`MOST`] or [`LEVELS_MOST`].
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
+    unsafe fn is_within(seen: Self::Seen, most: &Proof) -> bool;
 
     /// Both.
     ///
     /// # Safety
     ///
     /// As of [`Kernel`].
-    unsafe fn merge(bad: Self::Bad, step: Self::Bad) -> Self::Bad;
+    unsafe fn merge(seen: Self::Seen, step: Self::Seen) -> Self::Seen;
 
     /// The first, and the lower two numbers of the second.
     ///
     /// # Safety
     ///
     /// As of [`Kernel`].
-    unsafe fn merge_low(bad: Self::Bad, step: Self::Bad) -> Self::Bad;
+    unsafe fn merge_low(seen: Self::Seen, step: Self::Seen) -> Self::Seen;
 
     /// True when the literal stands at a position. Literals above 64 bytes read up to 64 bytes further.
     ///
@@ -359,7 +243,7 @@ pub(crate) trait Kernel {
     /// As of [`Kernel`]. As many bytes as the pattern has, filled up to 64, are readable behind the position.
     unsafe fn fits(at: *const u8, pattern: &Pattern) -> bool;
 
-    /// As [`Self::numbers`], with the rows in one piece, and bad what is less than `least`.
+    /// As [`Self::numbers`], with the rows in one piece; what is less than `least` is seen as far too much.
     ///
     /// # Safety
     ///
@@ -370,7 +254,7 @@ pub(crate) trait Kernel {
         proof: &Proof,
         least: &[i64; 4],
         out: *mut [i64; 4],
-    ) -> Self::Bad;
+    ) -> Self::Seen;
 
     /// Converts four numbers and stores them.
     ///
@@ -382,7 +266,21 @@ pub(crate) trait Kernel {
         rows: [*const u8; 4],
         proof: &Proof,
         out: *mut [i64; 4],
-    ) -> Self::Bad;
+    ) -> Self::Seen;
+
+    /// Converts price and quantity of two levels, from the first digit of each, and stores them. The second result is
+    /// how many prices were no multiples of the tick: of the first level, and of both.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`]. Sixteen bytes are readable behind each position, and `out` may be written.
+    unsafe fn levels(
+        at: [*const u8; 4],
+        rows: [&LevelRow; 2],
+        proof: &Proof,
+        tick: Divisor,
+        out: *mut [i64; 4],
+    ) -> (Self::Seen, [u32; 2]);
 }
 
 #[cfg(test)]

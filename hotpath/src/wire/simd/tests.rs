@@ -1,6 +1,9 @@
 use super::*;
 use crate::wire::text::PADDING;
 
+/// Levels are compared with it.
+const TICK: i64 = 20;
+
 /// Runs code with a kernel's features where the processor has them.
 #[cfg(target_arch = "x86_64")]
 mod on {
@@ -9,7 +12,7 @@ mod on {
     /// # Safety
     ///
     /// The processor has the features.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx512(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         // SAFETY: the features are enabled.
         unsafe { number_and_quotes::<Avx512>(text, rows) }
@@ -40,12 +43,64 @@ mod on {
         // SAFETY: the text is padded.
         unsafe {
             let mut values = [0; 4];
-            let bad = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof, &mut values);
+            let seen = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof, &mut values);
             assert!(values.iter().all(|v| *v == values[0]));
             let count = K::quotes(padded, 0, &mut quotes);
             quotes.truncate(count);
-            (K::is_clean(bad).then_some(values[0]), quotes)
+            (K::is_within(seen, &MOST).then_some(values[0]), quotes)
         }
+    }
+
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn level_with_avx512(text: &[u8], lens: [usize; 2], rows: &LevelRows) -> Option<[i64; 2]> {
+        // SAFETY: the features are enabled.
+        unsafe { level::<Avx512>(text, lens, rows) }
+    }
+
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn level_with_avx2(text: &[u8], lens: [usize; 2], rows: &LevelRows) -> Option<[i64; 2]> {
+        // SAFETY: the features are enabled.
+        unsafe { level::<Avx2>(text, lens, rows) }
+    }
+
+    /// Converts the level that starts the text, as both levels of a step.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Kernel`].
+    #[inline(always)]
+    unsafe fn level<K: Kernel>(text: &[u8], lens: [usize; 2], rows: &LevelRows) -> Option<[i64; 2]> {
+        let mut bytes = text.to_vec();
+        bytes.resize(text.len() + PADDING, b'x');
+        let padded = Text::new(&bytes, text.len()).unwrap();
+        let row = rows.row(0, lens[0] + 1, lens[0] + lens[1] + 4);
+        let mut values = [0; 4];
+        // SAFETY: the text is padded.
+        unsafe {
+            let (price, qty) = (padded.at(0), padded.at(lens[0] + 3));
+            let at = [price, qty, price, qty];
+            let (seen, off_tick) = K::levels(at, [row; 2], rows.proof(), Divisor::new(TICK), &mut values);
+            assert_eq!(values[..2], values[2..]);
+            assert_eq!(off_tick, if values[0] % TICK == 0 { [0, 0] } else { [1, 2] }, "{}", values[0]);
+            K::is_within(seen, &LEVELS_MOST).then_some([values[0], values[1]])
+        }
+    }
+
+    pub(super) fn each_level(text: &[u8], lens: [usize; 2], rows: &LevelRows) -> Vec<Option<[i64; 2]>> {
+        let run = |isa: Isa| match isa {
+            // SAFETY: the set is available.
+            Isa::Avx512 => Some(unsafe { level_with_avx512(text, lens, rows) }),
+            // SAFETY: as above.
+            Isa::Avx2 => Some(unsafe { level_with_avx2(text, lens, rows) }),
+            Isa::Plain => None,
+        };
+        Isa::available().into_iter().filter_map(run).collect()
     }
 
     pub(super) fn each(text: &str, rows: &Rows) -> Vec<(Option<i64>, Vec<u32>)> {
@@ -65,57 +120,110 @@ mod on {
     pub(super) fn each(_: &str, _: &super::Rows) -> Vec<(Option<i64>, Vec<u32>)> {
         Vec::new()
     }
+
+    pub(super) fn each_level(_: &[u8], _: [usize; 2], _: &super::LevelRows) -> Vec<Option<[i64; 2]>> {
+        Vec::new()
+    }
 }
 
-fn decimals(places: usize, scale: usize) -> Rows {
-    let mut rows = Rows::integer(b',');
-    rows.set_decimal(places, scale);
-    rows
+/// A level's text, and the lengths of its numbers.
+fn level_of(price: &str, qty: &str) -> (Vec<u8>, [usize; 2]) {
+    (format!("{price}\",\"{qty}\"").into_bytes(), [price.len(), qty.len()])
 }
 
 #[test]
-fn numbers_are_exact_or_refused() {
+fn integers_are_exact_or_refused() {
     let cases = [
-        ("61800.20\"", decimals(2, 2), Some(6_180_020)),
-        ("61800.20\"", decimals(2, 4), Some(618_002_000)),
-        ("0.001\"", decimals(3, 3), Some(1)),
-        ("0.001\"", decimals(2, 3), None),
-        (".50\"", decimals(2, 2), None),
-        ("-1.50\"", decimals(2, 2), None),
-        ("1e3.00\"", decimals(2, 2), None),
-        ("1.500\"", decimals(2, 2), None),
-        ("437848\"", decimals(0, 3), Some(437_848_000)),
-        ("4378.8\"", decimals(0, 3), None),
-        ("5123107837557,", Rows::integer(b','), Some(5_123_107_837_557)),
-        ("999999999999999,", Rows::integer(b','), Some(999_999_999_999_999)),
-        ("9999999999999999,", Rows::integer(b','), None),
-        ("7,", Rows::integer(b'}'), None),
-        (",", Rows::integer(b','), None),
+        ("5123107837557,", b',', Some(5_123_107_837_557)),
+        ("999999999999999,", b',', Some(999_999_999_999_999)),
+        ("9999999999999999,", b',', None),
+        ("7,", b'}', None),
+        ("7x1,", b',', None),
+        (",", b',', None),
     ];
-    for (text, rows, expected) in cases {
-        for (found, _) in on::each(text, &rows) {
+    for (text, terminator, expected) in cases {
+        for (found, _) in on::each(text, &Rows::integer(terminator)) {
             assert_eq!(found, expected, "{text}");
         }
     }
 }
 
 #[test]
-fn every_length_and_scale_is_right() {
-    for places in 0..6 {
-        for scale in places..6 {
-            let rows = decimals(places, scale);
-            for digits in (places + 1)..=(15 - (scale - places)) {
-                let whole: String = (0..digits).map(|i| char::from(b'1' + (i % 9) as u8)).collect();
-                let value: i64 = whole.parse::<i64>().unwrap() * 10_i64.pow((scale - places) as u32);
-                let mut text = whole.clone();
-                if places > 0 {
-                    text.insert(digits - places, '.');
+fn levels_are_exact_or_refused() {
+    let cases = [
+        ("61800.20", "0.001", [2, 3], [2, 3], Some([6_180_020, 1])),
+        ("61800.20", "12.345", [2, 3], [4, 3], Some([618_002_000, 12_345])),
+        ("437848", "7", [0, 0], [3, 1], Some([437_848_000, 70])),
+        ("61800.20", "0.001", [2, 2], [2, 3], None),
+        ("4378.8", "1", [0, 0], [3, 0], None),
+        (".50", "1.0", [2, 1], [2, 1], None),
+        ("-1.50", "1.0", [2, 1], [2, 1], None),
+        ("1e3.00", "1.0", [2, 1], [2, 1], None),
+        ("1.500", "1.0", [2, 1], [2, 1], None),
+        ("1.50", "", [2, 0], [2, 0], None),
+        ("", "1", [0, 0], [0, 0], None),
+    ];
+    for (price, qty, places, scales, expected) in cases {
+        let (text, lens) = level_of(price, qty);
+        for found in on::each_level(&text, lens, &LevelRows::new(places, scales)) {
+            assert_eq!(found, expected, "{price} {qty}");
+        }
+    }
+}
+
+/// A decimal of so many digits, and its value in units of `10^-scale`.
+fn decimal(digits: usize, places: usize, scale: usize) -> (String, i64) {
+    let mut text: String = (0..digits).map(|i| char::from(b'1' + (i % 9) as u8)).collect();
+    let value = text.parse::<i64>().unwrap() * 10_i64.pow((scale - places) as u32);
+    if places > 0 {
+        text.insert(digits - places, '.');
+    }
+    (text, value)
+}
+
+#[test]
+fn levels_of_every_length_and_scale_are_right() {
+    let mut taken = 0;
+    for (places, scale) in (0..6).flat_map(|places| (places..6).map(move |scale| (places, scale))) {
+        let rows = LevelRows::new([places; 2], [scale; 2]);
+        let digits = |most: usize| (places + 1)..=(most - (scale - places));
+        for (price, qty) in digits(15).flat_map(|price| digits(15).map(move |qty| (price, qty))) {
+            let zeros = scale - places;
+            let ((price, price_value), (qty, qty_value)) =
+                (decimal(price, places, scale), decimal(qty, places, scale));
+            let digits = |text: &str| text.len() - usize::from(places > 0) + zeros;
+            // The quantity's quote is within sixteen bytes of the price, the quantity's own within those of it.
+            let is_price = digits(&price) <= 12 && price.len() <= 13;
+            let is_qty = digits(&qty) <= 14 && qty.len() <= 15;
+            let expected = (is_price && is_qty).then_some([price_value, qty_value]);
+            taken += usize::from(expected.is_some());
+            let (text, lens) = level_of(&price, &qty);
+            for found in on::each_level(&text, lens, &rows) {
+                assert_eq!(found, expected, "{price} {qty} at {scale}");
+            }
+        }
+    }
+    assert!(taken > 1_000, "{taken}");
+}
+
+#[test]
+fn every_damaged_byte_of_a_level_and_every_wrong_length_is_refused() {
+    for (price, qty, places) in [("61800.20", "12.345", [2, 3]), ("61800", "7", [0, 0])] {
+        let (text, lens) = level_of(price, qty);
+        let rows = LevelRows::new(places, places);
+        for at in 0..text.len() {
+            for byte in 0..=u8::MAX {
+                let mut damaged = text.clone();
+                damaged[at] = byte;
+                let is_level = byte == text[at] || text[at].is_ascii_digit() && byte.is_ascii_digit();
+                for found in on::each_level(&damaged, lens, &rows) {
+                    assert_eq!(found.is_some(), is_level, "{}", damaged.escape_ascii());
                 }
-                // The longest with a point are sixteen bytes.
-                let expected = (text.len() <= 15 + usize::from(places > 0)).then_some(value);
-                for (found, _) in on::each(&format!("{text}\","), &rows) {
-                    assert_eq!(found, expected, "{text} at {scale}");
-                }
+            }
+        }
+        for (price, qty) in (0..16).flat_map(|price| (0..32).map(move |qty| (price, qty))) {
+            for found in on::each_level(&text, [price, qty], &rows) {
+                assert_eq!(found.is_some(), [price, qty] == lens, "{price} {qty}");
             }
         }
     }

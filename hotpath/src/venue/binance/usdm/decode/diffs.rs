@@ -10,7 +10,7 @@ use crate::{
     market::{LEVELS_MAX, Level, MarketHeader, MarketKind},
     pages,
     wire::{
-        simd::{Kernel, Literal, Proof, Rows},
+        simd::{Kernel, LEVELS_MOST, LevelRow, Literal, MOST, Proof, Rows},
         text::Text,
     },
 };
@@ -22,6 +22,9 @@ const QUOTES_MAX: usize = LEVELS_MAX * 4 + 256;
 const QUOTES_AHEAD: usize = 8;
 /// Levels written beyond the last one.
 pub(super) const LEVELS_AHEAD: usize = 128;
+
+// Levels are counted in the end: all quotes may be of levels, and two more may be written.
+const _: () = assert!(QUOTES_MAX / 4 + 2 <= LEVELS_MAX + LEVELS_AHEAD);
 
 /// A stream of diffs of an instrument, up to the frame's first number.
 pub(super) struct Stream {
@@ -201,14 +204,6 @@ struct Span {
     len: usize,
 }
 
-impl Span {
-    /// Position behind the number.
-    #[inline(always)]
-    fn end(self) -> usize {
-        self.start.wrapping_add(self.len)
-    }
-}
-
 /// One frame and what is needed to read it.
 struct Frame<'f> {
     text: Text<'f>,
@@ -229,6 +224,14 @@ struct Ids {
     previous: u64,
 }
 
+/// Where a level stands: the first digits of price and quantity and the quote behind it, and what its bytes must be.
+struct Place<'f> {
+    price: usize,
+    qty: usize,
+    qty_end: usize,
+    row: &'f LevelRow,
+}
+
 /// Levels of one side, and where it ended.
 struct SideEnd {
     levels: usize,
@@ -240,9 +243,8 @@ struct SideEnd {
 
 /// What stands between two levels.
 const NEXT: u32 = u32::from_ne_bytes(*b"],[\"");
-/// What stands between price and quantity, three bytes.
-const BETWEEN: u32 = u32::from_ne_bytes(*b"\",\"\0");
-const BETWEEN_MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+/// What stands between price and quantity.
+const BETWEEN: &[u8] = b"\",\"";
 
 impl Frame<'_> {
     /// Position of a quote. All of them lie within the text; those ahead of the last are its end.
@@ -282,12 +284,6 @@ impl Frame<'_> {
         Span { start, len }
     }
 
-    /// The number behind the quote of that index.
-    #[inline(always)]
-    fn quoted(&self, opening: usize, long: &mut usize) -> Span {
-        self.span(self.quote(opening) + 1, self.quote(opening + 1), long)
-    }
-
     /// As [`Self::span`], for a number without quotes, which must not begin with a zero.
     #[inline(always)]
     fn integer(&self, start: usize, end: usize, long: &mut usize) -> Span {
@@ -304,27 +300,28 @@ impl Frame<'_> {
         self.integer(self.quote(key_end) + 2, self.quote(next_quote).wrapping_sub(1), long)
     }
 
-    /// Four numbers of the text into `out`.
+    /// Four integers of the text into `out`.
     ///
     /// # Safety
     ///
     /// The caller enables the kernel's features; every span starts within the text.
     #[inline(always)]
-    unsafe fn numbers<K: Kernel>(
-        &self,
-        spans: [Span; 4],
-        rows: [&Rows; 4],
-        proof: &Proof,
-        out: *mut [i64; 4],
-    ) -> K::Bad {
-        let [a, b, c, d] = spans;
-        let [ra, rb, rc, rd] = rows;
+    unsafe fn integers<K: Kernel>(&self, spans: [Span; 4], out: *mut [i64; 4]) -> K::Seen {
         // SAFETY: every span starts behind a quote.
         unsafe {
-            let t = self.text;
+            let ([a, b, c, d], t, rows) = (spans, self.text, self.integers);
             let at = [t.at(a.start), t.at(b.start), t.at(c.start), t.at(d.start)];
-            K::numbers(at, [ra.row(a.len), rb.row(b.len), rc.row(c.len), rd.row(d.len)], proof, out)
+            let rows = [rows.row(a.len), rows.row(b.len), rows.row(c.len), rows.row(d.len)];
+            K::numbers(at, rows, self.integer_proof, out)
         }
+    }
+
+    /// The level whose price's opening quote has that index. Where its quantity's one is the row proves.
+    #[inline(always)]
+    fn level(&self, first: usize) -> Place<'_> {
+        let (opening, price_end, qty_end) = (self.quote(first), self.quote(first + 1), self.quote(first + 3));
+        let (price, qty) = (opening + 1, price_end + BETWEEN.len());
+        Place { price, qty, qty_end, row: self.units.rows.row(opening, price_end, qty_end) }
     }
 
     /// True when the newer form's tail stands at a position and ends the text.
@@ -345,7 +342,7 @@ impl Frame<'_> {
     ///
     /// The caller enables the kernel's features.
     #[inline(always)]
-    unsafe fn ids<K: Kernel, const M: usize>(&self, long: &mut usize) -> Option<(Ids, K::Bad)> {
+    unsafe fn ids<K: Kernel, const M: usize>(&self, long: &mut usize) -> Option<Ids> {
         let first = self.quote(0).wrapping_sub(1);
         let event_time = self.integer(self.stream.prefix.len(), first, long);
         let venue_time = self.bare(1, 2, long);
@@ -362,13 +359,12 @@ impl Frame<'_> {
             if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
                 return None;
             }
-            let rows = [self.integers; 4];
             let (mut ids, mut more) = ([0; 4], [0; 4]);
-            let spans = [event_time, venue_time, first_id, last_id];
-            let bad = self.numbers::<K>(spans, rows, self.integer_proof, &mut ids);
-            let bad_more = self.numbers::<K>([previous_id; 4], rows, self.integer_proof, &mut more);
+            let seen = self.integers::<K>([event_time, venue_time, first_id, last_id], &mut ids);
+            let seen = K::merge(seen, self.integers::<K>([previous_id; 4], &mut more));
             let [_, venue_ms, first, last] = ids.map(|id| id as u64);
-            Some((Ids { venue_ms, first, last, previous: more[0] as u64 }, K::merge(bad, bad_more)))
+            let ids = Ids { venue_ms, first, last, previous: more[0] as u64 };
+            K::is_within(seen, &MOST).then_some(ids)
         }
     }
 
@@ -382,23 +378,17 @@ impl Frame<'_> {
         let mut long = 0;
         // SAFETY: positions are those of quotes; levels are written within the capacity that `decode` checked.
         unsafe {
-            let (ids, mut bad) = self.ids::<K, M>(&mut long)?;
+            let (ids, mut seen) = (self.ids::<K, M>(&mut long)?, K::nothing());
             let mut off_tick = 0;
             let out: *mut Level = event.levels.as_mut_ptr();
             let start = self.quote(13 + M) + 3;
-            let bids = self.side::<K>(14 + M, start, out, &mut bad, &mut long, &mut off_tick)?;
+            let bids = self.side::<K>(14 + M, start, out, &mut seen, &mut off_tick)?;
             if !(self.has(bids.position, b"],\"a\":[")) {
                 return None;
             }
             let to = out.add(bids.levels);
-            let asks = self.side::<K>(
-                bids.next_quote + 2,
-                bids.position + 7,
-                to,
-                &mut bad,
-                &mut long,
-                &mut off_tick,
-            )?;
+            let (first, start) = (bids.next_quote + 2, bids.position + 7);
+            let asks = self.side::<K>(first, start, to, &mut seen, &mut off_tick)?;
             let end = asks.position + 1;
             let is_ended = self.has(asks.position, b"]")
                 & if M == 0 {
@@ -407,7 +397,7 @@ impl Frame<'_> {
                     self.is_tail::<K>(end)
                 };
             let total = bids.levels + asks.levels;
-            if !is_ended || long > 31 || total > LEVELS_MAX || !K::is_clean(bad) {
+            if !is_ended || long > 31 || total > LEVELS_MAX || !K::is_within(seen, &LEVELS_MOST) {
                 return None;
             }
             event.levels.set_len(total);
@@ -439,49 +429,45 @@ impl Frame<'_> {
         first: usize,
         start: usize,
         out: *mut Level,
-        bad: &mut K::Bad,
-        long: &mut usize,
+        seen: &mut K::Seen,
         off_tick: &mut u32,
     ) -> Option<SideEnd> {
         if self.quote(first.min(self.count)) != start + 1 || !self.has(start, b"[\"") {
             return Some(SideEnd { levels: 0, next_quote: first, position: start });
         }
-        let units = self.units;
-        let rows = [&units.price, &units.qty, &units.price, &units.qty];
-        let (mut i, mut count, mut between) = (first, 0, 0);
-        // SAFETY: quotes ahead of the last are the text's end; levels stay within the capacity, see `count`.
+        let (rows, tick) = (&self.units.rows, self.units.tick);
+        let (mut i, mut pair) = (first, out);
+        // SAFETY: quotes ahead of the last are the text's end; there is room for a fourth as many levels as quotes.
         unsafe {
             loop {
-                if i > self.count || count > LEVELS_MAX {
+                if i > self.count {
                     return None;
                 }
-                let mut long_b = 0;
-                let (price, qty) = (self.quoted(i, long), self.quoted(i + 2, long));
-                let (price_b, qty_b) = (self.quoted(i + 4, &mut long_b), self.quoted(i + 6, &mut long_b));
-                let (price_end, qty_end) = (price.end(), qty.end());
-                let (price_b_end, qty_b_end) = (price_b.end(), qty_b.end());
-                let spans = [price, qty, price_b, qty_b];
-                let pair = out.add(count);
-                let step = self.numbers::<K>(spans, rows, &units.level_proof, pair.cast());
-                between |= (self.word(price_end) ^ BETWEEN) & BETWEEN_MASK;
-                *off_tick += u32::from(!units.tick.divides((*pair).price));
+                let (one, two) = (self.level(i), self.level(i + 4));
+                let t = self.text;
+                let at = [t.at(one.price), t.at(one.qty), t.at(two.price), t.at(two.qty)];
+                let (step, [off_one, off_both]) =
+                    K::levels(at, [one.row, two.row], rows.proof(), tick, pair.cast());
                 // The padding behind the text holds the byte after a last quote.
-                if self.word(qty_end + 1) != NEXT {
-                    *bad = K::merge_low(*bad, step);
-                    (i, count) = (i + 4, count + 1);
-                    let end = SideEnd { levels: count, next_quote: i, position: qty_end + 2 };
-                    return (between == 0 && self.has(qty_end + 1, b"]")).then_some(end);
+                if self.word(one.qty_end + 1) != NEXT {
+                    *seen = K::merge_low(*seen, step);
+                    *off_tick += off_one;
+                    return self.side_end(first, i + 4, one.qty_end);
                 }
-                between |= (self.word(price_b_end) ^ BETWEEN) & BETWEEN_MASK;
-                *bad = K::merge(*bad, step);
-                *long |= long_b;
-                *off_tick += u32::from(!units.tick.divides((*pair.add(1)).price));
-                (i, count) = (i + 8, count + 2);
-                if self.word(qty_b_end + 1) != NEXT {
-                    let end = SideEnd { levels: count, next_quote: i, position: qty_b_end + 2 };
-                    return (between == 0 && self.has(qty_b_end + 1, b"]")).then_some(end);
+                *seen = K::merge(*seen, step);
+                *off_tick += off_both;
+                (i, pair) = (i + 8, pair.add(2));
+                if self.word(two.qty_end + 1) != NEXT {
+                    return self.side_end(first, i, two.qty_end);
                 }
             }
         }
+    }
+
+    /// The end of a side whose last level's quantity ends there.
+    #[inline(always)]
+    fn side_end(&self, first: usize, next_quote: usize, qty_end: usize) -> Option<SideEnd> {
+        let end = SideEnd { levels: (next_quote - first) / 4, next_quote, position: qty_end + 2 };
+        self.has(qty_end + 1, b"]").then_some(end)
     }
 }

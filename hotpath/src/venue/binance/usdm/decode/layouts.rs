@@ -11,7 +11,7 @@ use crate::{
     market::{MarketHeader, MarketKind},
     wire::{
         json::Irregular,
-        simd::{Kernel, Pattern, Proof, Row},
+        simd::{Kernel, MOST, Pattern, Proof, Row},
         text::Text,
     },
 };
@@ -201,11 +201,11 @@ impl Layout {
             let Lanes(values) = &mut lanes;
             let out: *mut [i64; 4] = values.as_mut_ptr().cast();
             let levels = self.quad::<K>(text, 0, out);
-            let mut bad = K::merge(levels, self.quad::<K>(text, 1, out.add(1)));
+            let mut seen = K::merge(levels, self.quad::<K>(text, 1, out.add(1)));
             if self.has_third {
-                bad = K::merge(bad, self.quad::<K>(text, 2, out.add(2)));
+                seen = K::merge(seen, self.quad::<K>(text, 2, out.add(2)));
             }
-            if !K::is_clean(bad) {
+            if !K::is_within(seen, &MOST) {
                 return false;
             }
             event.room().write([values[0], if self.has_qty { values[1] } else { 0 }, values[2], values[3]]);
@@ -223,7 +223,7 @@ impl Layout {
     ///
     /// The caller enables the kernel's features; the text has the layout's length.
     #[inline(always)]
-    unsafe fn quad<K: Kernel>(&self, text: Text<'_>, quad: usize, out: *mut [i64; 4]) -> K::Bad {
+    unsafe fn quad<K: Kernel>(&self, text: Text<'_>, quad: usize, out: *mut [i64; 4]) -> K::Seen {
         // SAFETY: every number starts within the text.
         unsafe {
             let at = |lane: usize| text.at(usize::from(self.starts[4 * quad + lane]));

@@ -1,18 +1,13 @@
 //! How an instrument's prices and quantities stand in a text, as tables for the kernels and for the way without them.
 
 use super::{lanes::Pair, shapes::Shapes};
-use crate::{
-    book::Divisor,
-    wire::simd::{Proof, Rows},
-};
+use crate::{book::Divisor, wire::simd::LevelRows};
 use tickpath_shared::types::{InstrumentDefinition, decimal::pow10};
 
 /// Tables of one instrument.
 pub(super) struct Units {
-    pub(super) price: Rows,
-    pub(super) qty: Rows,
-    /// Price, quantity, price, quantity.
-    pub(super) level_proof: Proof,
+    /// Of levels, for the kernels.
+    pub(super) rows: LevelRows,
     pub(super) tick: Divisor,
     /// Of levels, for processors without the kernels' vectors.
     pub(super) shapes: Shapes,
@@ -27,9 +22,7 @@ impl Units {
     pub(super) fn new(definition: &InstrumentDefinition) -> Self {
         let scales = [definition.price_scale, definition.qty_scale].map(usize::from);
         let mut units = Self {
-            price: Rows::integer(b'"'),
-            qty: Rows::integer(b'"'),
-            level_proof: Proof::default(),
+            rows: LevelRows::new(scales, scales),
             tick: Divisor::new(definition.tick),
             shapes: Shapes::new(),
             scales,
@@ -60,13 +53,10 @@ impl Units {
         if places[0] > self.scales[0] || places[1] > self.scales[1] {
             return;
         }
-        self.price.set_decimal(places[0], self.scales[0]);
-        self.qty.set_decimal(places[1], self.scales[1]);
+        self.rows.set(places, self.scales);
         self.places = places;
         self.shapes.set(places);
         self.factors = Pair([0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8) as u64));
-        let (price, qty) = (self.price.proof(), self.qty.proof());
-        self.level_proof = Proof::new([price, qty, price, qty]);
     }
 
     /// Takes the decimals from the first level of a diff. Not for the hot path: it is called once an instrument.

@@ -85,7 +85,7 @@ impl Vectors {
     ///
     /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn decode_avx512(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
         // SAFETY: the features are enabled.
         unsafe { self.decode_with::<crate::wire::simd::Avx512>(text, event) }
@@ -109,7 +109,7 @@ impl Vectors {
     ///
     /// The processor has these features.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn learn_avx512(&mut self, text: Text<'_>, instruments: &[InstrumentDefinition], event: &Event) {
         let Self { layouts, scratch, .. } = self;
         // SAFETY: the features are enabled.
