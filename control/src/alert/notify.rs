@@ -17,7 +17,7 @@ use tickpath_shared::{
     config::{AlertSeverity, Config},
     paths::{DataDir, read_private},
 };
-use ureq::{Agent, http::Uri};
+use ureq::{Agent, http::Uri, tls::TlsConfig};
 
 /// First pause before a message is tried again; it doubles up to the other.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -82,12 +82,7 @@ impl Notifier {
         let Some(address) = notifier.check(data, &notify.url_file)? else { return Ok(notifier) };
         let sender = Sender {
             address,
-            agent: Agent::config_builder()
-                .timeout_global(Some(Duration::from_millis(notify.timeout_ms)))
-                .max_redirects(0)
-                .http_status_as_error(false)
-                .build()
-                .into(),
+            agent: agent(Duration::from_millis(notify.timeout_ms)),
             attempts_max: notify.attempts_max,
             gauges,
         };
@@ -189,6 +184,13 @@ enum Said {
     Later(Option<Duration>),
     /// Never.
     No(u16),
+}
+
+fn agent(timeout: Duration) -> Agent {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
+    let config = Agent::config_builder().timeout_global(Some(timeout)).max_redirects(0);
+    config.http_status_as_error(false).tls_config(tls).build().into()
 }
 
 struct Sender {
@@ -304,13 +306,7 @@ mod tests {
     }
 
     fn sender(address: Uri, attempts_max: u32) -> Sender {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .build()
-            .into();
-        Sender { address, agent, attempts_max, gauges: Arc::default() }
+        Sender { address, agent: agent(Duration::from_secs(5)), attempts_max, gauges: Arc::default() }
     }
 
     #[test]
@@ -336,6 +332,23 @@ mod tests {
         assert!(heard[3].ends_with(r#"{"n":2}"#));
         let gauges = &sender.gauges;
         assert_eq!((gauges.sent.load(Ordering::Relaxed), gauges.failed.load(Ordering::Relaxed)), (1, 1));
+    }
+
+    #[test]
+    fn over_https_nothing_is_said_before_the_receiver_has_proved_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("https://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut hello = [0; 4096];
+            let read = stream.read(&mut hello).unwrap();
+            hello[..read].to_vec()
+        });
+        assert!(!sender(address, 1).send(r#"{"n":1}"#, &|_| {}));
+        // A handshake record with a client's hello, and no message.
+        let heard = thread.join().unwrap();
+        assert_eq!((heard[0], heard[5]), (22, 1));
+        assert!(!heard.windows(7).any(|bytes| bytes == br#"{"n":1}"#));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
 use rustls::{
     ClientConfig, Error,
     client::{ClientConnectionData, UnbufferedClientConnection},
+    crypto::CryptoProvider,
     kernel::KernelConnection,
     pki_types::ServerName,
     unbuffered::{ConnectionState, EncodeError, InsufficientSizeError},
@@ -21,6 +22,11 @@ use std::{
 const FLIGHT_MAX: usize = 128 * 1024;
 /// Largest payload that is written in one record.
 const WRITE_MAX: usize = 8 * 1024;
+
+/// The library behind every handshake of this process, the same as under the records of the hot threads.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
 
 /// TLS over a socket that the caller holds.
 pub struct TlsStream {

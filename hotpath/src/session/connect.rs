@@ -6,7 +6,7 @@ use crate::{
         connection::{Connection, LinkError, Transport},
         settings::Setting,
         socket::Socket,
-        tls::TlsStream,
+        tls::{self, TlsStream},
     },
     wire::ws::Caps,
 };
@@ -92,8 +92,7 @@ impl Roots {
             let certificate = ureq::tls::Certificate::from_pem(&pem).map_err(|e| fail(e.to_string()))?;
             rest = ureq::tls::RootCerts::Specific(Arc::new(vec![certificate]));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(tls::provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|e| fail(e.to_string()))?;
         let mut tls = builder.with_root_certificates(store).with_no_client_auth();

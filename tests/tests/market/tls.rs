@@ -16,7 +16,7 @@ use tickpath_hotpath::net::tls::TlsStream;
 use tickpath_tools::venue::{TlsFiles, generate_tls};
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn client_config(files: &TlsFiles) -> Arc<ClientConfig> {

@@ -47,7 +47,7 @@ impl Authority {
         [params.not_before, params.not_after] = years.map(|year| date_time_ymd(year, 1, 1));
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let config =
             builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();

@@ -1,5 +1,6 @@
 //! How a REST request reaches the venue: over HTTP here, straight into a simulator in tests.
 
+use crate::net::tls::provider;
 use std::{
     error::Error,
     time::{Duration, Instant},
@@ -71,7 +72,10 @@ pub struct Http {
 impl Http {
     /// A transport to the host of `base`, with the project's limits and these roots of trust.
     pub fn new(base: &str, roots: ureq::tls::RootCerts, timeout: Duration) -> Self {
-        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        let tls = ureq::tls::TlsConfig::builder()
+            .root_certs(roots)
+            .unversioned_rustls_crypto_provider(provider())
+            .build();
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
             .timeout_connect(Some(timeout.min(Duration::from_secs(5))))
