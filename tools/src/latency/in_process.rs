@@ -304,7 +304,8 @@ impl Pass {
             for (symbol, body) in frames.snapshots_before(first) {
                 rig.hands.snapshot(symbol, body)?;
             }
-            let last = frames.next_snapshot(first).unwrap_or(frames.len());
+            let last = frames.next_snapshot(first).unwrap_or(frames.len()).min(first + CHUNK);
+            (first..last).for_each(|frame| frames.touch(frame));
             let start = Instant::now();
             readable.store(frames.end(last - 1), Ordering::Relaxed);
             // A turn without a frame may only have been between two reads; two of them are the end.
