@@ -203,8 +203,8 @@ impl Kernel for Avx2 {
             while offset < pattern.blocks * 64 {
                 let text = _mm256_loadu_si256(at.add(offset).cast());
                 let wanted = _mm256_load_si256(pattern.bytes.as_ptr().add(offset).cast());
-                let fixed = _mm256_load_si256(pattern.fixed.as_ptr().add(offset).cast());
-                let here = _mm256_and_si256(_mm256_xor_si256(text, wanted), fixed);
+                let is_open = _mm256_cmpeq_epi8(wanted, _mm256_setzero_si256());
+                let here = _mm256_andnot_si256(is_open, _mm256_xor_si256(text, wanted));
                 differs = _mm256_or_si256(differs, here);
                 offset += 32;
             }

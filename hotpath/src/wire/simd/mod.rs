@@ -131,17 +131,16 @@ impl Literal {
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Pattern {
+    /// Zero where any byte may stand: a second table of what is fixed would be as large, and as far.
     bytes: [u8; Self::MAX],
-    /// All ones where the byte must be the same.
-    fixed: [u8; Self::MAX],
-    /// The same, a bit a byte.
+    /// What is fixed, a bit a byte.
     masks: [u64; Self::MAX / 64],
     blocks: usize,
 }
 
 impl Default for Pattern {
     fn default() -> Self {
-        Self { bytes: [0; Self::MAX], fixed: [0; Self::MAX], masks: [0; Self::MAX / 64], blocks: 0 }
+        Self { bytes: [0; Self::MAX], masks: [0; Self::MAX / 64], blocks: 0 }
     }
 }
 
@@ -149,24 +148,24 @@ impl Pattern {
     /// Longest text.
     pub(crate) const MAX: usize = 256;
 
-    /// Takes a text with every byte fixed.
-    pub(crate) fn cover(&mut self, text: &[u8]) {
+    /// Takes a text with every byte fixed; `false` for one that is too long or has a zero in it.
+    pub(crate) fn cover(&mut self, text: &[u8]) -> bool {
         *self = Self::default();
-        let len = text.len().min(Self::MAX);
-        self.bytes[..len].copy_from_slice(&text[..len]);
-        self.blocks = len.div_ceil(64);
-        (0..len).for_each(|at| self.set(at, true));
+        if text.len() > Self::MAX || text.contains(&0) {
+            return false;
+        }
+        self.bytes[..text.len()].copy_from_slice(text);
+        self.blocks = text.len().div_ceil(64);
+        (0..text.len()).for_each(|at| self.masks[at / 64] |= 1 << (at % 64));
+        true
     }
 
     /// Opens some bytes.
     pub(crate) fn open(&mut self, start: usize, len: usize) {
-        (start..start + len).for_each(|at| self.set(at, false));
-    }
-
-    fn set(&mut self, at: usize, is_fixed: bool) {
-        self.fixed[at] = if is_fixed { 0xff } else { 0 };
-        self.masks[at / 64] &= !(1 << (at % 64));
-        self.masks[at / 64] |= u64::from(is_fixed) << (at % 64);
+        for at in start..start + len {
+            self.bytes[at] = 0;
+            self.masks[at / 64] &= !(1 << (at % 64));
+        }
     }
 }
 

@@ -251,6 +251,14 @@ fn quotes_are_found_wherever_they_are() {
 }
 
 #[test]
+fn a_pattern_has_no_zeros_of_its_own() {
+    let mut pattern = Pattern::default();
+    assert!(pattern.cover(&[b'x'; Pattern::MAX]));
+    assert!(!pattern.cover(b"a\0b"), "a zero stands for any byte");
+    assert!(!pattern.cover(&[b'x'; Pattern::MAX + 1]));
+}
+
+#[test]
 fn a_set_is_named_or_refused() {
     assert_eq!(Isa::named("plain"), Ok(Isa::Plain));
     assert!(Isa::named("mmx").unwrap_err().contains("plain"));

@@ -245,7 +245,9 @@ impl Layout {
         self.levels = header.levels();
         self.header = MarketHeader { last_update_id: 0, venue_ms: 0, ..*header };
         self.has_qty = header.market_kind() != MarketKind::Mark;
-        self.pattern.cover(text.as_bytes());
+        if !self.pattern.cover(text.as_bytes()) {
+            return Err(Irregular);
+        }
         let mut others = 0;
         walk::numbers(text.as_bytes(), |key, start, len, is_quoted| {
             let (lane, scale) = match place_of(header.market_kind(), key) {
