@@ -186,7 +186,11 @@ impl OrderTable {
     }
 
     fn occupied_slots(&self) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(self.occupied(0), |slot| self.occupied(slot + 1))
+        self.taken.iter().enumerate().flat_map(|(word, taken)| {
+            let rest = |taken: u64| (taken != 0).then_some(taken);
+            let words = std::iter::successors(rest(*taken), move |taken| rest(taken & (taken - 1)));
+            words.map(move |taken| word * 64 + taken.trailing_zeros() as usize)
+        })
     }
 
     /// Orders not yet at their end.
