@@ -21,7 +21,8 @@ thread_local! {
 /// Counts allocations of the watched threads; otherwise the system's allocator.
 pub struct Counting;
 
-fn note() {
+/// Counts an allocation of this thread, if it is watched.
+pub fn note() {
     // A thread that is being torn down has no id any more and is none of the watched.
     let id = THREAD_ID.try_with(|cell| {
         if cell.get() == 0 {

@@ -23,6 +23,7 @@ impl Divisor {
     }
 
     /// Factor, distance and bound of [`Self::divides`], for several values at once.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) const fn words(self) -> [u64; 3] {
         [self.inverse, self.shift as u64, self.quotient_max]
     }

@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::print_stdout, reason = "a test says what it counted")]
 
+#[cfg(target_env = "gnu")]
+mod interpose;
+
 use std::{
     sync::{
         Arc,

@@ -305,6 +305,7 @@ impl Pass {
                 rig.hands.snapshot(symbol, body)?;
             }
             let last = frames.next_snapshot(first).unwrap_or(frames.len()).min(first + CHUNK);
+            // As in `run`, a chunk at once, some 600 KB in the mean.
             (first..last).for_each(|frame| frames.touch(frame));
             let start = Instant::now();
             readable.store(frames.end(last - 1), Ordering::Relaxed);

@@ -64,6 +64,14 @@ unsafe fn fours(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m25
     }
 }
 
+/// Positions written without looking how many there are: a block of levels has about twelve quotes.
+const FIRST: usize = 14;
+/// Positions written at once after those.
+const STEP: usize = 5;
+
+// A block has 64, and there is room for no more.
+const _: () = assert!((64 - FIRST).is_multiple_of(STEP));
+
 /// Writes the positions of the lowest `N` bits and returns the others.
 ///
 /// # Safety
@@ -168,17 +176,17 @@ impl Kernel for Avx2 {
                     return 0;
                 }
                 let to = out.as_mut_ptr().add(count);
-                // A block of levels has about twelve; surplus entries are overwritten.
-                let mut left = positions::<14>(to, at, mask);
-                let mut done = 14;
+                // Surplus entries are overwritten.
+                let mut left = positions::<FIRST>(to, at, mask);
+                let mut done = FIRST;
                 while done < found {
-                    left = positions::<4>(to.add(done), at, left);
-                    done += 4;
+                    left = positions::<STEP>(to.add(done), at, left);
+                    done += STEP;
                 }
                 count += found;
                 at += 64;
             }
-            count - quotes_beyond(mask, at - text.len().min(at))
+            count - quotes_beyond(mask, at.saturating_sub(text.len()))
         }
     }
 

@@ -131,7 +131,7 @@ impl Kernel for Avx512 {
                 count += found;
                 at += 64;
             }
-            count - quotes_beyond(mask, at - text.len().min(at))
+            count - quotes_beyond(mask, at.saturating_sub(text.len()))
         }
     }
 

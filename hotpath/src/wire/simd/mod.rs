@@ -1,7 +1,7 @@
 //! Vector kernels of the frame decoder: where the quotes are, whether a literal stands somewhere, and four
 //! numbers at once. One implementation an instruction set, chosen at run time.
 //!
-//! A number is loaded as 16 bytes from its first digit. One table row, chosen by its length, right-aligns
+//! A number is loaded as 16 bytes from its first digit. One table row, chosen by lengths, right-aligns
 //! the digits, drops the point and adds the zeros up to the wanted scale; the row's first slots hold the
 //! bytes that prove the length (the point, or what must follow). A wrong length or byte leaves too large
 //! a value somewhere, so the most that was seen in each slot checks everything; three multiply-adds convert.
@@ -170,9 +170,10 @@ impl Pattern {
 }
 
 /// Quotes of a text's last block of 64 bytes that are not of the text, which ends `beyond` bytes before the block does.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 const fn quotes_beyond(block: u64, beyond: usize) -> usize {
-    block.unbounded_shr(64_u32.saturating_sub(beyond as u32)).count_ones() as usize
+    block.unbounded_shr(64 - beyond as u32).count_ones() as usize
 }
 
 /// Primitives of one instruction set.
@@ -267,7 +268,8 @@ pub(crate) trait Kernel {
         out: *mut [i64; 4],
     ) -> Self::Seen;
 
-    /// Converts price and quantity of two levels, from the first digit of each, and stores them. The second result is
+    /// Converts price and quantity of two levels, from the first digit of each, and stores them: each quantity is where
+    /// the row's price ends, as [`LevelRows`] asks for. The second result is
     /// how many prices were no multiples of the tick: of the first level, and of both.
     ///
     /// # Safety

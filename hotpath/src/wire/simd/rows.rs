@@ -120,7 +120,9 @@ impl LevelRow {
 /// A row for each pair of lengths of `price","qty"`, which proves every byte of such a level from its first digit to its
 /// last quote; most of them are poison.
 ///
-/// The proof is of the bytes alone: a row that was chosen by wrong lengths refuses the level.
+/// A row that was chosen by wrong lengths refuses the level, provided that the quantity is looked for three bytes behind
+/// the first quote after the price's own: the two numbers are proved apart. Prices of more than twelve digits or thirteen
+/// bytes and quantities of more than fourteen digits have no row.
 #[derive(Clone, Debug)]
 pub(crate) struct LevelRows {
     rows: Box<[LevelRow; 256]>,
@@ -133,7 +135,7 @@ impl LevelRows {
     /// First slots of a quantity: its point (or again its quote) and the quote.
     pub(super) const QTY_PROOFS: usize = 2;
 
-    /// Rows for price and quantity with these digits behind the point, in units of `10^-scale`.
+    /// Rows for price and quantity with so many `places` behind the point, in units of `10^-scale`.
     pub(crate) fn new(places: [usize; 2], scales: [usize; 2]) -> Self {
         let mut rows = Self { rows: Box::new([LevelRow::POISON; 256]), proof: Proof::default() };
         rows.set(places, scales);

@@ -69,7 +69,7 @@ mod on {
         unsafe { level::<Avx2>(text, lens, rows) }
     }
 
-    /// Converts the level that starts the text, as both levels of a step.
+    /// Converts the level that starts the text, as both levels of a step and beside none in either place.
     ///
     /// # Safety
     ///
@@ -80,16 +80,70 @@ mod on {
         bytes.resize(text.len() + PADDING, b'x');
         let padded = Text::new(&bytes, text.len()).unwrap();
         let row = rows.row(0, lens[0] + 1, lens[0] + lens[1] + 4);
-        let mut values = [0; 4];
+        let tick = Divisor::new(TICK);
+        let is_off = |value: i64| u32::from(value % TICK != 0);
         // SAFETY: the text is padded.
         unsafe {
             let (price, qty) = (padded.at(0), padded.at(lens[0] + 3));
-            let at = [price, qty, price, qty];
-            let (seen, off_tick) = K::levels(at, [row; 2], rows.proof(), Divisor::new(TICK), &mut values);
+            let run = |at, rows: [&LevelRow; 2], of: &LevelRows| {
+                let mut values = [0; 4];
+                let (seen, off) = K::levels(at, rows, of.proof(), tick, &mut values);
+                let [one, _, two, _] = values;
+                assert_eq!(off, [is_off(one), is_off(one) + is_off(two)], "{values:?}");
+                (seen, values)
+            };
+            let (seen, values) = run([price, qty, price, qty], [row; 2], rows);
             assert_eq!(values[..2], values[2..]);
-            assert_eq!(off_tick, if values[0] % TICK == 0 { [0, 0] } else { [1, 2] }, "{}", values[0]);
-            K::is_within(seen, &LEVELS_MOST).then_some([values[0], values[1]])
+            let is_taken = K::is_within(seen, &LEVELS_MOST);
+            // A level that is none leaves zeros, of which the proof tells.
+            let none = rows.row(0, 0, 0);
+            let (seen, beside) = run([price, qty, price, qty], [row, none], rows);
+            assert_eq!((&beside[..2], K::is_within(seen, &LEVELS_MOST)), (&values[..2], false));
+            let low = K::merge_low(K::nothing(), seen);
+            let (_, beside) = run([price, qty, price, qty], [none, row], rows);
+            assert_eq!((K::is_within(low, &LEVELS_MOST), &beside[2..]), (is_taken, &values[..2]));
+            is_taken.then_some([values[0], values[1]])
         }
+    }
+
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn quotes_with_avx512(text: Text<'_>, out: &mut [u32]) -> usize {
+        // SAFETY: the features are enabled.
+        unsafe { Avx512::quotes(text, 0, out) }
+    }
+
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn quotes_with_avx2(text: Text<'_>, out: &mut [u32]) -> usize {
+        // SAFETY: the features are enabled.
+        unsafe { Avx2::quotes(text, 0, out) }
+    }
+
+    /// The quotes of a text, which more of them follow; nothing may be written beyond the room.
+    pub(super) fn each_quotes(text: &str, room: usize) -> Vec<Vec<u32>> {
+        const UNTOUCHED: u32 = 0xdead_beef;
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(text.len() + PADDING, b'"');
+        let padded = Text::new(&bytes, text.len()).unwrap();
+        let run = |isa: Isa| {
+            let mut out = vec![UNTOUCHED; room + 64];
+            let count = match isa {
+                // SAFETY: the set is available, and the text is padded.
+                Isa::Avx512 => unsafe { quotes_with_avx512(padded, &mut out[..room]) },
+                // SAFETY: as above.
+                Isa::Avx2 => unsafe { quotes_with_avx2(padded, &mut out[..room]) },
+                Isa::Plain => return None,
+            };
+            assert!(out[room..].iter().all(|found| *found == UNTOUCHED), "{isa:?} {}", text.len());
+            out.truncate(count);
+            Some(out)
+        };
+        Isa::available().into_iter().filter_map(run).collect()
     }
 
     pub(super) fn each_level(text: &[u8], lens: [usize; 2], rows: &LevelRows) -> Vec<Option<[i64; 2]>> {
@@ -122,6 +176,10 @@ mod on {
     }
 
     pub(super) fn each_level(_: &[u8], _: [usize; 2], _: &super::LevelRows) -> Vec<Option<[i64; 2]>> {
+        Vec::new()
+    }
+
+    pub(super) fn each_quotes(_: &str, _: usize) -> Vec<Vec<u32>> {
         Vec::new()
     }
 }
@@ -192,18 +250,19 @@ fn levels_of_every_length_and_scale_are_right() {
             let ((price, price_value), (qty, qty_value)) =
                 (decimal(price, places, scale), decimal(qty, places, scale));
             let digits = |text: &str| text.len() - usize::from(places > 0) + zeros;
-            // The quantity's quote is within sixteen bytes of the price, the quantity's own within those of it.
+            // A price has sixteen slots less four proofs and its load reaches the quantity's quote; a quantity has two
+            // proofs, and its load reaches its own quote.
             let is_price = digits(&price) <= 12 && price.len() <= 13;
             let is_qty = digits(&qty) <= 14 && qty.len() <= 15;
             let expected = (is_price && is_qty).then_some([price_value, qty_value]);
-            taken += usize::from(expected.is_some());
             let (text, lens) = level_of(&price, &qty);
             for found in on::each_level(&text, lens, &rows) {
                 assert_eq!(found, expected, "{price} {qty} at {scale}");
+                taken += usize::from(found.is_some());
             }
         }
     }
-    assert!(taken > 1_000, "{taken}");
+    assert!(taken > 1_000 || Isa::available() == [Isa::Plain], "{taken}");
 }
 
 #[test]
@@ -247,6 +306,22 @@ fn quotes_are_found_wherever_they_are() {
     let all = "\"".repeat(300);
     for (_, found) in on::each(&all, &Rows::integer(b',')) {
         assert_eq!(found.len(), 300);
+    }
+}
+
+#[test]
+fn no_quote_is_written_beyond_the_room() {
+    for (room, quotes) in
+        [64, 128, 192].into_iter().flat_map(|room| (0..=room).map(move |quotes| (room, quotes)))
+    {
+        for found in on::each_quotes(&"\"".repeat(quotes), room) {
+            // Room for a block is wanted before each.
+            let expected: Vec<u32> = (0..quotes as u32).collect();
+            assert_eq!(found, expected, "{quotes} in room for {room}");
+        }
+        for found in on::each_quotes(&"\"".repeat(room + 1), room) {
+            assert!(found.is_empty(), "more than the room for {room}");
+        }
     }
 }
 

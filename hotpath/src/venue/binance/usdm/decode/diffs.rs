@@ -243,8 +243,8 @@ struct SideEnd {
 
 /// What stands between two levels.
 const NEXT: u32 = u32::from_ne_bytes(*b"],[\"");
-/// What stands between price and quantity.
-const BETWEEN: &[u8] = b"\",\"";
+/// Bytes between price and quantity.
+const BETWEEN: usize = b"\",\"".len();
 
 impl Frame<'_> {
     /// Position of a quote. All of them lie within the text; those ahead of the last are its end.
@@ -276,22 +276,14 @@ impl Frame<'_> {
         unsafe { self.text.at(at).cast::<u32>().read_unaligned() }
     }
 
-    /// The number between two positions; too long ones are marked in `long`.
-    #[inline(always)]
-    fn span(&self, start: usize, end: usize, long: &mut usize) -> Span {
-        let len = end.wrapping_sub(start);
-        *long |= len;
-        Span { start, len }
-    }
-
-    /// As [`Self::span`], for a number without quotes, which must not begin with a zero.
+    /// The integer between two positions; too long ones, and those that begin with a zero, are marked in `long`.
     #[inline(always)]
     fn integer(&self, start: usize, end: usize, long: &mut usize) -> Span {
-        let span = self.span(start, end, long);
+        let len = end.wrapping_sub(start);
         // SAFETY: the position follows a quote.
         let is_zero = unsafe { self.text.at(start).read() } == b'0';
-        *long |= usize::from(is_zero && span.len != 1) << 31;
-        span
+        *long |= len | usize::from(is_zero && len != 1) << 31;
+        Span { start, len }
     }
 
     /// An integer behind a key: `":` stands between the quote and the number, `,` before the next quote.
@@ -306,7 +298,7 @@ impl Frame<'_> {
     ///
     /// The caller enables the kernel's features; every span starts within the text.
     #[inline(always)]
-    unsafe fn integers<K: Kernel>(&self, spans: [Span; 4], out: *mut [i64; 4]) -> K::Seen {
+    unsafe fn convert<K: Kernel>(&self, spans: [Span; 4], out: *mut [i64; 4]) -> K::Seen {
         // SAFETY: every span starts behind a quote.
         unsafe {
             let ([a, b, c, d], t, rows) = (spans, self.text, self.integers);
@@ -320,7 +312,7 @@ impl Frame<'_> {
     #[inline(always)]
     fn level(&self, first: usize) -> Place<'_> {
         let (opening, price_end, qty_end) = (self.quote(first), self.quote(first + 1), self.quote(first + 3));
-        let (price, qty) = (opening + 1, price_end + BETWEEN.len());
+        let (price, qty) = (opening + 1, price_end + BETWEEN);
         Place { price, qty, qty_end, row: self.units.rows.row(opening, price_end, qty_end) }
     }
 
@@ -360,8 +352,8 @@ impl Frame<'_> {
                 return None;
             }
             let (mut ids, mut more) = ([0; 4], [0; 4]);
-            let seen = self.integers::<K>([event_time, venue_time, first_id, last_id], &mut ids);
-            let seen = K::merge(seen, self.integers::<K>([previous_id; 4], &mut more));
+            let seen = self.convert::<K>([event_time, venue_time, first_id, last_id], &mut ids);
+            let seen = K::merge(seen, self.convert::<K>([previous_id; 4], &mut more));
             let [_, venue_ms, first, last] = ids.map(|id| id as u64);
             let ids = Ids { venue_ms, first, last, previous: more[0] as u64 };
             K::is_within(seen, &MOST).then_some(ids)
@@ -437,7 +429,7 @@ impl Frame<'_> {
         }
         let (rows, tick) = (&self.units.rows, self.units.tick);
         let (mut i, mut pair) = (first, out);
-        // SAFETY: quotes ahead of the last are the text's end; there is room for a fourth as many levels as quotes.
+        // SAFETY: quotes ahead of the last are the text's end; there is room for a fourth as many levels as quotes and two.
         unsafe {
             loop {
                 if i > self.count {

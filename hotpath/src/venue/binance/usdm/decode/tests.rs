@@ -70,6 +70,50 @@ fn a_genuine_depth_frame_decodes() {
     assert_eq!(levels[2], Level { price: 6_151_090, qty: 0 });
 }
 
+/// A diff of so many bids and asks; every third price is off the tick.
+fn diff_of(bids: usize, asks: usize) -> String {
+    let side = |levels: usize, from: usize| -> String {
+        let level = |i: usize| {
+            let off_tick = if i.is_multiple_of(3) { 5 } else { 0 };
+            format!(r#"["{}.{}{off_tick}","{}.014"]"#, from + i / 10, i % 10, i % 40)
+        };
+        (0..levels).map(level).collect::<Vec<_>>().join(",")
+    };
+    let head = DEPTH.split_once("[[").unwrap().0;
+    format!(r#"{head}[{}],"a":[{}]}}}}"#, side(bids, 10_000), side(asks, 30_000))
+}
+
+#[test]
+fn levels_of_any_number_are_counted_and_so_are_those_off_the_tick() {
+    for (bids, asks) in (0..12).flat_map(|bids| (0..12).map(move |asks| (bids, asks))) {
+        let (Found::Event(header), levels) = decode(&diff_of(bids, asks)).unwrap() else {
+            panic!("an event")
+        };
+        assert_eq!(
+            (usize::from(header.bids), usize::from(header.asks), levels.len()),
+            (bids, asks, bids + asks)
+        );
+        assert_eq!(header.off_tick as usize, bids.div_ceil(3) + asks.div_ceil(3));
+    }
+}
+
+#[test]
+fn as_many_levels_as_there_is_room_for_are_taken_and_no_more() {
+    let most = LEVELS_MAX;
+    for (bids, asks) in [(most, 0), (0, most), (most / 2 - 1, most / 2 + 1), (1, most - 1)] {
+        let (_, levels) = decode(&diff_of(bids, asks)).unwrap();
+        assert_eq!(levels.len(), most);
+    }
+    for (bids, asks) in [(most + 1, 0), (0, most + 1), (most, 1), (most, 200), (100, most)] {
+        assert!(decode(&diff_of(bids, asks)).is_err(), "{bids} {asks}");
+    }
+    // As many quotes as the index has room for, and a few around that.
+    let prefix = DEPTH.split_once("[[").unwrap().0;
+    for quotes in LEVELS_MAX * 4 + 150..LEVELS_MAX * 4 + 400 {
+        assert!(decode(&format!("{prefix}{}", "\"".repeat(quotes))).is_err());
+    }
+}
+
 #[test]
 fn genuine_ticker_trade_and_mark_frames_decode() {
     let (_, levels) = decode(TICKER).unwrap();

@@ -59,7 +59,8 @@ impl Units {
         self.factors = Pair([0, 1].map(|i| pow10((self.scales[i] - places[i]) as u8) as u64));
     }
 
-    /// Takes the decimals from the first level of a diff. Not for the hot path: it is called once an instrument.
+    /// Takes the decimals from the first level of a diff that the walk decoded. Dear where they are others than before: a
+    /// venue writes those of an instrument alike.
     pub(super) fn learn(&mut self, frame: &[u8]) {
         let mut amounts = frame.split(|&byte| byte == b'"').filter_map(places_of);
         if let (Some(price), Some(qty)) = (amounts.next(), amounts.next())
