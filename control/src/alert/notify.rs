@@ -344,7 +344,8 @@ mod tests {
             let read = stream.read(&mut hello).unwrap();
             hello.truncate(read);
             stream.write_all(b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n").unwrap();
-            stream.read_to_end(&mut rest).unwrap();
+            // Whatever arrives before the end, orderly or not.
+            let _ = stream.read_to_end(&mut rest);
             (hello, rest)
         });
         assert!(!sender(address, 1).send(r#"{"n":1}"#, &|_| {}));
