@@ -22,7 +22,7 @@ impl Divisor {
         Self { inverse, shift, quotient_max: u64::MAX / divisor }
     }
 
-    /// Factor, distance and bound of [`Self::divides`], for several values at once.
+    /// Inverse, shift and largest quotient, for kernels that do what [`Self::divides`] does to several values at once.
     #[cfg(target_arch = "x86_64")]
     pub(crate) const fn words(self) -> [u64; 3] {
         [self.inverse, self.shift as u64, self.quotient_max]

@@ -85,22 +85,22 @@ mod on {
         // SAFETY: the text is padded.
         unsafe {
             let (price, qty) = (padded.at(0), padded.at(lens[0] + 3));
-            let run = |at, rows: [&LevelRow; 2], of: &LevelRows| {
+            let run = |pair: [&LevelRow; 2]| {
                 let mut values = [0; 4];
-                let (seen, off) = K::levels(at, rows, of.proof(), tick, &mut values);
+                let (seen, off) = K::levels([price, qty, price, qty], pair, rows.proof(), tick, &mut values);
                 let [one, _, two, _] = values;
                 assert_eq!(off, [is_off(one), is_off(one) + is_off(two)], "{values:?}");
                 (seen, values)
             };
-            let (seen, values) = run([price, qty, price, qty], [row; 2], rows);
+            let (seen, values) = run([row; 2]);
             assert_eq!(values[..2], values[2..]);
             let is_taken = K::is_within(seen, &LEVELS_MOST);
             // A level that is none leaves zeros, of which the proof tells.
             let none = rows.row(0, 0, 0);
-            let (seen, beside) = run([price, qty, price, qty], [row, none], rows);
+            let (seen, beside) = run([row, none]);
             assert_eq!((&beside[..2], K::is_within(seen, &LEVELS_MOST)), (&values[..2], false));
             let low = K::merge_low(K::nothing(), seen);
-            let (_, beside) = run([price, qty, price, qty], [none, row], rows);
+            let (_, beside) = run([none, row]);
             assert_eq!((K::is_within(low, &LEVELS_MOST), &beside[2..]), (is_taken, &values[..2]));
             is_taken.then_some([values[0], values[1]])
         }
@@ -315,7 +315,6 @@ fn no_quote_is_written_beyond_the_room() {
         [64, 128, 192].into_iter().flat_map(|room| (0..=room).map(move |quotes| (room, quotes)))
     {
         for found in on::each_quotes(&"\"".repeat(quotes), room) {
-            // Room for a block is wanted before each.
             let expected: Vec<u32> = (0..quotes as u32).collect();
             assert_eq!(found, expected, "{quotes} in room for {room}");
         }
