@@ -106,7 +106,7 @@ impl Port for Nowhere {
 }
 
 impl EnginePort for Nowhere {
-    fn send(&mut self, _: &mut EngineMessage) {}
+    fn send(&mut self, _: &EngineMessage) {}
 
     fn ask_snapshot(&mut self, _: u32) {}
 }

@@ -74,7 +74,7 @@ pub struct MarketHeader {
     pub cause: u64,
     /// Session time when the read returned.
     pub read_ns: u64,
-    /// Session time when the frame was decoded.
+    /// Session time when the frame was decoded; 0 where that was not looked at.
     pub decoded_ns: u64,
     /// First update id covered (depth).
     pub first_update_id: u64,

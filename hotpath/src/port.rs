@@ -18,9 +18,13 @@ pub trait Port {
 
 /// What an engine does.
 pub trait EnginePort: Port {
-    /// Sends a message to the gateway, with the time of the decision stamped on it where time is known. A full ring drops
-    /// it and counts; the leg's timeout recovers.
-    fn send(&mut self, message: &mut EngineMessage);
+    /// A decision was made that will be sent: the time of it, 0 where time is not known. Before its record is written,
+    /// since reading the clock waits for whatever is under way.
+    fn decide(&mut self) -> Nanos {
+        0
+    }
+    /// Sends a message to the gateway. A full ring drops it and counts; the leg's timeout recovers.
+    fn send(&mut self, message: &EngineMessage);
     /// Asks the session thread for a snapshot.
     fn ask_snapshot(&mut self, instrument: u32);
     /// The event was of the book and has been applied to it: a latency stamp, nothing more.

@@ -137,7 +137,7 @@ impl<S: Strategy> EngineStage<S> {
 
 /// Journals that an input is taken, then lets the core take it. An input whose record is skipped for want
 /// of segments is not taken either, so that replay and run agree. `now` is known when a fused feed has just
-/// stamped the event; anything else has waited.
+/// read the event; anything else has waited.
 #[inline]
 fn consume<S: Strategy>(
     core: &mut Engine<S>,
@@ -150,9 +150,11 @@ fn consume<S: Strategy>(
     let is_fused = now.is_some();
     let now = now.unwrap_or_else(|| io.clock.now());
     if let EngineEvent::Market(market) = &event {
-        io.stamps = Stamps { read_ns: market.header.read_ns, taken_ns: now, booked_ns: now, decided_ns: 0 };
-        if market.header.decoded_ns != 0 && !is_fused {
-            io.status.histogram(Stage::Hop).record(now.saturating_sub(market.header.decoded_ns));
+        let MarketHeader { read_ns, decoded_ns, .. } = *market.header;
+        let taken_ns = if is_fused { now.max(decoded_ns) } else { now };
+        io.stamps = Stamps { read_ns, taken_ns, booked_ns: taken_ns, decided_ns: 0 };
+        if decoded_ns != 0 && !is_fused {
+            io.status.histogram(Stage::Hop).record(now.saturating_sub(decoded_ns));
         }
     }
     if io.lane.append(Kind::Consumed, Class::Input, now, cause, &[]).is_ok() {
@@ -174,11 +176,16 @@ impl<M: MessageSink> Port for LivePort<'_, M> {
 }
 
 impl<M: MessageSink> EnginePort for LivePort<'_, M> {
-    fn send(&mut self, message: &mut EngineMessage) {
-        message.decided_ns = self.io.clock.now();
+    #[inline(always)]
+    fn decide(&mut self) -> Nanos {
+        let now = self.io.clock.now();
         if self.io.stamps.decided_ns == 0 {
-            self.io.stamps.decided_ns = message.decided_ns;
+            self.io.stamps.decided_ns = now;
         }
+        now
+    }
+
+    fn send(&mut self, message: &EngineMessage) {
         if !self.sink.send(message) {
             self.io.status.add(Counter::IntentsRingFull, 1);
         }
@@ -225,6 +232,8 @@ pub(crate) struct FusedEngine<'a, M, S> {
 }
 
 impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
+    const IS_APART: bool = false;
+
     fn has_room(&self) -> bool {
         // A stalled offline run must not lose the engine's inputs either.
         self.engine.io.lane.pressure() < Pressure::NoNewRisk
@@ -233,7 +242,7 @@ impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
     fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
         let EngineStage { core, io, .. } = &mut *self.engine;
         let event = EngineEvent::Market(MarketEvent { header, levels });
-        consume(core, io, Some(header.decoded_ns), Cause(header.cause), event, self.sink);
+        consume(core, io, Some(header.read_ns), Cause(header.cause), event, self.sink);
         true
     }
 }

@@ -122,6 +122,7 @@ struct Io {
     /// A write failed: the socket is over.
     write_error: Option<LinkError>,
     risk_passed_ns: Nanos,
+    encoded_ns: Nanos,
     is_outcome_lost: bool,
 }
 
@@ -144,6 +145,7 @@ impl GatewayStage {
             orders: None,
             write_error: None,
             risk_passed_ns: 0,
+            encoded_ns: 0,
             is_outcome_lost: false,
         };
         Self {
@@ -432,10 +434,11 @@ impl GatewayPort for Io {
             None => request.text,
             Some(signer) => {
                 sign_request(request.text, &signer.api_key, &signer.secret, &mut self.signed);
+                self.encoded_ns = self.clock.now();
                 &self.signed
             }
         };
-        let encoded_ns = self.clock.now();
+        let encoded_ns = self.encoded_ns;
         let result = match &mut self.orders {
             Some(connection) => connection.send_text(text),
             None => return,
@@ -462,8 +465,14 @@ impl GatewayPort for Io {
         let _ = self.asks.push(ask);
     }
 
+    #[inline(always)]
     fn on_risk_passed(&mut self) {
         self.risk_passed_ns = self.clock.now();
+    }
+
+    #[inline(always)]
+    fn on_encoded(&mut self) {
+        self.encoded_ns = self.clock.now();
     }
 
     fn on_gauges(&mut self, gateway: &Gateway) {

@@ -28,6 +28,8 @@ pub struct EventSender {
 }
 
 impl EventSink for EventSender {
+    const IS_APART: bool = true;
+
     fn has_room(&self) -> bool {
         self.producer.slots() >= EVENT_SLOTS_MAX
     }

@@ -26,8 +26,8 @@ pub struct Account<'a> {
 }
 
 #[inline(always)]
-pub(super) fn check(context: &Context<'_>) -> Result<(), Breach> {
-    let gross = gross(context);
+pub(super) fn check(context: &Context<'_>, notional: i128) -> Result<(), Breach> {
+    let gross = gross(context, exposure::worth_e8(context, notional));
     let (limits, account) = (context.limits, &context.account);
     let bound = limits.gross_notional_max;
     require(gross.all <= i128::from(bound), Reason::GrossMax, narrow(gross.all), bound)?;
@@ -47,16 +47,17 @@ struct Gross {
     instruments: u32,
 }
 
-/// The worst case of every instrument: all orders of one side fill, and none of the other.
-fn gross(context: &Context<'_>) -> Gross {
-    if context.survey.open == 0 { gross_alone(context) } else { gross_beside_orders(context) }
+/// The worst case of every instrument: all orders of one side fill, and none of the other; the order itself is worth
+/// `wanted`.
+fn gross(context: &Context<'_>, wanted: i128) -> Gross {
+    if context.survey.open == 0 { gross_alone(context, wanted) } else { gross_beside_orders(context, wanted) }
 }
 
 /// The order is the only one: there is nothing to be sorted by instrument and side.
-fn gross_alone(context: &Context<'_>) -> Gross {
+fn gross_alone(context: &Context<'_>, wanted: i128) -> Gross {
     let (intent, account) = (context.intent, &context.account);
     let own = intent.instrument as usize;
-    let signed = i128::from(context.side.sign()) * exposure::order_e8(context);
+    let signed = i128::from(context.side.sign()) * wanted;
     let held = i128::from(account.marked_e8[own]);
     let worst = held.abs().max((held + signed).abs());
     let mut gross = Gross { all: worst, strategy: worst, instruments: 1 };
@@ -72,12 +73,12 @@ fn gross_alone(context: &Context<'_>) -> Gross {
 }
 
 #[inline(never)]
-fn gross_beside_orders(context: &Context<'_>) -> Gross {
+fn gross_beside_orders(context: &Context<'_>, wanted: i128) -> Gross {
     let (intent, account) = (context.intent, &context.account);
     // Notional of buys and of sells that may open something.
     let mut sides = [[0; 2]; INSTRUMENTS_MAX];
     let mut busy = 1_u32 << intent.instrument;
-    sides[intent.instrument as usize][usize::from(context.side == Side::Sell)] = exposure::order_e8(context);
+    sides[intent.instrument as usize][usize::from(context.side == Side::Sell)] = wanted;
     let is_opening =
         |order: &&Order| !order.is_reduce_only && context.replaces != Some(&order.client_order_id);
     for order in account.orders.iter().filter(is_opening) {

@@ -470,7 +470,8 @@ impl<S: Strategy> Engine<S> {
 
     fn send(&mut self, body: EngineBody, book_venue_ms: u64, port: &mut impl EnginePort) {
         self.sent += 1;
-        port.send(&mut EngineMessage { number: self.sent, decided_ns: 0, book_venue_ms, body });
+        let decided_ns = port.decide();
+        port.send(&EngineMessage { number: self.sent, decided_ns, book_venue_ms, body });
     }
 
     fn on_timer(&mut self, now: Nanos, port: &mut impl EnginePort) {

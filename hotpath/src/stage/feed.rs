@@ -34,6 +34,8 @@ const BATCH_MAX: usize = 64;
 
 /// Takes decoded events: a ring, or the engine itself when fused.
 pub trait EventSink {
+    /// Another thread takes the events: when they were decoded tells how long they are under way to it.
+    const IS_APART: bool;
     /// True when the largest event fits.
     fn has_room(&self) -> bool;
     /// Takes an event whole, or returns false and takes nothing.
@@ -361,14 +363,14 @@ impl FeedStage {
     }
 
     #[inline(always)]
-    fn pass_on(
+    fn pass_on<S: EventSink>(
         &mut self,
         index: usize,
         read_ns: Nanos,
         cause: Cause,
         text: Text<'_>,
         decoded: Option<Result<Decoded, DecodeError>>,
-        sink: &mut impl EventSink,
+        sink: &mut S,
     ) -> bool {
         let decoded = match decoded {
             Some(decoded) => decoded,
@@ -382,12 +384,17 @@ impl FeedStage {
                 let header = self.decoder.header_mut();
                 header.cause = cause.0;
                 header.read_ns = read_ns;
-                header.decoded_ns = self.clock.now();
-                let (kind, took) = (header.market_kind(), header.decoded_ns - read_ns);
+                let kind = header.market_kind();
+                // A look at the clock waits for whatever is under way, which takes as long as decoding anything else.
+                let is_stamped = S::IS_APART || kind == MarketKind::Depth;
+                header.decoded_ns = if is_stamped { self.clock.now() } else { 0 };
+                let decoded_ns = header.decoded_ns;
                 if !sink.push(self.decoder.header(), self.decoder.levels()) {
                     self.status.add(Counter::FramesRingFull, 1);
                 }
-                self.status.histogram(Stage::Decode).record(took);
+                if is_stamped {
+                    self.status.histogram(Stage::Decode).record(decoded_ns - read_ns);
+                }
                 self.status.add(counter_of(kind), 1);
             }
             Ok(Decoded::Ignored) => self.status.add(Counter::IgnoredFrames, 1),

@@ -97,6 +97,8 @@ pub trait GatewayPort: Port {
     fn ask(&mut self, ask: Ask);
     /// All limits passed: a latency stamp, nothing more.
     fn on_risk_passed(&mut self) {}
+    /// The request has its text, which will be journalled and sent: a latency stamp, nothing more.
+    fn on_encoded(&mut self) {}
     /// A position or the trading state changed: gauges, nothing more.
     fn on_gauges(&mut self, _gateway: &Gateway) {}
     /// An order more is open: a gauge, nothing more.

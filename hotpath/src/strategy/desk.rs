@@ -187,12 +187,12 @@ impl<P: EnginePort> Desk<'_, P> {
             target: order.target,
             good_till_ms: order.terms.good_till_ms,
         });
-        let mut message = self.message(body, listing.book_venue_ms);
+        let message = self.message(body, listing.book_venue_ms);
         // Journalled from where a fused gateway will read it: what was written a moment ago is not copied on the way of its
         // order. A ring takes a copy.
         let EngineBody::Intent(intent) = &message.body else { unreachable!("made above") };
         self.port.record(Kind::Intent, Class::Audit, self.now, self.cause, &[intent.as_bytes()]);
-        self.port.send(&mut message);
+        self.port.send(&message);
         self.port.count(Counter::Intents, 1);
         message.number
     }
@@ -226,13 +226,13 @@ impl<P: EnginePort> Desk<'_, P> {
     #[inline(always)]
     fn message(&mut self, body: EngineBody, book_venue_ms: u64) -> EngineMessage {
         *self.sent += 1;
-        EngineMessage { number: *self.sent, decided_ns: 0, book_venue_ms, body }
+        EngineMessage { number: *self.sent, decided_ns: self.port.decide(), book_venue_ms, body }
     }
 
     #[inline(always)]
     fn send(&mut self, body: EngineBody, book_venue_ms: u64) -> u64 {
-        let mut message = self.message(body, book_venue_ms);
-        self.port.send(&mut message);
+        let message = self.message(body, book_venue_ms);
+        self.port.send(&message);
         message.number
     }
 

@@ -136,7 +136,7 @@ impl Port for Io {
 }
 
 impl EnginePort for Io {
-    fn send(&mut self, message: &mut EngineMessage) {
+    fn send(&mut self, message: &EngineMessage) {
         self.messages.push(*message);
     }
 

@@ -81,6 +81,7 @@ impl Gateway {
         let venue_ms = self.venue_ms(now);
         let definition = &self.definitions[record.instrument as usize];
         let text = self.encoder.encode(request, definition, &record.client_order_id, venue_ms);
+        port.on_encoded();
         port.record(kind, Class::Audit, now, cause, &[record.as_bytes(), text]);
         let outgoing = Outgoing {
             text,

@@ -36,7 +36,7 @@ impl Port for Out {
 }
 
 impl EnginePort for Out {
-    fn send(&mut self, message: &mut EngineMessage) {
+    fn send(&mut self, message: &EngineMessage) {
         match message.body {
             EngineBody::Intent(intent) => self.intents.push(intent),
             EngineBody::Change(change) => self.changes.push(change),

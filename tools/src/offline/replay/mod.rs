@@ -556,7 +556,7 @@ impl Port for Made {
 }
 
 impl EnginePort for Made {
-    fn send(&mut self, message: &mut EngineMessage) {
+    fn send(&mut self, message: &EngineMessage) {
         self.messages.insert(message.number, *message);
     }
 
