@@ -34,12 +34,12 @@ use tickpath_tools::latency::Rehearsal;
 mod baseline {
     pub(super) const TICKER: u64 = 288_710;
     pub(super) const AGG_TRADE: u64 = 331_710;
-    pub(super) const DEPTH: u64 = 1_495_705;
+    pub(super) const DEPTH: u64 = 1_374_657;
     pub(super) const DEPTH_PLAIN: u64 = 1_897_693;
     pub(super) const BOOK: u64 = 45_930;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.
-    pub(super) const TICK_TO_ORDER: u64 = 8_050_848;
+    pub(super) const TICK_TO_ORDER: u64 = 7_832_787;
     pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;

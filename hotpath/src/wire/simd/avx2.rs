@@ -1,6 +1,6 @@
 //! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
 
-use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, quotes_beyond};
+use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, marks_beyond};
 use crate::{book::Divisor, wire::text::Text};
 use std::arch::x86_64::*;
 
@@ -64,13 +64,39 @@ unsafe fn fours(text: __m256i, rows: __m256i, proof: __m256i) -> (__m256i, __m25
     }
 }
 
-/// Positions written without looking how many there are: a block of levels has about twelve quotes.
-const FIRST: usize = 14;
+/// Positions written without looking how many there are: a block of levels has about six strings.
+const FIRST: usize = 8;
 /// Positions written at once after those.
-const STEP: usize = 5;
+const STEP: usize = 4;
 
-// A block has 64, and there is room for no more.
-const _: () = assert!((64 - FIRST).is_multiple_of(STEP));
+/// Most strings that end in a block.
+const MOST: usize = 32;
+
+// No more are written than a block may have.
+const _: () = assert!((MOST - FIRST).is_multiple_of(STEP));
+
+/// Which of a block's quotes end a string: every second one, by turns with what came before. Looking only for those halves
+/// what is slow here, taking bits out of a mask one by one.
+struct Turn(u64);
+
+impl Turn {
+    /// No string is open.
+    const FIRST: Self = Self(0xaaaa_aaaa_aaaa_aaaa);
+
+    /// The quotes of the next block that end a string.
+    ///
+    /// # Safety
+    ///
+    /// The caller has enabled BMI2.
+    #[inline(always)]
+    unsafe fn ends(&mut self, quotes: u64) -> u64 {
+        // SAFETY: the caller has enabled the feature.
+        let ends = unsafe { _pdep_u64(self.0, quotes) };
+        // After an odd number of quotes it is the other ones' turn.
+        self.0 ^= 0_u64.wrapping_sub(u64::from(quotes.count_ones() & 1));
+        ends
+    }
+}
 
 /// Writes the positions of the lowest `N` bits and returns the others.
 ///
@@ -95,6 +121,7 @@ unsafe fn positions<const N: usize>(to: *mut u32, at: usize, mask: u64) -> u64 {
 
 impl Kernel for Avx2 {
     type Seen = [__m256i; 2];
+    const ENTRIES: usize = 1;
 
     /// # Safety
     ///
@@ -164,15 +191,15 @@ impl Kernel for Avx2 {
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+    unsafe fn strings(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
         // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
         unsafe {
             let quote = _mm256_set1_epi8(b'"' as i8);
-            let (mut count, mut at, mut mask) = (0, from, 0);
+            let (mut count, mut at, mut mask, mut turn) = (0, from, 0, Turn::FIRST);
             while at < text.len() {
-                mask = equal64(text.at(at), quote);
+                mask = turn.ends(equal64(text.at(at), quote));
                 let found = mask.count_ones() as usize;
-                if count + 64 > out.len() {
+                if count + MOST > out.len() {
                     return 0;
                 }
                 let to = out.as_mut_ptr().add(count);
@@ -186,7 +213,7 @@ impl Kernel for Avx2 {
                 count += found;
                 at += 64;
             }
-            count - quotes_beyond(mask, at.saturating_sub(text.len()))
+            count - marks_beyond(mask, at.saturating_sub(text.len()))
         }
     }
 

@@ -1,6 +1,6 @@
 //! The kernels with AVX-512: masks instead of movemask, compressed quote positions, one vector of four numbers.
 
-use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, quotes_beyond};
+use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, marks_beyond};
 use crate::{book::Divisor, wire::text::Text};
 use std::arch::x86_64::*;
 
@@ -51,6 +51,7 @@ unsafe fn is_equal(text: *const u8, wanted: *const u8, len: usize) -> bool {
 
 impl Kernel for Avx512 {
     type Seen = __m512i;
+    const ENTRIES: usize = 2;
 
     /// # Safety
     ///
@@ -107,7 +108,7 @@ impl Kernel for Avx512 {
     ///
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
-    unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
+    unsafe fn strings(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
         // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
         unsafe {
             let quote = _mm512_set1_epi8(b'"' as i8);
@@ -131,7 +132,7 @@ impl Kernel for Avx512 {
                 count += found;
                 at += 64;
             }
-            count - quotes_beyond(mask, at.saturating_sub(text.len()))
+            count - marks_beyond(mask, at.saturating_sub(text.len()))
         }
     }
 

@@ -169,10 +169,10 @@ impl Pattern {
     }
 }
 
-/// Quotes of a text's last block of 64 bytes that are not of the text, which ends `beyond` bytes before the block does.
+/// Marks of a text's last block of 64 bytes that are not of the text, which ends `beyond` bytes before the block does.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-const fn quotes_beyond(block: u64, beyond: usize) -> usize {
+const fn marks_beyond(block: u64, beyond: usize) -> usize {
     block.unbounded_shr(64 - beyond as u32).count_ones() as usize
 }
 
@@ -221,13 +221,17 @@ pub(crate) trait Kernel {
     /// As of [`Kernel`]. 128 bytes are readable behind the position.
     unsafe fn matches(at: *const u8, literal: &Literal) -> bool;
 
-    /// Writes the positions of all quotes from a position to the end of the text and returns how many there
-    /// are; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
+    /// Entries of the index a string: both of its quotes, or the last one alone, since where a string begins follows from
+    /// what stands before it.
+    const ENTRIES: usize;
+
+    /// Writes an index of the strings from a position, where none is open, to the end of the text, and returns how many
+    /// entries it has; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
     ///
     /// # Safety
     ///
     /// As of [`Kernel`].
-    unsafe fn quotes(text: Text<'_>, from: usize, out: &mut [u32]) -> usize;
+    unsafe fn strings(text: Text<'_>, from: usize, out: &mut [u32]) -> usize;
 
     /// Mask of the quotes among 64 bytes.
     ///

@@ -15,7 +15,7 @@ mod on {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx512(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         // SAFETY: the features are enabled.
-        unsafe { number_and_quotes::<Avx512>(text, rows) }
+        unsafe { number_and_ends::<Avx512>(text, rows) }
     }
 
     /// # Safety
@@ -24,7 +24,7 @@ mod on {
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn with_avx2(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         // SAFETY: the features are enabled.
-        unsafe { number_and_quotes::<Avx2>(text, rows) }
+        unsafe { number_and_ends::<Avx2>(text, rows) }
     }
 
     /// Converts the number that starts the text and ends before its first quote or comma.
@@ -33,21 +33,21 @@ mod on {
     ///
     /// As of [`Kernel`].
     #[inline(always)]
-    unsafe fn number_and_quotes<K: Kernel>(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
+    unsafe fn number_and_ends<K: Kernel>(text: &str, rows: &Rows) -> (Option<i64>, Vec<u32>) {
         let mut bytes = text.as_bytes().to_vec();
         bytes.resize(text.len() + PADDING, b'"');
         let padded = Text::new(&bytes, text.len()).unwrap();
         let len = text.find(['"', ',']).unwrap_or(text.len());
         let proof = Proof::new([rows.proof(); 4]);
-        let mut quotes = vec![0; 512];
+        let mut index = vec![0; 512];
         // SAFETY: the text is padded.
         unsafe {
             let mut values = [0; 4];
             let seen = K::numbers([padded.at(0); 4], [rows.row(len); 4], &proof, &mut values);
             assert!(values.iter().all(|v| *v == values[0]));
-            let count = K::quotes(padded, 0, &mut quotes);
-            quotes.truncate(count);
-            (K::is_within(seen, &MOST).then_some(values[0]), quotes)
+            let entries = K::strings(padded, 0, &mut index);
+            let ends = index[..entries].chunks_exact(K::ENTRIES).map(|string| string[K::ENTRIES - 1]);
+            (K::is_within(seen, &MOST).then_some(values[0]), ends.collect())
         }
     }
 
@@ -110,38 +110,43 @@ mod on {
     ///
     /// The processor has the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn quotes_with_avx512(text: Text<'_>, out: &mut [u32]) -> usize {
+    unsafe fn strings_with_avx512(text: Text<'_>, out: &mut [u32]) -> usize {
         // SAFETY: the features are enabled.
-        unsafe { Avx512::quotes(text, 0, out) }
+        unsafe { Avx512::strings(text, 0, out) }
     }
 
     /// # Safety
     ///
     /// The processor has the features.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn quotes_with_avx2(text: Text<'_>, out: &mut [u32]) -> usize {
+    unsafe fn strings_with_avx2(text: Text<'_>, out: &mut [u32]) -> usize {
         // SAFETY: the features are enabled.
-        unsafe { Avx2::quotes(text, 0, out) }
+        unsafe { Avx2::strings(text, 0, out) }
     }
 
-    /// The quotes of a text, which more of them follow; nothing may be written beyond the room.
-    pub(super) fn each_quotes(text: &str, room: usize) -> Vec<Vec<u32>> {
+    /// The index of a text of so many quotes for each entry of a string, which more quotes follow, and how many those are;
+    /// nothing may be written beyond the room.
+    pub(super) fn each_index(entries: usize, room: usize) -> Vec<(usize, Vec<u32>)> {
         const UNTOUCHED: u32 = 0xdead_beef;
-        let mut bytes = text.as_bytes().to_vec();
-        bytes.resize(text.len() + PADDING, b'"');
-        let padded = Text::new(&bytes, text.len()).unwrap();
         let run = |isa: Isa| {
-            let mut out = vec![UNTOUCHED; room + 64];
-            let count = match isa {
-                // SAFETY: the set is available, and the text is padded.
-                Isa::Avx512 => unsafe { quotes_with_avx512(padded, &mut out[..room]) },
-                // SAFETY: as above.
-                Isa::Avx2 => unsafe { quotes_with_avx2(padded, &mut out[..room]) },
+            let quotes = match isa {
+                Isa::Avx512 => 2 / Avx512::ENTRIES,
+                Isa::Avx2 => 2 / Avx2::ENTRIES,
                 Isa::Plain => return None,
             };
-            assert!(out[room..].iter().all(|found| *found == UNTOUCHED), "{isa:?} {}", text.len());
+            let bytes = vec![b'"'; entries * quotes + PADDING];
+            let padded = Text::new(&bytes, entries * quotes).unwrap();
+            let mut out = vec![UNTOUCHED; room + 64];
+            let count = if isa == Isa::Avx512 {
+                // SAFETY: the set is available, and the text is padded.
+                unsafe { strings_with_avx512(padded, &mut out[..room]) }
+            } else {
+                // SAFETY: as above.
+                unsafe { strings_with_avx2(padded, &mut out[..room]) }
+            };
+            assert!(out[room..].iter().all(|found| *found == UNTOUCHED), "{isa:?} {entries}");
             out.truncate(count);
-            Some(out)
+            Some((quotes, out))
         };
         Isa::available().into_iter().filter_map(run).collect()
     }
@@ -179,7 +184,7 @@ mod on {
         Vec::new()
     }
 
-    pub(super) fn each_quotes(_: &str, _: usize) -> Vec<Vec<u32>> {
+    pub(super) fn each_index(_: usize, _: usize) -> Vec<(usize, Vec<u32>)> {
         Vec::new()
     }
 }
@@ -289,7 +294,7 @@ fn every_damaged_byte_of_a_level_and_every_wrong_length_is_refused() {
 }
 
 #[test]
-fn quotes_are_found_wherever_they_are() {
+fn strings_end_with_every_second_quote_wherever_they_are() {
     let mut state = 7_u64;
     for len in 0..400 {
         let text: String = (0..len)
@@ -298,27 +303,27 @@ fn quotes_are_found_wherever_they_are() {
                 if state >> 61 == 0 { '"' } else { 'x' }
             })
             .collect();
-        let expected: Vec<u32> = text.match_indices('"').map(|(i, _)| i as u32).collect();
+        let expected: Vec<u32> = text.match_indices('"').map(|(i, _)| i as u32).skip(1).step_by(2).collect();
         for (_, found) in on::each(&text, &Rows::integer(b',')) {
             assert_eq!(found, expected);
         }
     }
     let all = "\"".repeat(300);
     for (_, found) in on::each(&all, &Rows::integer(b',')) {
-        assert_eq!(found.len(), 300);
+        assert_eq!(found.len(), 150);
     }
 }
 
 #[test]
-fn no_quote_is_written_beyond_the_room() {
-    for (room, quotes) in
-        [64, 128, 192].into_iter().flat_map(|room| (0..=room).map(move |quotes| (room, quotes)))
+fn no_entry_is_written_beyond_the_room() {
+    for (room, entries) in
+        [64, 128, 192].into_iter().flat_map(|room| (0..=room).map(move |entries| (room, entries)))
     {
-        for found in on::each_quotes(&"\"".repeat(quotes), room) {
-            let expected: Vec<u32> = (0..quotes as u32).collect();
-            assert_eq!(found, expected, "{quotes} in room for {room}");
+        for (quotes, found) in on::each_index(entries, room) {
+            let expected: Vec<u32> = (1..=entries).map(|entry| (entry * quotes - 1) as u32).collect();
+            assert_eq!(found, expected, "{entries} in room for {room}");
         }
-        for found in on::each_quotes(&"\"".repeat(room + 1), room) {
+        for (_, found) in on::each_index(room + 1, room) {
             assert!(found.is_empty(), "more than the room for {room}");
         }
     }

@@ -1,4 +1,4 @@
-//! Diffs by vectors: one pass finds every quote, then each literal between them is compared and each number
+//! Diffs by vectors: one pass finds every string's end, then each literal between them is compared and each number
 //! converted, none waiting for another, two levels a step.
 //!
 //! A frame that differs in any byte of its structure is left to the walk; nothing is guessed.
@@ -16,15 +16,15 @@ use crate::{
 };
 use tickpath_shared::types::InstrumentDefinition;
 
-/// Quotes of the largest frame that is decoded here, and a block more.
-const QUOTES_MAX: usize = LEVELS_MAX * 4 + 256;
-/// Entries read beyond the last quote.
-const QUOTES_AHEAD: usize = 8;
+/// Strings of the largest frame that is decoded here, and some more.
+const STRINGS_MAX: usize = LEVELS_MAX * 2 + 128;
+/// Strings read beyond the last.
+const STRINGS_AHEAD: usize = 8;
 /// Levels written beyond the last one.
 pub(super) const LEVELS_AHEAD: usize = 128;
 
-// Levels are counted in the end: all quotes may be of levels, and two more may be written.
-const _: () = assert!(QUOTES_MAX / 4 + 2 <= LEVELS_MAX + LEVELS_AHEAD);
+// Levels are counted in the end: all strings may be of levels, and two more may be written.
+const _: () = assert!(STRINGS_MAX / 2 + 2 <= LEVELS_MAX + LEVELS_AHEAD);
 
 /// A stream of diffs of an instrument, up to the frame's first number.
 pub(super) struct Stream {
@@ -63,7 +63,8 @@ pub(super) struct Diffs {
     integers: Rows,
     integer_proof: Proof,
     tail: Literal,
-    quotes: Vec<u32>,
+    /// Index of a frame's strings, [`Kernel::ENTRIES`] each.
+    strings: Vec<u32>,
 }
 
 /// Length of `{"stream":"`.
@@ -82,7 +83,7 @@ impl Diffs {
             integer_proof: Proof::new([integers.proof(); 4]),
             integers,
             tail,
-            quotes: pages::zeros(QUOTES_MAX + 64),
+            strings: pages::zeros(2 * STRINGS_MAX + 64),
         }
     }
 
@@ -94,15 +95,16 @@ impl Diffs {
     /// The caller enables the kernel's features.
     #[inline(always)]
     pub(super) unsafe fn decode<K: Kernel>(&mut self, text: Text<'_>, event: &mut Event) -> Option<()> {
-        // SAFETY: the caller has enabled the features; positions are those of quotes, all within the text.
+        // SAFETY: the caller has enabled the features; positions are those of quotes or follow from them.
         unsafe {
             let stream = &self.streams[self.find(text, |prefix| K::matches(text.at(0), prefix))?];
-            let count = K::quotes(text, stream.prefix.len(), &mut self.quotes);
+            let entries = K::strings(text, stream.prefix.len(), &mut self.strings);
+            let count = entries / K::ENTRIES;
             let has_room = event.levels.capacity() >= LEVELS_MAX + LEVELS_AHEAD;
-            if count == 0 || count > QUOTES_MAX || !has_room {
+            if count == 0 || count > STRINGS_MAX || !has_room {
                 return None;
             }
-            self.quotes[count..count + QUOTES_AHEAD].fill(text.len() as u32);
+            self.strings[entries..entries + STRINGS_AHEAD * K::ENTRIES].fill(text.len() as u32);
             let frame = Frame {
                 text,
                 stream,
@@ -110,13 +112,13 @@ impl Diffs {
                 integers: &self.integers,
                 integer_proof: &self.integer_proof,
                 tail: &self.tail,
-                quotes: &self.quotes,
+                strings: &self.strings,
                 count,
             };
-            // Without levels sixteen quotes; the checks read up to there and a little further.
+            // Without levels eight strings; the checks read up to there and a little further.
             match count {
-                0..16 => None,
-                _ if frame.has(frame.quote(6), b"\"ps\"") => frame.depth::<K, 4>(event),
+                0..8 => None,
+                _ if frame.has(frame.before::<K>(3, 3), b"\"ps\"") => frame.depth::<K, 2>(event),
                 _ => frame.depth::<K, 0>(event),
             }
         }
@@ -212,7 +214,7 @@ struct Frame<'f> {
     integers: &'f Rows,
     integer_proof: &'f Proof,
     tail: &'f Literal,
-    quotes: &'f [u32],
+    strings: &'f [u32],
     count: usize,
 }
 
@@ -235,24 +237,30 @@ struct Place<'f> {
 /// Levels of one side, and where it ended.
 struct SideEnd {
     levels: usize,
-    /// Index of the next quote.
-    next_quote: usize,
+    /// Index of the next string's end.
+    next: usize,
     /// Position after the last level's closing quote, or after the opening bracket of an empty side.
     position: usize,
 }
 
-/// What stands between two levels.
+/// What follows a level's last quote where there is another level: its first quote is the last of it.
 const NEXT: u32 = u32::from_ne_bytes(*b"],[\"");
 /// Bytes between price and quantity.
 const BETWEEN: usize = b"\",\"".len();
 
 impl Frame<'_> {
-    /// Position of a quote. All of them lie within the text; those ahead of the last are its end.
+    /// Position of a string's last quote. All of them lie within the text; those ahead of the last are its end.
     #[inline(always)]
-    fn quote(&self, index: usize) -> usize {
-        debug_assert!(index < self.count + QUOTES_AHEAD);
+    fn end<K: Kernel>(&self, index: usize) -> usize {
+        debug_assert!(index < self.count + STRINGS_AHEAD);
         // SAFETY: indices follow from `count` or are checked against it, and entries ahead of it are filled.
-        unsafe { *self.quotes.get_unchecked(index) as usize }
+        unsafe { *self.strings.get_unchecked((index + 1) * K::ENTRIES - 1) as usize }
+    }
+
+    /// The position so many bytes before a string's last quote, of one that is there: the prefix alone is longer.
+    #[inline(always)]
+    fn before<K: Kernel>(&self, index: usize, bytes: usize) -> usize {
+        self.end::<K>(index) - bytes
     }
 
     /// True when up to eight bytes stand at a position.
@@ -260,7 +268,7 @@ impl Frame<'_> {
     fn has(&self, at: usize, wanted: &[u8]) -> bool {
         let mut bytes = [0; 8];
         bytes[..wanted.len()].copy_from_slice(wanted);
-        // SAFETY: positions are those of quotes and at most a literal further.
+        // SAFETY: positions are those of quotes and at most a literal before or after.
         let found = unsafe { self.text.at(at).cast::<u64>().read_unaligned() };
         (found ^ u64::from_le_bytes(bytes)) << (64 - 8 * wanted.len()) == 0
     }
@@ -286,10 +294,10 @@ impl Frame<'_> {
         Span { start, len }
     }
 
-    /// An integer behind a key: `":` stands between the quote and the number, `,` before the next quote.
+    /// The integer behind a key whose last quote has that index: `":` stands before it, and the comma that follows it.
     #[inline(always)]
-    fn bare(&self, key_end: usize, next_quote: usize, long: &mut usize) -> Span {
-        self.integer(self.quote(key_end) + 2, self.quote(next_quote).wrapping_sub(1), long)
+    fn bare<K: Kernel>(&self, key: usize, comma: usize, long: &mut usize) -> Span {
+        self.integer(self.end::<K>(key) + 2, comma, long)
     }
 
     /// Four integers of the text into `out`.
@@ -308,10 +316,11 @@ impl Frame<'_> {
         }
     }
 
-    /// The level whose price's opening quote has that index. Where its quantity's one is the row proves.
+    /// The level whose price begins with the quote at `opening` and ends with the quote of that index. Where its quantity's
+    /// first one is the row proves.
     #[inline(always)]
-    fn level(&self, first: usize) -> Place<'_> {
-        let (opening, price_end, qty_end) = (self.quote(first), self.quote(first + 1), self.quote(first + 3));
+    fn level<K: Kernel>(&self, opening: usize, first: usize) -> Place<'_> {
+        let (price_end, qty_end) = (self.end::<K>(first), self.end::<K>(first + 1));
         let (price, qty) = (opening + 1, price_end + BETWEEN);
         Place { price, qty, qty_end, row: self.units.rows.row(opening, price_end, qty_end) }
     }
@@ -327,28 +336,29 @@ impl Frame<'_> {
         at + self.tail.len() == self.text.len() && unsafe { K::matches(self.text.at(at), self.tail) }
     }
 
-    /// `E T s [ps] U u pu` up to the bracket of the bids; `M` is 4 with "ps" and its value, two pairs of quotes
-    /// more. At least sixteen quotes are there.
+    /// `E T s [ps] U u pu` up to the bracket of the bids; `M` is 2 with "ps" and its value, two strings more. At least eight
+    /// strings are there. Keys begin where the literals that are compared say so.
     ///
     /// # Safety
     ///
     /// The caller enables the kernel's features.
     #[inline(always)]
     unsafe fn ids<K: Kernel, const M: usize>(&self, long: &mut usize) -> Option<Ids> {
-        let first = self.quote(0).wrapping_sub(1);
+        let [first, middle] = [self.before::<K>(0, 3), self.before::<K>(1, 3)];
+        let [before_u, before_pu, before_b] =
+            [self.before::<K>(4 + M, 3), self.before::<K>(5 + M, 4), self.before::<K>(6 + M, 3)];
         let event_time = self.integer(self.stream.prefix.len(), first, long);
-        let venue_time = self.bare(1, 2, long);
-        let first_id = self.bare(7 + M, 8 + M, long);
-        let last_id = self.bare(9 + M, 10 + M, long);
-        let previous_id = self.bare(11 + M, 12 + M, long);
-        let middle = self.quote(2) - 1;
+        let venue_time = self.bare::<K>(0, middle, long);
+        let first_id = self.bare::<K>(3 + M, before_u, long);
+        let last_id = self.bare::<K>(4 + M, before_pu, long);
+        let previous_id = self.bare::<K>(5 + M, before_b, long);
         let is_shaped = self.has(first, b",\"T\":")
-            & self.has(self.quote(8 + M) - 1, b",\"u\":")
-            & self.has(self.quote(10 + M) - 1, b",\"pu\":")
-            & self.has(self.quote(12 + M) - 1, b",\"b\":[");
-        // SAFETY: sixteen quotes are there, as the caller checked, and positions follow from them.
+            & self.has(before_u, b",\"u\":")
+            & self.has(before_pu, b",\"pu\":")
+            & self.has(before_b, b",\"b\":[");
+        // SAFETY: eight strings are there, as the caller checked, and positions follow from their ends.
         unsafe {
-            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 4]) {
+            if !is_shaped || !K::matches(self.text.at(middle), &self.stream.middle[M / 2]) {
                 return None;
             }
             let (mut ids, mut more) = ([0; 4], [0; 4]);
@@ -364,7 +374,7 @@ impl Frame<'_> {
     ///
     /// # Safety
     ///
-    /// The caller enables the kernel's features; as many quotes are there as for [`Self::ids`].
+    /// The caller enables the kernel's features; as many strings are there as for [`Self::ids`].
     #[inline(always)]
     unsafe fn depth<K: Kernel, const M: usize>(&self, event: &mut Event) -> Option<()> {
         let mut long = 0;
@@ -373,13 +383,13 @@ impl Frame<'_> {
             let (ids, mut seen) = (self.ids::<K, M>(&mut long)?, K::nothing());
             let mut off_tick = 0;
             let out: *mut Level = event.levels.as_mut_ptr();
-            let start = self.quote(13 + M) + 3;
-            let bids = self.side::<K>(14 + M, start, out, &mut seen, &mut off_tick)?;
+            let start = self.end::<K>(6 + M) + 3;
+            let bids = self.side::<K>(7 + M, start, out, &mut seen, &mut off_tick)?;
             if !(self.has(bids.position, b"],\"a\":[")) {
                 return None;
             }
             let to = out.add(bids.levels);
-            let (first, start) = (bids.next_quote + 2, bids.position + 7);
+            let (first, start) = (bids.next + 1, bids.position + 7);
             let asks = self.side::<K>(first, start, to, &mut seen, &mut off_tick)?;
             let end = asks.position + 1;
             let is_ended = self.has(asks.position, b"]")
@@ -409,8 +419,8 @@ impl Frame<'_> {
         }
     }
 
-    /// `["price","qty"],..`, two levels a step; `first` is the index of the first quote, `start` the position
-    /// after the opening bracket.
+    /// `["price","qty"],..`, two levels a step; `first` is the index of the first price's end, `start` the position after
+    /// the opening bracket.
     ///
     /// # Safety
     ///
@@ -424,18 +434,20 @@ impl Frame<'_> {
         seen: &mut K::Seen,
         off_tick: &mut u32,
     ) -> Option<SideEnd> {
-        if self.quote(first.min(self.count)) != start + 1 || !self.has(start, b"[\"") {
-            return Some(SideEnd { levels: 0, next_quote: first, position: start });
+        if !self.has(start, b"[\"") {
+            return Some(SideEnd { levels: 0, next: first, position: start });
         }
         let (rows, tick) = (&self.units.rows, self.units.tick);
-        let (mut i, mut pair) = (first, out);
-        // SAFETY: quotes ahead of the last are the text's end; there is room for a fourth as many levels as quotes and two.
+        let (mut i, mut opening, mut pair) = (first, start + 1, out);
+        // SAFETY: ends ahead of the last are the text's; there is room for half as many levels as strings and two.
         unsafe {
             loop {
                 if i > self.count {
                     return None;
                 }
-                let (one, two) = (self.level(i), self.level(i + 4));
+                let one = self.level::<K>(opening, i);
+                // Where it is if there is another: that is looked at below.
+                let two = self.level::<K>(one.qty_end + size_of_val(&NEXT), i + 2);
                 let t = self.text;
                 let at = [t.at(one.price), t.at(one.qty), t.at(two.price), t.at(two.qty)];
                 let (step, [off_one, off_both]) =
@@ -444,22 +456,22 @@ impl Frame<'_> {
                 if self.word(one.qty_end + 1) != NEXT {
                     *seen = K::merge_low(*seen, step);
                     *off_tick += off_one;
-                    return self.side_end(first, i + 4, one.qty_end);
+                    return self.side_end(first, i + 2, one.qty_end);
                 }
                 *seen = K::merge(*seen, step);
                 *off_tick += off_both;
-                (i, pair) = (i + 8, pair.add(2));
                 if self.word(two.qty_end + 1) != NEXT {
-                    return self.side_end(first, i, two.qty_end);
+                    return self.side_end(first, i + 4, two.qty_end);
                 }
+                (i, opening, pair) = (i + 4, two.qty_end + size_of_val(&NEXT), pair.add(2));
             }
         }
     }
 
     /// The end of a side whose last level's quantity ends there.
     #[inline(always)]
-    fn side_end(&self, first: usize, next_quote: usize, qty_end: usize) -> Option<SideEnd> {
-        let end = SideEnd { levels: (next_quote - first) / 4, next_quote, position: qty_end + 2 };
+    fn side_end(&self, first: usize, next: usize, qty_end: usize) -> Option<SideEnd> {
+        let end = SideEnd { levels: (next - first) / 2, next, position: qty_end + 2 };
         self.has(qty_end + 1, b"]").then_some(end)
     }
 }
