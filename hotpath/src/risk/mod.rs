@@ -112,9 +112,7 @@ pub fn check(context: &Context<'_>) -> Result<(), Breach> {
     book::check(context)?;
     price::check(context)?;
     terms::check(context)?;
-    // Price and quantity are within the venue's ranges by now: their product is no surprise.
-    let notional = context.definition.notional_e8(context.intent.price, context.intent.qty);
-    size::check(context, notional, is_reducing)?;
+    let notional = size::check(context, is_reducing)?;
     exposure::check(context, notional, is_reducing)?;
     if !is_reducing {
         trade::check(context)?;

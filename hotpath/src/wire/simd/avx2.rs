@@ -75,8 +75,8 @@ const MOST: usize = 32;
 // No more are written than a block may have.
 const _: () = assert!((MOST - FIRST).is_multiple_of(STEP));
 
-/// Which of a block's quotes end a string: every second one, by turns with what came before. Looking only for those halves
-/// what is slow here, taking bits out of a mask one by one.
+/// Which of a block's quotes end a string: every second one, by turns with what came before. Bits are taken out of a mask
+/// one by one here: half as many are half the work.
 struct Turn(u64);
 
 impl Turn {

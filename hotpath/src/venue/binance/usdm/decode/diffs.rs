@@ -294,7 +294,7 @@ impl Frame<'_> {
         Span { start, len }
     }
 
-    /// The integer behind a key whose last quote has that index: `":` stands before it, and the comma that follows it.
+    /// The integer between a key, whose end has that index, and the comma that follows it: `":` stands before it.
     #[inline(always)]
     fn bare<K: Kernel>(&self, key: usize, comma: usize, long: &mut usize) -> Span {
         self.integer(self.end::<K>(key) + 2, comma, long)
