@@ -65,7 +65,8 @@ pub enum EngineBody {
 pub struct EngineMessage {
     /// Running number.
     pub number: u64,
-    /// Session time of the decision, for latency histograms only: it never influences a decision.
+    /// Session time of the decision: the gateway's time of the message where one thread runs both, and otherwise for latency
+    /// histograms only.
     pub decided_ns: Nanos,
     /// Venue's time of the last change of the book decided on, unix milliseconds; 0 without one.
     #[serde(default)]

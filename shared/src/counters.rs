@@ -68,14 +68,14 @@ const _: () = assert!(Counter::ALL.len() <= COUNTERS_MAX);
 crate::labelled_enum! {
     /// Where time goes between a tick and an order. Each is a histogram written by one thread.
     pub enum Stage: u16 {
-        Decode = 0, "decode", "Read returned to frame decoded: diffs, and whatever goes to another thread.";
+        Decode = 0, "decode", "Read returned to frame decoded: diffs, what came behind other frames, and whatever goes to another thread.";
         Hop = 1, "hop", "Frame decoded to frame taken by the engine.";
         Book = 2, "book", "Diff or snapshot taken by the engine to book updated.";
         Decide = 3, "decide", "Book updated, or best prices taken (on one thread: their read returned), to strategy decided.";
         TickToDecision = 4, "tick_to_decision", "Read returned to strategy decided, every tick.";
-        Risk = 5, "risk", "Strategy decided to all limits passed.";
-        Encode = 6, "encode", "Limits passed to order encoded.";
-        Write = 7, "write", "Order encoded to write returned; it is journalled in between.";
+        Risk = 5, "risk", "Strategy decided to all limits passed; the intent is journalled in between.";
+        Encode = 6, "encode", "Limits passed to order encoded; with HMAC journalled and signed, too.";
+        Write = 7, "write", "Order encoded to write returned; without HMAC it is journalled in between.";
         TickToTrade = 8, "tick_to_trade", "Read of the tick returned to write of the order returned.";
         OrderToAck = 9, "order_to_ack", "Write of the order returned to venue's answer read.";
         OrderToFill = 10, "order_to_fill", "Write of the order returned to fill read.";

@@ -137,7 +137,7 @@ impl<S: Strategy> EngineStage<S> {
 
 /// Journals that an input is taken, then lets the core take it. An input whose record is skipped for want
 /// of segments is not taken either, so that replay and run agree. `now` is known when a fused feed has just
-/// read the event; anything else has waited.
+/// read or stamped the event; anything else has waited.
 #[inline]
 fn consume<S: Strategy>(
     core: &mut Engine<S>,
@@ -151,8 +151,7 @@ fn consume<S: Strategy>(
     let now = now.unwrap_or_else(|| io.clock.now());
     if let EngineEvent::Market(market) = &event {
         let MarketHeader { read_ns, decoded_ns, .. } = *market.header;
-        let taken_ns = if is_fused { now.max(decoded_ns) } else { now };
-        io.stamps = Stamps { read_ns, taken_ns, booked_ns: taken_ns, decided_ns: 0 };
+        io.stamps = Stamps { read_ns, taken_ns: now, booked_ns: now, decided_ns: 0 };
         if decoded_ns != 0 && !is_fused {
             io.status.histogram(Stage::Hop).record(now.saturating_sub(decoded_ns));
         }
@@ -242,7 +241,8 @@ impl<M: MessageSink, S: Strategy> EventSink for FusedEngine<'_, M, S> {
     fn push(&mut self, header: &MarketHeader, levels: &[Level]) -> bool {
         let EngineStage { core, io, .. } = &mut *self.engine;
         let event = EngineEvent::Market(MarketEvent { header, levels });
-        consume(core, io, Some(header.read_ns), Cause(header.cause), event, self.sink);
+        let now = header.read_ns.max(header.decoded_ns);
+        consume(core, io, Some(now), Cause(header.cause), event, self.sink);
         true
     }
 }

@@ -472,7 +472,10 @@ impl GatewayPort for Io {
 
     #[inline(always)]
     fn on_encoded(&mut self) {
-        self.encoded_ns = self.clock.now();
+        // What is to be signed is not ready yet.
+        if self.signer.is_none() {
+            self.encoded_ns = self.clock.now();
+        }
     }
 
     fn on_gauges(&mut self, gateway: &Gateway) {

@@ -119,6 +119,8 @@ pub struct FeedStage {
     next_silence_ns: Nanos,
     /// Connections whose buffer may hold whole frames: they are drained before more is received.
     has_backlog: [bool; SLOTS],
+    /// The frame in hand is the first of its read, whose time is its own.
+    is_first_of_read: bool,
 }
 
 /// How far ahead the lines' updates were of the next copy.
@@ -159,6 +161,7 @@ impl FeedStage {
             next_report_ns: 0,
             next_silence_ns: 0,
             has_backlog: [false; SLOTS],
+            is_first_of_read: false,
         }
     }
 
@@ -294,6 +297,7 @@ impl FeedStage {
         let mut handled = 0;
         while handled < BATCH_MAX && !(handled > 0 && self.must_stall(sink)) {
             let Some(frame) = connection.next_text()? else { return Ok(handled) };
+            self.is_first_of_read = handled == 0;
             handled += 1;
             let bytes = frame.len() as u64;
             let is_text = self.on_frame(index, read_ns, frame, sink);
@@ -385,8 +389,9 @@ impl FeedStage {
                 header.cause = cause.0;
                 header.read_ns = read_ns;
                 let kind = header.market_kind();
-                // A look at the clock waits for whatever is under way, which takes as long as decoding anything else.
-                let is_stamped = S::IS_APART || kind == MarketKind::Depth;
+                // A look at the clock waits for whatever is under way, which takes as long as decoding anything else. What
+                // comes after other frames may have waited, as long as they took.
+                let is_stamped = S::IS_APART || kind == MarketKind::Depth || !self.is_first_of_read;
                 header.decoded_ns = if is_stamped { self.clock.now() } else { 0 };
                 let decoded_ns = header.decoded_ns;
                 if !sink.push(self.decoder.header(), self.decoder.levels()) {

@@ -213,9 +213,10 @@ impl<P: EnginePort> Desk<'_, P> {
             is_book_valid: listing.book.is_valid().into(),
             reserved: 0,
         };
-        let book_venue_ms = listing.book_venue_ms;
+        let message = self.message(EngineBody::Change(change), listing.book_venue_ms);
         self.port.record(Kind::Change, Class::Audit, self.now, self.cause, &[change.as_bytes()]);
-        self.send(EngineBody::Change(change), book_venue_ms)
+        self.port.send(&message);
+        message.number
     }
 
     /// Wants the order of an intent canceled; returns the number of the change.

@@ -408,7 +408,7 @@ payloads! {
     OrderWrittenRecord {
         /// Client order id.
         client_order_id: ClientOrderId,
-        /// Session time when the write began.
+        /// Session time when the request had its text, signed where it is: what is left is to journal and to write it.
         begun_ns: u64,
         /// Session time when the write returned.
         returned_ns: u64,

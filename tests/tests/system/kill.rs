@@ -48,7 +48,7 @@ pub(crate) fn place_resting(desk: &Desk, id: &str) {
     assert!(answer.contains("\"status\":200"), "{answer}");
 }
 
-/// Kill stamp, look that saw it, and every begin of an order write of the newest session.
+/// Kill stamp, look that saw it, and when every order written had its text, in the newest session.
 fn stamps(desk: &Desk) -> (Vec<KillRecord>, Vec<u64>) {
     let (mut kills, mut writes) = (Vec::new(), Vec::new());
     let filter = Filter { session: None, lane: Some("gateway".into()), kind: None };

@@ -32,7 +32,7 @@ fn in_the_process_every_tick_is_answered_and_nothing_is_lost() {
     for stage in ["decide", "tick_to_decision", "risk", "encode", "write", "tick_to_trade"] {
         assert!(numbers(&text, stage)[0] > 59_000, "{stage}: {text}");
     }
-    // Of what one thread takes at once only diffs are looked at in between.
+    // A frame a read, all on one thread: only diffs are looked at in between.
     let [decoded, booked] = ["decode", "book"].map(|stage| numbers(&text, stage)[0]);
     assert!(decoded > 5_000 && booked == decoded + 1, "every diff, and the snapshot: {text}");
     assert!(text.contains("0 frames unaccounted, 0 journal records lost"), "{text}");

@@ -34,7 +34,7 @@ use tickpath_shared::config::{Host, Wait};
 /// Why a comparison is not there.
 #[cfg(not(feature = "baseline"))]
 const NO_BASELINE: &str =
-    "--baseline needs a build with the peers: cargo run --release --features baseline -- latency ...";
+    "--baseline needs a build with the peers: cargo run --profile dist --features baseline -- latency ...";
 
 /// What a measurement in the process was asked for.
 #[derive(Clone, Debug)]

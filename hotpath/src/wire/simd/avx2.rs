@@ -1,4 +1,4 @@
-//! The kernels with AVX2: quote positions by bit extraction, two vectors of two numbers.
+//! The kernels with AVX2: ends of strings by bit extraction, two vectors of two numbers.
 
 use super::{Kernel, LevelRow, Literal, Pattern, Proof, Row, marks_beyond};
 use crate::{book::Divisor, wire::text::Text};
@@ -192,7 +192,7 @@ impl Kernel for Avx2 {
     /// As [`Kernel`] asks for of this function.
     #[inline(always)]
     unsafe fn strings(text: Text<'_>, from: usize, out: &mut [u32]) -> usize {
-        // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for 64 more.
+        // SAFETY: the caller has enabled the features; a text is readable 64 bytes beyond its end, and `out` has room for a block's ends.
         unsafe {
             let quote = _mm256_set1_epi8(b'"' as i8);
             let (mut count, mut at, mut mask, mut turn) = (0, from, 0, Turn::FIRST);

@@ -1,4 +1,4 @@
-//! Vector kernels of the frame decoder: where the quotes are, whether a literal stands somewhere, and four
+//! Vector kernels of the frame decoder: where strings begin or end, whether a literal stands somewhere, and four
 //! numbers at once. One implementation an instruction set, chosen at run time.
 //!
 //! A number is loaded as 16 bytes from its first digit. One table row, chosen by lengths, right-aligns
@@ -29,7 +29,7 @@ use crate::book::Divisor;
 pub enum Isa {
     /// AVX-512 with VBMI2 (x86-64, from Ice Lake and Zen 4 on).
     Avx512,
-    /// AVX2 with BMI2 (x86-64, from Haswell and Zen 3 on).
+    /// AVX2 with BMI2 (x86-64, from Haswell and Zen 3 on; earlier Zens have it, and a slow bit deposit).
     Avx2,
     /// What every processor of the architecture has. On x86-64 that includes SSE2.
     Plain,
@@ -226,7 +226,7 @@ pub(crate) trait Kernel {
     const ENTRIES: usize;
 
     /// Writes an index of the strings from a position, where none is open, to the end of the text, and returns how many
-    /// entries it has; 0 when they do not fit `out`, which needs room for a block of 64 beyond the last.
+    /// entries it has; 0 when they do not fit `out`, which needs room for as many more as a block may have.
     ///
     /// # Safety
     ///

@@ -316,8 +316,9 @@ impl Frame<'_> {
         }
     }
 
-    /// The level whose price begins with the quote at `opening` and ends with the quote of that index. Where its quantity's
-    /// first one is the row proves.
+    /// The level whose price begins with the quote at `opening` and ends with the quote of that index. That is the next one,
+    /// as the row asks for: what stands between the string before and `opening` was compared, or the level is dropped.
+    /// Where its quantity's first quote is the row proves.
     #[inline(always)]
     fn level<K: Kernel>(&self, opening: usize, first: usize) -> Place<'_> {
         let (price_end, qty_end) = (self.end::<K>(first), self.end::<K>(first + 1));

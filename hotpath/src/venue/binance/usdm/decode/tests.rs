@@ -233,6 +233,22 @@ fn a_frame_that_ends_too_early_is_none_whatever_stands_behind_it() {
     }
 }
 
+/// As many quotes as before, one of them elsewhere.
+#[test]
+fn a_quote_that_moved_is_judged_as_by_the_general_parser() {
+    for frame in [DEPTH].into_iter().chain(NEWER) {
+        for (from, _) in frame.match_indices('"') {
+            let mut without = frame.to_owned();
+            without.remove(from);
+            for to in (0..=without.len()).filter(|to| *to != from && to.abs_diff(from) < 48) {
+                let mut moved = without.clone();
+                moved.insert(to, '"');
+                let _ = decode(&moved);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_damaged_byte_is_judged_as_by_the_general_parser() {
     for frame in [DEPTH, TICKER, TRADE].into_iter().chain(NEWER) {
