@@ -24,6 +24,9 @@ pub enum SessionArchiveError {
     /// An archive cannot be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A lane could not be read on at an earlier turn.
+    #[error("{0}; the rest of the lane is not archived")]
+    Broken(String),
     /// Status or command file.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -53,10 +56,19 @@ struct LaneArchive {
     pushed: u64,
     /// Position that is durable and acknowledged.
     durable: u64,
-    /// Reading has failed for good; what was archived stays.
-    is_broken: bool,
+    /// Why reading has failed for good; what was archived stays.
+    broken: Option<String>,
     /// Nothing new was found at the last turn.
     is_idle: bool,
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Records copied.
+    pub records: u64,
+    /// Nothing will follow, and everything is durable.
+    pub is_complete: bool,
 }
 
 impl SessionArchive {
@@ -88,23 +100,24 @@ impl SessionArchive {
         self.session
     }
 
-    /// Copies what is new; writes and syncs when it is due. Returns how many records were copied.
+    /// Copies what is new; writes and syncs when it is due.
     ///
     /// # Errors
     ///
-    /// The first failure; the other lanes are served all the same.
-    pub fn turn(&mut self, is_sync_due: bool) -> Result<u64, SessionArchiveError> {
-        let (mut copied, mut failure) = (0, None);
+    /// The first failure, at every turn while it lasts; the other lanes are served all the same.
+    pub fn turn(&mut self, is_sync_due: bool) -> Result<Turn, SessionArchiveError> {
+        // Before the look at the lanes: what a process published just before its end is found by this look or by the next.
+        let is_over = self.is_over();
+        let (mut records, mut failure) = (0, None);
         for lane in &mut self.lanes {
             match lane.turn(is_sync_due) {
-                Ok(records) => {
-                    copied += records;
-                    self.command.acknowledge(lane.reader.spec().lane, lane.durable);
-                }
-                Err(e) => failure = Some(e),
+                Ok(copied) => records += copied,
+                Err(e) => failure = failure.or(Some(e)),
             }
+            self.command.acknowledge(lane.reader.spec().lane, lane.durable);
         }
-        failure.map_or(Ok(copied), Err)
+        let is_drained = self.lanes.iter().all(LaneArchive::is_drained);
+        failure.map_or(Ok(Turn { records, is_complete: is_over && is_drained }), Err)
     }
 
     /// Bytes published and not durable.
@@ -116,13 +129,8 @@ impl SessionArchive {
         self.lanes.iter().map(lag).sum()
     }
 
-    /// Nothing is left to archive.
-    pub fn is_drained(&self) -> bool {
-        self.lanes.iter().all(|lane| (lane.is_broken || lane.is_idle) && lane.durable == lane.pushed)
-    }
-
     /// The process that wrote the session has stopped or is gone.
-    pub fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         let pid = self.status.identity().pid;
         self.status.is_stopped() || !Path::new(&format!("/proc/{pid}")).exists()
     }
@@ -149,20 +157,40 @@ impl LaneArchive {
             reader.seek(report.position, report.sequence);
         }
         let position = if report.sequence > 0 { report.position } else { 0 };
-        Ok(Self { reader, writer, pushed: position, durable: position, is_broken: false, is_idle: false })
+        Ok(Self { reader, writer, pushed: position, durable: position, broken: None, is_idle: false })
     }
 
+    fn is_drained(&self) -> bool {
+        self.is_idle && self.durable == self.pushed
+    }
+
+    /// What was read before a lane broke is written and synced like any other.
     fn turn(&mut self, is_sync_due: bool) -> Result<u64, SessionArchiveError> {
-        let copied = if self.is_broken { 0 } else { self.copy()? };
-        self.is_idle = copied == 0;
+        let copied = if self.broken.is_none() { self.copy() } else { Ok(0) };
+        self.is_idle = copied.as_ref().is_ok_and(|copied| *copied == 0);
         if self.writer.pending_bytes() >= BLOCK_BYTES || (is_sync_due && self.writer.pending_bytes() > 0) {
             self.writer.write_block(self.pushed)?;
         }
         if is_sync_due && self.durable != self.pushed && self.writer.pending_bytes() == 0 {
-            self.writer.sync()?;
-            self.durable = self.pushed;
+            self.sync()?;
         }
-        Ok(copied)
+        match &self.broken {
+            Some(why) => Err(SessionArchiveError::Broken(why.clone())),
+            None => copied,
+        }
+    }
+
+    /// What a failed sync leaves on the disk nobody knows, and the next one may succeed without it: everything since the
+    /// last is taken from the lane again.
+    fn sync(&mut self) -> Result<(), SessionArchiveError> {
+        let synced = self.writer.sync();
+        if synced.is_ok() {
+            self.durable = self.pushed;
+        } else {
+            self.reader.seek(self.durable, self.writer.sequence());
+            self.pushed = self.durable;
+        }
+        Ok(synced?)
     }
 
     fn copy(&mut self) -> Result<u64, SessionArchiveError> {
@@ -170,7 +198,7 @@ impl LaneArchive {
         if self.writer.pending_bytes() > 4 * BLOCK_BYTES {
             return Ok(0);
         }
-        self.reader.check_file().inspect_err(|_| self.is_broken = true)?;
+        self.reader.check_file().inspect_err(|e| self.broken = Some(e.to_string()))?;
         let mut buf = RecordBuf::default();
         for copied in 0..BATCH {
             match self.reader.next_into(&mut buf) {
@@ -182,7 +210,7 @@ impl LaneArchive {
                 }
                 Ok(None) => return Ok(copied),
                 Err(e) => {
-                    self.is_broken = true;
+                    self.broken = Some(e.to_string());
                     return Err(e.into());
                 }
             }

@@ -111,7 +111,19 @@ pub struct ArchiveWriter {
     records: u64,
     sequence: u64,
     previous_hash: [u8; 32],
+    /// Where the part ends that is known to be durable.
+    synced: End,
+    /// A sync failed, and what it was about is still in the file.
+    must_rewind: bool,
     compressor: zstd::bulk::Compressor<'static>,
+}
+
+/// An end of the archive: offset in the file, last sequence, hash of the last block.
+#[derive(Clone, Copy)]
+struct End {
+    offset: u64,
+    sequence: u64,
+    hash: [u8; 32],
 }
 
 impl ArchiveWriter {
@@ -153,6 +165,8 @@ impl ArchiveWriter {
             records: 0,
             sequence: report.sequence,
             previous_hash: hash,
+            synced: End { offset: sound, sequence: report.sequence, hash },
+            must_rewind: false,
             compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(io)?,
         };
         Ok((writer, report))
@@ -166,6 +180,11 @@ impl ArchiveWriter {
         self.records += 1;
         self.sequence = record.record().header.sequence;
         self.raw.len() >= BLOCK_BYTES_MAX / 8
+    }
+
+    /// Sequence of the last record that was pushed and not forgotten.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Bytes waiting in the open block.
@@ -183,6 +202,7 @@ impl ArchiveWriter {
         if self.records == 0 {
             return Ok(());
         }
+        self.rewind()?;
         let start = self.file.stream_position().map_err(|e| self.io(e))?;
         match self.try_write_block(end_position) {
             Ok(hash) => {
@@ -227,9 +247,34 @@ impl ArchiveWriter {
     ///
     /// # Errors
     ///
-    /// [`ArchiveError::Io`]: nothing may be acknowledged.
+    /// [`ArchiveError::Io`]: nothing may be acknowledged. The system reports a lost write once and succeeds afterwards, so
+    /// that what was pushed since the last success is forgotten and has to be pushed again, from behind
+    /// [`Self::sequence`].
     pub fn sync(&mut self) -> Result<(), ArchiveError> {
-        self.file.sync_data().map_err(|e| self.io(e))
+        self.sync_by(File::sync_data)
+    }
+
+    fn sync_by(&mut self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), ArchiveError> {
+        if let Err(e) = sync(&self.file) {
+            self.must_rewind = true;
+            self.raw.clear();
+            (self.records, self.sequence, self.previous_hash) = (0, self.synced.sequence, self.synced.hash);
+            return Err(self.io(e));
+        }
+        let offset = self.file.stream_position().map_err(|e| self.io(e))?;
+        self.synced = End { offset, sequence: self.sequence - self.records, hash: self.previous_hash };
+        Ok(())
+    }
+
+    /// Cuts off what a failed sync was about.
+    fn rewind(&mut self) -> Result<(), ArchiveError> {
+        if self.must_rewind {
+            let start = self.synced.offset;
+            let cut = self.file.set_len(start).and_then(|()| self.file.seek(SeekFrom::Start(start)));
+            cut.map_err(|e| self.io(e))?;
+            self.must_rewind = false;
+        }
+        Ok(())
     }
 
     fn io(&self, source: io::Error) -> ArchiveError {

@@ -2,11 +2,13 @@
 
 use crate::PROGRAM;
 use serde_json::Value;
-use std::process::Command;
+use std::{collections::BTreeMap, path::Path, process::Command};
+use tickpath_shared::paths::DataDir;
 use tickpath_tests::recorded_pair;
+use tickpath_tools::offline::journal::{self, Filter};
 
 /// Runs the demo in a fresh directory; returns its JSON.
-pub(crate) fn demo(dir: &std::path::Path, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
+pub(crate) fn demo(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
     let out = Command::new(PROGRAM)
         .args(["demo", "--json", "--dir", &dir.display().to_string()])
         .args(arguments)
@@ -53,6 +55,27 @@ fn the_recorded_pair_is_consumed_whole_at_full_speed() {
         assert_eq!((count("snapshots"), count("book_gaps")), (2, 0), "{extra:?}: {found}");
         assert!(number(&found["fills"]) > 0, "{extra:?}: {found}");
         assert_eq!(number(&found["inputs_skipped"]), 0);
+        assert_time_goes_on(dir.path());
+    }
+}
+
+/// In every lane of a hot thread no record is older than the one before, be its frame the first of a read or behind
+/// one that led to an order.
+fn assert_time_goes_on(dir: &Path) {
+    let data = DataDir::open(dir).unwrap();
+    for lane in ["feed", "engine", "gateway"] {
+        let (mut before, mut records, mut older) = (0, 0_u64, BTreeMap::new());
+        let filter = Filter { lane: Some(lane.into()), ..Filter::default() };
+        journal::cat(&data, &filter, |record| {
+            let header = record.header;
+            if header.time < before {
+                older.insert(header.sequence, (header.kind, before - header.time));
+            }
+            (before, records) = (header.time, records + 1);
+        })
+        .unwrap();
+        assert!(records > 1_000, "{lane}: {records} records");
+        assert!(older.is_empty(), "{lane}: {} of {records}: {:?}", older.len(), older.iter().next());
     }
 }
 
@@ -76,7 +99,7 @@ fn ctrl_c_stops_in_order_and_leaves_nothing_behind() {
     assert_eq!(demo.wait(std::time::Duration::from_secs(10)).unwrap(), 0);
     assert!(start.elapsed().as_secs() < 5, "took {:?}", start.elapsed());
     for pid in children {
-        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "process {pid} still runs");
+        assert!(!Path::new(&format!("/proc/{pid}")).exists(), "process {pid} still runs");
     }
     let text = std::fs::read_to_string(&log).unwrap();
     assert!(text.contains("tick-to-trade"), "no summary: {text}");

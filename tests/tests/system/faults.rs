@@ -201,11 +201,28 @@ fn a_truncated_or_replaced_lane_file_fails_safely() {
         let logs = ["hot", "control"].map(|n| {
             std::fs::read_to_string(desk.data.root().join(format!("logs/{n}.log"))).unwrap_or_default()
         });
+        assert_archiving_stays_refused(&desk);
         let all = logs.concat() + &output(&desk, "run");
         assert!(!all.contains("SIGBUS") && !all.contains("signal: 7") && !all.contains("panicked"), "{all}");
         desk.stop().unwrap();
         let (_, text) = desk.run_here(&["journal", "verify"]).unwrap();
         assert!(!text.contains("panicked"), "{text}");
+        // The lane's rest was not archived: nothing of the session is called complete, or removed.
+        let sealed = desk.data.archive().join(session.to_string()).join("sealed");
+        assert!(shared.join("lane-02-engine").exists() && !sealed.exists());
+    }
+}
+
+/// As long as a lane cannot be archived, not only at the turn that found it.
+fn assert_archiving_stays_refused(desk: &Desk) {
+    let is_failing = || {
+        let Ok((_, text)) = http::get(desk.control, "/api/v1/status/health/detailed") else { return false };
+        serde_json::from_str::<Value>(&text).is_ok_and(|health| health["archive_failing"] == true)
+    };
+    wait_for("a lane that cannot be archived", is_failing).unwrap();
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(is_failing());
     }
 }
 

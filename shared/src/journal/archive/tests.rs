@@ -50,6 +50,41 @@ fn what_was_written_is_read_and_writing_goes_on() {
     assert_eq!(read_all(&path).unwrap(), 300);
 }
 
+/// The system tells of a lost write once: what was written since the last good sync is cut off and written again.
+#[test]
+fn what_a_failed_sync_was_about_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = sample_records(dir.path(), 90);
+    let path = dir.path().join("a.tpa");
+    let (mut writer, _) = ArchiveWriter::open(&path, 9, 3, "metadata").unwrap();
+    let push = |writer: &mut ArchiveWriter, records: &[RecordBuf]| {
+        records.iter().for_each(|record| {
+            writer.push(record);
+        });
+    };
+    push(&mut writer, &records[..30]);
+    writer.write_block(30).unwrap();
+    writer.sync().unwrap();
+    let durable = std::fs::metadata(&path).unwrap().len();
+
+    push(&mut writer, &records[30..60]);
+    writer.write_block(60).unwrap();
+    push(&mut writer, &records[60..70]);
+    let refused = writer.sync_by(|_| Err(io::Error::other("input/output error")));
+    assert!(matches!(refused, Err(ArchiveError::Io { .. })), "{refused:?}");
+    assert_eq!((writer.sequence(), writer.pending_bytes()), (30, 0));
+
+    push(&mut writer, &records[30..50]);
+    writer.write_block(50).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > durable);
+    writer.sync().unwrap();
+    assert_eq!(read_all(&path).unwrap(), 50);
+    push(&mut writer, &records[50..]);
+    writer.write_block(90).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(read_all(&path).unwrap(), 90);
+}
+
 #[test]
 fn a_file_cut_at_any_byte_reopens_to_a_prefix() {
     let dir = tempfile::tempdir().unwrap();
