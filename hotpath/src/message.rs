@@ -326,11 +326,8 @@ pub enum Ask {
     Day(DayRecord),
     /// Tell a person.
     Tell(Notice),
-    /// Store the kill latch, or remove it.
-    KillLatch {
-        /// True to set.
-        is_set: bool,
-    },
+    /// Store the kill latch. Who clears the word has removed it before.
+    KillLatch,
     /// A command was carried out or refused.
     Answer {
         /// Caller's id.

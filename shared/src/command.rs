@@ -185,6 +185,7 @@ crate::labelled_enum! {
         AwaitsApproval = 14, "awaits_approval", "The order is so large that it waits for a person to approve it.";
         NoSuchOrder = 15, "no_such_order", "No order of that name is open.";
         UnknownTicket = 16, "unknown_ticket", "The order has a side or a time in force that this build does not know.";
+        RefusedCountdown = 17, "refused_countdown", "The venue's countdown cannot be refreshed: nothing would cancel orders if this process ended.";
     }
 }
 
@@ -193,7 +194,11 @@ impl CommandOutcome {
     pub const fn is_guard(self) -> bool {
         matches!(
             self,
-            Self::RefusedKilled | Self::RefusedNotReconciled | Self::RefusedHalted | Self::RefusedLimit
+            Self::RefusedKilled
+                | Self::RefusedNotReconciled
+                | Self::RefusedHalted
+                | Self::RefusedLimit
+                | Self::RefusedCountdown
         )
     }
 }
@@ -342,6 +347,13 @@ impl CommandFile {
         self.file.u64_at(ACKS_AT + usize::from(lane) * 64).load(Ordering::Acquire)
     }
 
+    /// How many commands after `taken` are in no slot any more. Producers wait for room, so that only a damaged head is that
+    /// far ahead.
+    pub fn lost_after(&self, taken: u64) -> u64 {
+        let head = self.file.u64_at(HEAD_AT).load(Ordering::Acquire);
+        head.saturating_sub(taken).saturating_sub(SLOTS as u64)
+    }
+
     /// The command after `taken`, `None` when there is none, `Err` for a damaged one.
     ///
     /// # Errors
@@ -475,7 +487,7 @@ impl CommandSender {
         let (scope, target) = scope.parts();
         let _lock = wait_for_lock(data)?;
         let head = self.file.u64_at(HEAD_AT);
-        let sequence = head.load(Ordering::Acquire) + 1;
+        let sequence = head.load(Ordering::Acquire).checked_add(1).ok_or(SendError::Full)?;
         if sequence > taken + SLOTS as u64 {
             return Err(SendError::Full);
         }
@@ -554,6 +566,19 @@ mod tests {
         sender.send(&data, 0, Verb::Arm, Duration::from_secs(1)).unwrap();
         sender.file.copy_from(slot_at(1) + 4, &[9]);
         assert_eq!(hot.next_after(0), Err(DamagedCommand));
+    }
+
+    #[test]
+    fn a_head_far_ahead_is_followed_to_the_slots_that_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let (hot, sender, data) = pair(dir.path());
+        sender.send(&data, 0, Verb::Arm, Duration::from_secs(1)).unwrap();
+        assert_eq!(hot.lost_after(0), 0);
+        for head in [SLOTS as u64 + 5, u64::MAX] {
+            sender.file.u64_at(HEAD_AT).store(head, Ordering::Release);
+            assert_eq!(hot.lost_after(0), head - SLOTS as u64);
+            assert_eq!((hot.lost_after(head - SLOTS as u64), hot.lost_after(u64::MAX)), (0, 0));
+        }
     }
 
     #[test]

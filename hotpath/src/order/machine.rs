@@ -160,6 +160,11 @@ impl Order {
         })
     }
 
+    /// Its price, or the one that an amendment under way would give it, whichever is the dearer.
+    pub fn dearest_price(&self) -> i64 {
+        self.amend.map_or(self.price, |amend| amend.price.max(self.price))
+    }
+
     /// Quantity that may still fill, at its worst while an amendment is under way.
     pub const fn remaining(&self) -> i64 {
         self.most - self.filled

@@ -84,7 +84,7 @@ fn gross_beside_orders(context: &Context<'_>, wanted: i128) -> Gross {
     for order in account.orders.iter().filter(is_opening) {
         let definition = &account.definitions[order.instrument as usize];
         let sum = &mut sides[order.instrument as usize][usize::from(order.side == Side::Sell)];
-        *sum += definition.notional_e8(order.price, order.remaining());
+        *sum += definition.notional_e8(order.dearest_price(), order.remaining());
         busy |= 1 << order.instrument;
     }
     let mut gross = Gross::default();

@@ -12,8 +12,10 @@ use tickpath_shared::{
 const MS: Nanos = 1_000_000;
 /// Refreshes in the time that the venue waits.
 const REFRESHES: u64 = 4;
-/// Pause after a refresh that failed.
+/// Least pause after a refresh that failed, and its part of the time that the venue waits: each costs as much weight as
+/// one that succeeds.
 const RETRY_NS: Nanos = 1_000 * MS;
+const RETRIES: u64 = 4 * REFRESHES;
 
 /// What there is to do about the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,12 @@ impl DeadMan {
 
     /// A refresh failed.
     pub(super) fn on_failed(&mut self, now: Nanos) {
-        self.next_ns = now + RETRY_NS;
+        self.next_ns = now + RETRY_NS.max(self.countdown_ns / RETRIES);
+    }
+
+    /// Nothing stands behind orders: none may be opened.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }
 
@@ -136,10 +143,14 @@ mod tests {
         let mut switch = DeadMan::new(60_000);
         assert_eq!(switch.due(SECOND, [1, 1]), Due::Refresh);
         switch.on_failed(2 * SECOND);
-        assert_eq!(switch.due(3 * SECOND, [2, 2]), Due::Refresh, "a failure is tried again soon");
-        switch.on_failed(4 * SECOND);
+        assert_eq!(switch.due(5 * SECOND, [2, 2]), Due::Nothing);
+        assert_eq!(switch.due(6 * SECOND, [2, 2]), Due::Refresh, "a failure is tried again soon");
+        switch.on_failed(7 * SECOND);
+        assert!(!switch.is_lost());
         assert_eq!(switch.due(62 * SECOND, [3, 3]), Due::Lost);
+        assert!(switch.is_lost());
         assert_eq!(switch.due(63 * SECOND, [4, 4]), Due::Refresh);
         assert!(switch.on_held(64 * SECOND) && !switch.on_held(65 * SECOND));
+        assert!(!switch.is_lost());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
     clock::host_ns_now,
-    command::{Command, CommandOutcome, Scope, Verb},
+    command::{Command, CommandOutcome, SLOTS, Scope, Verb},
     config::Mode,
     counters::Counter,
     record::{Class, CommandRecord, CommandResultRecord, EventCode, Kind, Severity},
@@ -192,7 +192,8 @@ impl Session {
     /// Simulation arms itself, journalled like any other command, never against the latch.
     pub(super) fn arm_at_start(&mut self) {
         let instance = &self.parts.config.instance;
-        if instance.arm_at_start && instance.mode == Mode::Simulation && self.parts.command.kill_word() == 0 {
+        let is_allowed = self.parts.command.kill_word() == 0 && !self.dead_man.is_lost();
+        if instance.arm_at_start && instance.mode == Mode::Simulation && is_allowed {
             self.command_gateway(0, Verb::Arm);
         }
     }
@@ -207,8 +208,13 @@ impl Session {
     }
 
     pub(super) fn take_commands(&mut self, _now: Nanos) -> usize {
-        let mut handled = 0;
-        loop {
+        let lost = self.parts.command.lost_after(self.commands_taken);
+        if lost > 0 {
+            self.commands_taken += lost;
+            self.parts.status.add(Counter::CommandsRefused, 1);
+        }
+        // No more than there are slots: whatever else this thread sees to is not to wait for a damaged file.
+        for handled in 0..SLOTS {
             match self.parts.command.next_after(self.commands_taken) {
                 Ok(None) => return handled,
                 Ok(Some(command)) => {
@@ -220,8 +226,8 @@ impl Session {
                     self.parts.status.add(Counter::CommandsRefused, 1);
                 }
             }
-            handled += 1;
         }
+        SLOTS
     }
 
     fn on_command(&mut self, command: &Command) {
@@ -252,6 +258,9 @@ impl Session {
         }
         if host_ns_now() > command.deadline_host_ns {
             return Err(CommandOutcome::Expired);
+        }
+        if verb == Verb::Arm && self.dead_man.is_lost() {
+            return Err(CommandOutcome::RefusedCountdown);
         }
         if self.command_ids.contains(&command.id) {
             return Err(CommandOutcome::Repeated);

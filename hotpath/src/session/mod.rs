@@ -358,7 +358,10 @@ impl Session {
             Ask::Renew { connection, why } => self.renew(connection, why),
             Ask::Day(day) => self.keep_day(&day),
             Ask::Tell(notice) => self.on_notice(notice),
-            Ask::KillLatch { is_set } => self.store_latch(is_set),
+            Ask::KillLatch => {
+                self.store_latch(true);
+                self.forget_flat();
+            }
             Ask::Answer { id, verb, outcome } => {
                 self.is_arming |= id == 0
                     && verb == Verb::Arm as u16

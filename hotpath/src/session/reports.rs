@@ -23,6 +23,8 @@ const CODE_NO_LISTEN_KEY: i64 = -1125;
 const KEY_RETRY_NS: Nanos = 30_000_000_000;
 /// Pause before the account is read again after a failure.
 const RETRY_NS: Nanos = 500_000_000;
+/// The same after readings of an account that did not stand still: they have taken much of the minute's weight.
+const UNQUIET_PAUSE_NS: Nanos = 15_000_000_000;
 
 impl Session {
     pub(super) fn on_done(&mut self, now: Nanos, done: Done) {
@@ -192,7 +194,9 @@ impl Session {
         self.event(EventCode::RestFailed, Severity::Warning, &chain(why));
         match job {
             Job::Account { number, .. } if *number == self.read_number => {
-                self.account = AccountPhase::NotBefore(now + RETRY_NS);
+                let pause_ns =
+                    if matches!(why, RestError::Unquiet { .. }) { UNQUIET_PAUSE_NS } else { RETRY_NS };
+                self.account = AccountPhase::NotBefore(now + pause_ns);
             }
             Job::Order { name, .. } => {
                 self.asked.remove(name);

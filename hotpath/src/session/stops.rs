@@ -134,7 +134,16 @@ impl Session {
                 self.store_stops();
             }
             Verb::Arm => self.stops.arming.push((id, stored)),
+            Verb::Disarm => self.forget_flat(),
             _ => {}
+        }
+    }
+
+    /// What was being closed is not closed any more, after a start neither; what was stopped stays stopped.
+    pub(super) fn forget_flat(&mut self) {
+        if !self.stops.stopped.flat.is_empty() {
+            self.stops.stopped.flat.clear();
+            self.store_stops();
         }
     }
 

@@ -148,7 +148,7 @@ impl Kept {
     /// `None` when the reading proves nothing. Trades are counted from `before` on, and from this reading on for
     /// instruments that it does not know.
     fn of(definitions: &[InstrumentDefinition], read: &AccountRead, before: Option<&Self>) -> Option<Self> {
-        let funding = read.funding.as_deref().filter(|_| read.is_quiet)?;
+        let funding = read.funding.as_deref()?;
         let venue_ms = read.balances.first()?.venue_ms;
         let held = |position: &PositionRecord| {
             let definition = &definitions[position.instrument as usize];
@@ -329,7 +329,6 @@ mod tests {
             balances: wallets.iter().map(balance).collect(),
             positions: vec![position],
             trades: trades.to_vec(),
-            is_quiet: true,
             funding: Some(Vec::new()),
             ..AccountRead::default()
         }
@@ -356,9 +355,9 @@ mod tests {
         let first = read(0, &start, 0, 0, &[]);
         let last = read(60, &end, 5, 6_180_000, &[bought, sold]);
         assert_eq!(told(&[first.clone(), last.clone()]), "--");
-        // Listed again, one of the readings without balances, and one while something happened.
+        // Listed again, one of the readings without balances, and one without funding.
         let blind = AccountRead { balances: Vec::new(), ..read(30, &[], 10, 6_180_000, &[bought]) };
-        let busy = AccountRead { is_quiet: false, ..read(40, &start, 10, 6_180_000, &[]) };
+        let busy = AccountRead { funding: None, ..read(40, &start, 10, 6_180_000, &[]) };
         let rest = read(60, &end, 5, 6_180_000, &[sold]);
         let again = read(90, &end, 5, 6_180_000, &[sold]);
         assert_eq!(told(&[first.clone(), blind, busy, rest, again]), "-----");

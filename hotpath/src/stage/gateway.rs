@@ -158,6 +158,9 @@ pub struct Gateway {
     answer_timeout_ns: Nanos,
     state: TradingState,
     is_killed: bool,
+    /// Halted by itself for what only a new process can mend.
+    #[serde(default)]
+    is_halted_for_good: bool,
     is_reconciled: bool,
     has_start_position: Vec<bool>,
     links: [bool; connection::COUNT],
@@ -231,6 +234,7 @@ impl Gateway {
             answer_timeout_ns: config.venue.answer_timeout_ms * 1_000_000,
             state: state_at_start(is_unclean, is_killed),
             is_killed,
+            is_halted_for_good: false,
             is_reconciled: false,
             has_start_position: vec![false; definitions.len()],
             links: [false; connection::COUNT],
@@ -370,14 +374,14 @@ impl Gateway {
     fn on_kill(&mut self, now: Nanos, cause: Cause, is_set: bool, port: &mut impl GatewayPort) {
         self.is_killed = is_set;
         // What is to be closed once the word is cleared a person says again.
-        self.flattening = 0;
+        self.end_flattening();
         if is_set {
             self.set_state(now, cause, TradingState::Halted, StateReason::Kill, port);
             self.cancel_all(now, cause, port);
-        } else {
+            port.ask(Ask::KillLatch);
+        } else if !self.is_halted_for_good {
             self.set_state(now, cause, TradingState::Disarmed, StateReason::KillCleared, port);
         }
-        port.ask(Ask::KillLatch { is_set });
     }
 
     fn on_pressure(&mut self, now: Nanos, cause: Cause, level: Pressure, port: &mut impl GatewayPort) {
@@ -387,13 +391,15 @@ impl Gateway {
             self.cancel_all(now, cause, port);
         }
         if level == Pressure::Exhausted {
+            self.is_halted_for_good = true;
             self.set_state(now, cause, TradingState::Halted, StateReason::JournalExhausted, port);
             self.cancel_all(now, cause, port);
         }
     }
 
-    /// Stops trading for a reason found outside of the core.
+    /// Stops trading for a reason found outside of the core, until the process is started again.
     pub fn halt(&mut self, now: Nanos, reason: StateReason, port: &mut impl GatewayPort) {
+        self.is_halted_for_good = true;
         self.set_state(now, Cause::NONE, TradingState::Halted, reason, port);
         self.cancel_all(now, Cause::NONE, port);
     }
@@ -489,7 +495,10 @@ impl Gateway {
         let flags = [
             self.next_order,
             self.state as u64,
-            u64::from(self.is_killed) | u64::from(self.is_reconciled) << 1 | (self.pressure as u64) << 8,
+            u64::from(self.is_killed)
+                | u64::from(self.is_reconciled) << 1
+                | u64::from(self.is_halted_for_good) << 2
+                | (self.pressure as u64) << 8,
             self.clock.epoch_ns,
             self.told,
             self.by_hand.map_or(0, |(id, _)| id),

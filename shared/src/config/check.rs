@@ -5,6 +5,8 @@ use crate::types::{InstanceId, StrategyName, Symbol, decimal};
 
 /// Less than the supervisor's own patience with the control process, seconds.
 const STOP_S_MAX: u64 = 25;
+/// Requests a minute for the venue's countdown: what all instruments need at its default, half of the address's weight.
+const COUNTDOWN_REQUESTS_MAX: u64 = 128;
 
 impl Config {
     /// Checks ranges and relations. The messages name the key, the value and the bound.
@@ -224,6 +226,16 @@ impl Config {
         }
         if venue.countdown_ms != 0 {
             in_range("venue.countdown_ms", venue.countdown_ms, 5_000, 600_000)?;
+            // Each instrument is refreshed four times in that time, by requests of their own.
+            let instruments = self.instrument.len() as u64;
+            let (requests, bound) = (instruments * 240_000 / venue.countdown_ms, COUNTDOWN_REQUESTS_MAX);
+            ensure(requests <= bound, || {
+                format!(
+                    "venue.countdown_ms: {} with {instruments} instruments takes {requests} requests a minute, at most \
+                     {bound} are left for it",
+                    venue.countdown_ms
+                )
+            })?;
         }
         in_range("venue.proof_deadline_s", venue.proof_deadline_s, 1, 86_400)?;
         in_range("venue.definitions_every_s", venue.definitions_every_s, 1, 86_400)?;

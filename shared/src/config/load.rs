@@ -250,6 +250,21 @@ collar_bps = 80
     }
 
     #[test]
+    fn a_countdown_that_takes_the_weight_of_cancels_is_refused() {
+        let countdown = |ms: &str| load_text(SOUND, &[("TICKPATH__VENUE__COUNTDOWN_MS", ms)]);
+        assert_eq!(countdown("5000").unwrap().venue.countdown_ms, 5_000, "one instrument");
+        let more: String = (0..3).map(|i| format!("[[instrument]]\nsymbol = \"B{i}\"\n")).collect();
+        let many = SOUND.replacen("[[thread]]", &(more + "[[thread]]"), 1);
+        let of = |ms: &str| load_text(&many, &[("TICKPATH__VENUE__COUNTDOWN_MS", ms)]);
+        let why = of("5000").unwrap_err();
+        assert!(
+            why.contains("venue.countdown_ms: 5000 with 4 instruments takes 192 requests a minute"),
+            "{why}"
+        );
+        assert!(of("7500").is_ok());
+    }
+
+    #[test]
     fn environment_wins_over_the_file() {
         let config =
             load_text(SOUND, &[("TICKPATH__RISK__COLLAR_BPS", "50"), ("TICKPATH__INSTANCE__ID", "abc")])

@@ -4,10 +4,14 @@
 use super::orders::local::lock;
 use std::{
     error::Error,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tickpath_hotpath::{
     order::OrderName,
+    session::account::{AccountReader, ResumeFrom},
     venue::{Answer, Call, Credentials, Method, Rest, RestError, Secret, Transport},
 };
 use tickpath_shared::{config::KeyKind, types::ClientOrderId};
@@ -127,4 +131,65 @@ fn refusals_and_bans_are_waited_for_and_cancels_have_their_reserve() {
     );
     assert_eq!((seen.too_early, cancels_without_reserve), (0, 0));
     assert!(seen.banned > 0 && held_back > 10_000);
+}
+
+/// The venue behind an account on which somebody else trades: every list of trades has one more than the list before, as
+/// long as there are any left.
+struct Busy {
+    venue: Watched,
+    left: AtomicU64,
+    listed: AtomicU64,
+}
+
+impl Transport for Busy {
+    fn now_ms(&self) -> u64 {
+        self.venue.now_ms()
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+        let mut answer = self.venue.call(call)?;
+        if call.path == "/fapi/v1/userTrades" && call.query.contains("symbol=BTCUSDT&fromId=0") {
+            if self.left.load(Ordering::Relaxed) > 0 {
+                self.left.fetch_sub(1, Ordering::Relaxed);
+                self.listed.fetch_add(1, Ordering::Relaxed);
+            }
+            let row = |id: u64| {
+                serde_json::json!({
+                    "symbol": "BTCUSDT", "id": id, "orderId": 10 + id, "side": "BUY", "positionSide": "BOTH",
+                    "price": "61800.0", "qty": "0.001", "quoteQty": "61.8", "realizedPnl": "0", "commission": "0",
+                    "commissionAsset": "USDT", "time": EPOCH_MS, "buyer": true, "maker": false
+                })
+            };
+            let rows: Vec<_> = (1..=self.listed.load(Ordering::Relaxed)).map(row).collect();
+            answer.body = serde_json::to_vec(&rows)?;
+        }
+        Ok(answer)
+    }
+}
+
+/// Positions that were read between two lists of trades contain nobody knows which of them.
+#[test]
+fn an_account_that_never_stands_still_is_not_taken_for_proven() {
+    let secret = "secret".to_owned();
+    let keys = [AccountKey::Hmac { api_key: "key".into(), secret: secret.clone() }];
+    for (trades, attempts) in [(0, Some(0)), (4, Some(4)), (1_000, None)] {
+        let exchange = Exchange::new(&keys, Limits::default(), AccountStart::default(), EPOCH_MS);
+        let venue = Watched { venue: Arc::new(Mutex::new(exchange)), seen: Mutex::default() };
+        let busy = Arc::new(Busy { venue, left: AtomicU64::new(trades), listed: AtomicU64::new(0) });
+        let credentials = Credentials {
+            api_key: "key".into(),
+            secret: Secret::hmac(&secret).unwrap(),
+            kind: KeyKind::Hmac,
+        };
+        let rest = Rest::new(Arc::clone(&busy) as Arc<dyn Transport>, Arc::new(credentials), 2000);
+        let definitions = &definitions()[..1];
+        let reader = AccountReader { rest: &rest, definitions, venue_ms: &|| EPOCH_MS };
+        let read = reader.read(&ResumeFrom::default(), true);
+        match attempts {
+            Some(known) => assert_eq!(read.unwrap().trades.len(), known),
+            None => assert!(matches!(read, Err(RestError::Unquiet { attempts: 6 })), "{read:?}"),
+        }
+        let used = lock(&busy.venue.venue).used_weight();
+        assert!(used < 1_000, "{used} of 2400 for {trades} trades");
+    }
 }

@@ -75,3 +75,21 @@ fn gross_exposure_is_that_of_the_worst_case_to_the_last_unit() {
     }
     assert_eq!(refused, [5_000; 3]);
 }
+
+/// Until it is answered, an amendment may hold or not: the dearer price counts, with the larger quantity.
+#[test]
+fn an_amendment_under_way_counts_at_its_dearer_price() {
+    for (amended, dearer) in [(9_990, 9_990), (9_910, 9_950)] {
+        let mut bench = Bench::new();
+        bench.limits.position_notional_max = i64::MAX;
+        let now = bench.now;
+        bench.in_flight_at(1, Side::Buy, 9_950, 1_000).on_amend_sent(amended, 1_000, now);
+        let own = bench.definitions[0].notional_e8(bench.intent.price, bench.intent.qty);
+        let all = (own + bench.definitions[1].notional_e8(dearer, 1_000)) as i64;
+        bench.limits.gross_notional_max = all;
+        assert_eq!(bench.breach(), None, "{amended}");
+        bench.limits.gross_notional_max = all - 1;
+        let breach = Breach { reason: Reason::GrossMax, value: all, bound: all - 1 };
+        assert_eq!(bench.breach(), Some(breach), "{amended}");
+    }
+}

@@ -122,7 +122,7 @@ impl Gateway {
                 if self.state != TradingState::Halted {
                     self.set_state(now, cause, TradingState::Disarmed, StateReason::Command, port);
                 }
-                self.flattening = 0;
+                self.end_flattening();
                 self.cancel_all(now, cause, port);
             }
             Verb::CancelAll => self.cancel_of(now, cause, self.instruments_of(scope), port),
@@ -222,6 +222,12 @@ impl Gateway {
         CommandOutcome::Done
     }
 
+    /// Nothing is closed any more until a person says it again. What was stopped stays stopped.
+    pub(super) fn end_flattening(&mut self) {
+        self.flattening = 0;
+        self.stops.flat.clear();
+    }
+
     pub(super) fn all_instruments(&self) -> u32 {
         self.definitions.iter().fold(0, |bits, d| bits | 1 << d.instrument)
     }
@@ -258,7 +264,13 @@ impl Gateway {
 
     /// Asks the venue to cancel an order, unless it was asked just now: longer than it takes to be asked about, so that
     /// proof is not put off by asking again.
-    fn cancel_patiently(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
+    pub(super) fn cancel_patiently(
+        &mut self,
+        now: Nanos,
+        cause: Cause,
+        slot: usize,
+        port: &mut impl GatewayPort,
+    ) {
         let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
         let is_asked = |o: &mut Order| o.is_canceling && now < o.sent_ns + patience_ns;
         if !self.orders.get_mut(slot).is_some_and(is_asked) {

@@ -539,7 +539,7 @@ impl World {
                 }
                 return;
             }
-            Ask::Day(_) | Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch { .. } | Ask::Answer { .. } => {
+            Ask::Day(_) | Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch | Ask::Answer { .. } => {
                 return;
             }
         };

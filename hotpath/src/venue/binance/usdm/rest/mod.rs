@@ -79,6 +79,12 @@ pub enum RestError {
         /// The field.
         what: String,
     },
+    /// Trades came while the account was read, every time.
+    #[error("the account did not stand still in any of {attempts} readings: its positions are not proven")]
+    Unquiet {
+        /// Readings.
+        attempts: usize,
+    },
 }
 
 /// A REST client of one account.
