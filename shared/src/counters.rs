@@ -57,6 +57,8 @@ crate::labelled_enum! {
         LinesLost = 51, "lines_lost", "Lines lost while another one carried on.";
         LinksSilent = 52, "links_silent", "Connections ended because nothing was heard on them.";
         AmendsSent = 53, "amends_sent", "Requests for another price and quantity handed to the socket.";
+        TickersUnsound = 54, "tickers_unsound", "Best bid and offer updates that were crossed or lacked a side, skipped.";
+        TradesRepeated = 55, "trades_repeated", "Public trades taken before, or of a time that only they tell, skipped.";
     }
 }
 

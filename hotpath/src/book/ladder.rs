@@ -15,6 +15,12 @@ pub struct Top {
 }
 
 impl Top {
+    /// Both sides are there, and the bid is below the ask.
+    #[inline(always)]
+    pub const fn is_sound(&self) -> bool {
+        self.bid.qty > 0 && self.ask.qty > 0 && 0 < self.bid.price && self.bid.price < self.ask.price
+    }
+
     /// Bid plus ask, in half price units.
     pub const fn mid_halves(&self) -> i64 {
         self.bid.price + self.ask.price

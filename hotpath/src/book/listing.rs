@@ -14,6 +14,9 @@ pub struct Listing {
     /// Update id of `top`.
     pub(crate) top_id: u64,
     pub(crate) ticker_id: u64,
+    /// Id of the last trade.
+    #[serde(default)]
+    pub(crate) trade_id: u64,
     pub(crate) mark_e8: i64,
     /// Session time of the last change of the book.
     pub(crate) book_ns: Nanos,
@@ -36,6 +39,7 @@ impl Listing {
             top: Top::default(),
             top_id: 0,
             ticker_id: 0,
+            trade_id: 0,
             mark_e8: 0,
             book_ns: 0,
             book_venue_ms: 0,

@@ -194,8 +194,7 @@ impl SyncedBook {
     }
 
     fn check_crossed(&mut self, otherwise: DiffResult) -> DiffResult {
-        let top = self.book.top();
-        if top.bid.qty > 0 && top.ask.qty > 0 && top.bid.price < top.ask.price {
+        if self.book.top().is_sound() {
             return otherwise;
         }
         self.phase = Phase::Buffering;

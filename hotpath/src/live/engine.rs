@@ -156,7 +156,9 @@ fn consume<S: Strategy>(
             io.status.histogram(Stage::Hop).record(now.saturating_sub(decoded_ns));
         }
     }
-    if io.lane.append(Kind::Consumed, Class::Input, now, cause, &[]).is_ok() {
+    // What became of orders is taken to the last segment, as orders are: no position is told a second time.
+    let class = if matches!(event, EngineEvent::Outcome(_)) { Class::Audit } else { Class::Input };
+    if io.lane.append(Kind::Consumed, class, now, cause, &[]).is_ok() {
         core.on_event(now, cause, event, &mut LivePort { io, sink });
     }
 }

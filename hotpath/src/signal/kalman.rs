@@ -68,16 +68,17 @@ impl HedgeRatio {
         self.outliers
     }
 
-    /// Time passes without an observation of both.
-    pub fn skip(&mut self) {
-        self.p[0] += self.q;
-        self.p[2] += self.q;
+    /// Time passes without `samples` observations of both: what is known grows older.
+    pub fn skip(&mut self, samples: u64) {
+        let grown = self.q * samples as f64;
+        self.p[0] += grown;
+        self.p[2] += grown;
     }
 
     /// Compares an observation with what was expected, then learns from it; `None`, with nothing learned, when the
     /// numbers are no more finite.
     pub fn observe(&mut self, x: f64, y: f64) -> Option<Innovation> {
-        self.skip();
+        self.skip(1);
         let error = y - (self.beta * x + self.alpha);
         // P times the transposed observation row [x, 1].
         let (to_beta, to_alpha) = (self.p[0] * x + self.p[1], self.p[1] * x + self.p[2]);
@@ -112,6 +113,24 @@ impl HedgeRatio {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// After samples that are missing a surprise surprises less.
+    #[test]
+    fn missing_samples_are_predicted_over() {
+        let warm = || {
+            let mut filter = HedgeRatio::new(0.5, 1e-5, 1e-3);
+            (0..200).for_each(|i| assert!(filter.observe(16.0 + f64::from(i % 7) * 0.01, 8.0).is_some()));
+            filter
+        };
+        let (mut known, mut one_by_one, mut at_once) = (warm(), warm(), warm());
+        (0..600).for_each(|_| one_by_one.skip(1));
+        at_once.skip(600);
+        let [known, one_by_one, at_once] =
+            [&mut known, &mut one_by_one, &mut at_once].map(|filter| filter.observe(16.0, 8.3).unwrap());
+        assert!(at_once.variance > 2.0 * known.variance, "{} {}", at_once.variance, known.variance);
+        assert!((at_once.variance / one_by_one.variance - 1.0).abs() < 1e-9);
+        assert_eq!(at_once.error, known.error);
+    }
 
     #[test]
     fn the_published_vector() {

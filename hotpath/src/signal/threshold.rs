@@ -38,6 +38,8 @@ pub struct Thresholds {
     stance: Stance,
     /// Stopped out: nothing is opened before the spread has come home.
     is_burnt: bool,
+    /// It was above the mean then.
+    was_above: bool,
     entry: f64,
 }
 
@@ -45,7 +47,7 @@ impl Thresholds {
     /// Flat, at the usual volatility.
     pub fn new(rules: ThresholdRules) -> Self {
         let entry = rules.entry.clamp(rules.entry_min, rules.entry_max);
-        Self { rules, stance: Stance::Flat, is_burnt: false, entry }
+        Self { rules, stance: Stance::Flat, is_burnt: false, was_above: false, entry }
     }
 
     /// What should be held.
@@ -91,7 +93,8 @@ impl Thresholds {
     pub fn push(&mut self, z: f64) -> Stance {
         let (stop, exit) = (self.rules.stop, self.exit());
         let size = z.abs();
-        if size < exit {
+        // Through the mean it has been home, however near home is said to be.
+        if size < exit || (z > 0.0) != self.was_above {
             self.is_burnt = false;
         }
         self.stance = match self.stance {
@@ -101,7 +104,7 @@ impl Thresholds {
             stance => {
                 // Towards the loss: the side on which the position was opened.
                 let away = if stance == Stance::Short { z } else { -z };
-                self.is_burnt = away >= stop;
+                (self.is_burnt, self.was_above) = (away >= stop, z > 0.0);
                 if away <= exit || self.is_burnt { Stance::Flat } else { stance }
             }
         };
@@ -117,7 +120,8 @@ impl Thresholds {
     pub fn words(&self) -> impl Iterator<Item = u64> + use<> {
         let ThresholdRules { entry, exit_share, stop, .. } = self.rules;
         let bounds = [self.entry, entry, exit_share, stop].map(f64::to_bits);
-        [self.stance as u64, u64::from(self.is_burnt)].into_iter().chain(bounds)
+        let burnt = u64::from(self.is_burnt) | u64::from(self.was_above) << 1;
+        [self.stance as u64, burnt].into_iter().chain(bounds)
     }
 }
 
@@ -152,6 +156,29 @@ mod tests {
             (5.0, Stance::Flat),
             (4.0, Stance::Flat),
             (3.0, Stance::Short),
+        ];
+        for (i, (z, stance)) in path.into_iter().enumerate() {
+            assert_eq!(thresholds.push(z), stance, "{i}");
+        }
+    }
+
+    #[test]
+    fn an_exit_at_the_mean_comes_home_by_crossing_it() {
+        let mut thresholds = Thresholds::new(ThresholdRules { exit_share: 0.0, ..RULES });
+        let path = [
+            (2.5, Stance::Short),
+            (0.1, Stance::Short),
+            (4.5, Stance::Flat),
+            (2.5, Stance::Flat),
+            (0.1, Stance::Flat),
+            (2.5, Stance::Flat),
+            (-0.1, Stance::Flat),
+            (2.5, Stance::Short),
+            (-0.1, Stance::Flat),
+            (-2.5, Stance::Long),
+            (-4.5, Stance::Flat),
+            (-2.5, Stance::Flat),
+            (2.5, Stance::Short),
         ];
         for (i, (z, stance)) in path.into_iter().enumerate() {
             assert_eq!(thresholds.push(z), stance, "{i}");

@@ -6,7 +6,7 @@ use super::{DIGEST_NS, POLL_GAP_NS};
 use crate::{
     book::{DiffResult, Listing, SnapshotResult, SyncedBook, Top},
     digest,
-    market::{Level, MarketEvent, MarketKind},
+    market::{Level, MarketEvent, MarketHeader, MarketKind},
     message::{EngineBody, EngineMessage, Outcome, OutcomeBody},
     port::EnginePort,
     signal::{Bar, BarBuilder, Print},
@@ -28,6 +28,10 @@ const TELEMETRY_NS: Nanos = 100_000_000;
 const SNAPSHOT_PATIENCE_NS: Nanos = 2_000_000_000;
 /// Venue's time by which trades may lag behind what else says how late it is there.
 const TRADE_LAG_MS: u64 = 250;
+/// How far the venue's time may move on at once before a second event must say so, too.
+const JUMP_MS: u64 = 1_800_000;
+/// Beyond this it is no time in milliseconds (the year 2100).
+const VENUE_MS_MAX: u64 = 4_102_444_800_000;
 
 /// What an engine consumes.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +89,9 @@ pub struct Engine<S = Shipped> {
     next_digest_ns: Nanos,
     next_telemetry_ns: Nanos,
     venue_ms: u64,
+    /// A time of the venue's far ahead of that, until another event is as late; 0 for none.
+    #[serde(default)]
+    doubted_ms: u64,
     limits: DeskLimits,
 }
 
@@ -125,6 +132,7 @@ impl<S: Strategy> Engine<S> {
             next_digest_ns: DIGEST_NS,
             next_telemetry_ns: 0,
             venue_ms: 0,
+            doubted_ms: 0,
             limits: DeskLimits {
                 book_age_ns_max: config.risk.book_age_ms_max * 1_000_000,
                 collar_bps: config.risk.collar_bps,
@@ -197,7 +205,9 @@ impl<S: Strategy> Engine<S> {
         // the book that it completes.
         let read_ns = if kind == MarketKind::Snapshot { now } else { event.header.read_ns };
         let moment = Moment { now, cause, read_ns };
-        self.venue_ms = self.venue_ms.max(event.header.venue_ms);
+        if event.header.venue_ms > self.venue_ms {
+            self.advance(event.header.venue_ms);
+        }
         if event.header.off_tick != 0 {
             port.count(Counter::OffTickLevels, event.header.off_tick.into());
         }
@@ -243,6 +253,19 @@ impl<S: Strategy> Engine<S> {
         }
     }
 
+    /// It is later at the venue. One wrong time must not hold the clock for ever: a jump is believed when the next event
+    /// that is late says so, too.
+    #[inline(always)]
+    fn advance(&mut self, told_ms: u64) {
+        let is_near = self.venue_ms == 0 || told_ms - self.venue_ms <= JUMP_MS;
+        let is_confirmed = self.doubted_ms != 0 && told_ms >= self.doubted_ms;
+        if (is_near || is_confirmed) && told_ms <= VENUE_MS_MAX {
+            (self.venue_ms, self.doubted_ms) = (told_ms, 0);
+        } else {
+            self.doubted_ms = told_ms.min(VENUE_MS_MAX);
+        }
+    }
+
     /// Lets strategies have the word.
     #[inline(always)]
     fn each<P: EnginePort>(
@@ -277,7 +300,15 @@ impl<S: Strategy> Engine<S> {
         port: &mut impl EnginePort,
     ) {
         let Some(level) = event.levels.first() else { return };
-        let venue_ms = event.header.venue_ms;
+        let MarketHeader { venue_ms, last_update_id: id, .. } = *event.header;
+        let listing = &mut self.listings[index];
+        // Told again by another line, or at a time that is doubted: bars and strategies take each trade once, in its time.
+        let is_repeated = id != 0 && id <= listing.trade_id;
+        if is_repeated || venue_ms > self.venue_ms {
+            port.count(Counter::TradesRepeated, 1);
+            return;
+        }
+        listing.trade_id = id;
         self.close_bars(moment, Some(index), venue_ms, port);
         let print = Print { venue_ms, price: level.price as f64, qty: level.qty as f64 };
         self.each(
@@ -370,7 +401,8 @@ impl<S: Strategy> Engine<S> {
     /// The book follows the stream: refresh what is derived from it.
     fn after_depth(&mut self, now: Nanos, index: usize, venue_ms: u64, port: &mut impl EnginePort) {
         let instrument = &mut self.listings[index];
-        (instrument.book_ns, instrument.book_venue_ms) = (now, venue_ms);
+        // A time that is doubted makes no book younger.
+        (instrument.book_ns, instrument.book_venue_ms) = (now, venue_ms.min(self.venue_ms));
         if instrument.book.last_update_id() >= instrument.top_id {
             instrument.top_id = instrument.book.last_update_id();
             instrument.top = instrument.book.top();
@@ -389,9 +421,13 @@ impl<S: Strategy> Engine<S> {
             return;
         }
         instrument.ticker_id = id;
+        let top = Top { bid: event.levels[0], ask: event.levels[1] };
+        if !top.is_sound() {
+            port.count(Counter::TickersUnsound, 1);
+            return;
+        }
         if id > instrument.top_id {
-            instrument.top_id = id;
-            instrument.top = Top { bid: event.levels[0], ask: event.levels[1] };
+            (instrument.top_id, instrument.top) = (id, top);
             port.on_top(index as u32, instrument.top, instrument.book.is_valid(), now);
         }
     }
@@ -429,7 +465,8 @@ impl<S: Strategy> Engine<S> {
         let instrument = &mut self.listings[index];
         let was_valid = instrument.book.is_valid();
         instrument.book.reset();
-        (instrument.top_id, instrument.ticker_id, instrument.asked_ns) = (0, 0, 0);
+        (instrument.top_id, instrument.ticker_id, instrument.trade_id) = (0, 0, 0);
+        instrument.asked_ns = 0;
         if was_valid {
             self.tell_book(now, index, why, 0, port);
         }
@@ -539,13 +576,14 @@ impl<S: Strategy> Engine<S> {
                 i.book.digest(),
                 i.top_id,
                 i.ticker_id,
+                i.trade_id,
                 i.mark_e8 as u64,
                 i.book_ns,
                 i.top.bid.qty as u64,
                 i.top.ask.qty as u64,
             ]
         });
-        let seed = digest::fold(self.sent, instruments.chain([self.venue_ms]));
+        let seed = digest::fold(self.sent, instruments.chain([self.venue_ms, self.doubted_ms]));
         self.slots.iter().fold(seed, |seed, slot| {
             let bars = slot.bars.iter().flat_map(|(_, builder)| builder.words());
             digest::fold(slot.strategy.digest(seed), bars.chain(slot.passes.words()))

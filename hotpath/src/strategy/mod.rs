@@ -45,7 +45,7 @@ use tickpath_shared::{
 
 /// Changes whenever engine or gateway with the shipped strategies decide otherwise on the same inputs, or another state is
 /// theirs: decisions of another version can be read, not made again.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// A strategy. The same code runs in replay, in simulation and live: it must draw on nothing but what it is given here,
 /// and allocate nothing once it is made. What it looks at and does goes through the [`Desk`].

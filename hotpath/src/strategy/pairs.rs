@@ -143,6 +143,8 @@ impl Pairs {
             }
             return self.warm_up(desk, x, y);
         };
+        // A leg was without a price, or the market without news: for these samples there is only a prediction.
+        filter.skip(desk.venue_ms().saturating_sub(due_ms) / every_ms);
         let Some(innovation) = filter.observe(x, y) else { return };
         let beta = filter.beta();
         let volatility = self.learn(innovation.error, innovation.z, innovation.is_outlier);

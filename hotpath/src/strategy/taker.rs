@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tickpath_shared::{
     Nanos,
     config::CONFIRM_WITHIN_MS_MAX,
-    types::{InstrumentDefinition, OrderState, OrderTerms, Side, TimeInForce},
+    types::{InstrumentDefinition, OrderState, OrderTerms, Reason, Side, TimeInForce},
 };
 
 /// Longest pause before an order that was refused is tried again while something is held: what closes must get through
@@ -39,6 +39,9 @@ pub(super) enum News {
 pub(super) struct Taker {
     instrument: u32,
     tick: i64,
+    lot: i64,
+    /// Largest order that brings the position towards zero: less than what a limit has refused.
+    most: i64,
     /// Longest wait for an order's outcome before the next one.
     order_ns: Nanos,
     position: i64,
@@ -54,10 +57,12 @@ pub(super) struct Taker {
 
 impl Taker {
     pub(super) fn new(definition: &InstrumentDefinition, order_ns: Nanos) -> Self {
-        let (instrument, tick) = (definition.instrument, definition.tick);
+        let InstrumentDefinition { instrument, tick, lot, .. } = *definition;
         Self {
             instrument,
             tick,
+            lot,
+            most: i64::MAX,
             order_ns,
             position: 0,
             in_flight: None,
@@ -138,7 +143,8 @@ impl Taker {
         let reach = ticks * self.tick;
         // Through zero in two steps: a reduce-only order first, the new position after it.
         let is_reduce_only = self.is_towards_zero(missing);
-        let qty = if is_reduce_only { missing.abs().min(self.position.abs()) } else { missing.abs() };
+        let within = |qty: i64| qty.min(self.position.abs()).min(self.most);
+        let qty = if is_reduce_only { within(missing.abs()) } else { missing.abs() };
         let [lowest, highest] = desk.price_bounds(self.instrument);
         // An entry beyond the bounds is refused with a reason; a way out is sent as far as it may go.
         let (side, price) = if missing > 0 {
@@ -170,6 +176,9 @@ impl Taker {
         match outcome.body {
             OutcomeBody::Position { qty } => {
                 self.position = qty;
+                if qty == 0 {
+                    self.most = i64::MAX;
+                }
                 News::Position
             }
             // Orders of people on the instrument may wait, too.
@@ -181,6 +190,9 @@ impl Taker {
             | OutcomeBody::Done { intent, state: OrderState::Rejected }
                 if self.in_flight == Some(intent) =>
             {
+                if let OutcomeBody::Refused { reason, .. } = outcome.body {
+                    self.note_size(reason);
+                }
                 let pause = if self.position == 0 { self.order_ns } else { self.order_ns.min(HELD_PAUSE_NS) };
                 (self.in_flight, self.quiet_until) = (None, now + pause);
                 News::Refused
@@ -194,9 +206,18 @@ impl Taker {
         }
     }
 
+    /// A way out that is larger than an order may be goes in parts: a position may have grown dearer since it was entered,
+    /// and a limit narrower.
+    fn note_size(&mut self, reason: Reason) {
+        let is_too_large = matches!(reason, Reason::QtyMax | Reason::NotionalMax);
+        if is_too_large && self.is_towards_zero(self.sent) {
+            self.most = (self.sent.abs() / 2 / self.lot * self.lot).max(self.lot);
+        }
+    }
+
     /// The state as words, for digests.
-    pub(super) fn words(&self) -> [u64; 5] {
-        let [position, sent] = [self.position, self.sent].map(|qty| qty as u64);
-        [position, self.in_flight.unwrap_or(0), self.quiet_until, sent, self.is_held.into()]
+    pub(super) fn words(&self) -> [u64; 6] {
+        let [position, sent, most] = [self.position, self.sent, self.most].map(|qty| qty as u64);
+        [position, self.in_flight.unwrap_or(0), self.quiet_until, sent, self.is_held.into(), most]
     }
 }

@@ -4,7 +4,7 @@ mod prefixes;
 mod stand;
 
 use super::*;
-use crate::message::OutcomeBody;
+use crate::{market::Level, message::OutcomeBody};
 use stand::Stand;
 use tickpath_shared::{
     config::{self, Config},
@@ -104,6 +104,98 @@ fn a_leg_completes_what_is_missing_and_pays_more_when_it_is_late() {
         assert_eq!((last.instrument, last.qty), (0, 6));
     }
     assert_eq!(last.price, 100_010, "urgent");
+}
+
+/// A limit on the size of an order may be narrower than what is held: the way out is never refused for good.
+#[test]
+fn a_way_out_that_is_too_large_goes_in_parts() {
+    let mut stand = warm();
+    jump(&mut stand, 6);
+    let intents = stand.intents();
+    stand.fill(&intents[0], -10);
+    stand.fill(&intents[1], 200);
+    jump(&mut stand, 1);
+    let mut out = stand.intents()[0];
+    assert_eq!((out.instrument, out.qty, out.is_reduce_only), (0, 10, 1));
+    for (reason, next) in [(Reason::PriceCollar, 10), (Reason::NotionalMax, 5), (Reason::QtyMax, 2)] {
+        stand.tell(0, OutcomeBody::Refused { intent: out.number, reason });
+        stand.wait(300);
+        out = stand.intents()[0];
+        assert_eq!((out.instrument, out.qty), (0, next), "{reason:?}");
+    }
+    for (position, next) in [(-8, 2), (-6, 2), (-4, 2), (-2, 2), (-1, 1)] {
+        stand.fill(&out, position);
+        stand.wait(100);
+        out = stand.intents()[0];
+        assert_eq!((out.instrument, out.side, out.qty), (0, Side::Buy as u8, next), "{position}");
+    }
+    stand.fill(&out, 0);
+    stand.wait(100);
+    assert!(stand.intents().is_empty());
+}
+
+#[test]
+fn one_wrong_time_of_the_venue_does_not_hold_the_clock() {
+    const HOUR_MS: u64 = 3_600_000;
+    for (late_ms, times, goes_on) in
+        [(HOUR_MS, 1, true), (1_700_000_000_000_000, 3, true), (HOUR_MS, 2, false), (1_000, 1, true)]
+    {
+        let mut stand = warm();
+        (0..times).for_each(|_| stand.mark_at(stand.ms + late_ms));
+        stand.wait(2_000);
+        // The last sample there will be, where the clock is an hour ahead.
+        jump(&mut stand, 1);
+        stand.wait(200);
+        jump(&mut stand, 6);
+        assert_eq!(!stand.intents().is_empty(), goes_on, "{late_ms} ms, {times} times");
+    }
+}
+
+#[test]
+fn trades_count_once_and_in_their_time() {
+    let mut stand = warm();
+    let now = stand.ms;
+    for (id, venue_ms, skipped) in [
+        (41, now, 0),
+        (42, now, 0),
+        (42, now, 1),
+        (40, now, 2),
+        (43, now + 3_600_000, 3),
+        (43, now, 3),
+        (44, now + 10, 3),
+    ] {
+        stand.trade_at(id, venue_ms, 100_000);
+        assert_eq!(stand.out.skipped, skipped, "{id}");
+    }
+    // Numbers may begin anew with a connection, and sources without numbers have them all.
+    stand.lose_books();
+    stand.trade_at(1, now + 20, 100_000);
+    stand.trade_at(0, now + 20, 100_000);
+    stand.trade_at(0, now + 20, 100_000);
+    assert_eq!(stand.out.skipped, 3);
+}
+
+#[test]
+fn best_prices_that_are_crossed_or_lack_a_side_are_left_out() {
+    let mut stand = warm();
+    let level = |price, qty| Level { price, qty };
+    stand.ticker(1, level(99_990, 1), level(100_000, 1));
+    let known = *stand.out.tops.last().unwrap();
+    assert_eq!(known, [99_990, 100_000]);
+    let unsound = [
+        (level(100_000, 1), level(100_000, 1)),
+        (level(100_010, 1), level(100_000, 1)),
+        (level(0, 1), level(100_000, 1)),
+        (level(0, 0), level(0, 0)),
+        (level(99_990, 0), level(100_000, 1)),
+        (level(99_990, 1), level(100_000, 0)),
+    ];
+    for (ahead, (bid, ask)) in (2..).zip(unsound) {
+        stand.ticker(ahead, bid, ask);
+        assert_eq!((*stand.out.tops.last().unwrap(), stand.out.skipped), (known, ahead - 1));
+    }
+    stand.ticker(9, level(99_980, 1), level(99_990, 1));
+    assert_eq!(*stand.out.tops.last().unwrap(), [99_980, 99_990]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A stand for tests: strategies in a real engine, with made-up markets and answers.
 
 use crate::{
+    book::Top,
     market::{Level, MarketEvent, MarketHeader, MarketKind},
     message::{EngineBody, EngineMessage, Outcome, OutcomeBody},
     port::{EnginePort, Port},
@@ -22,6 +23,10 @@ pub(super) struct Out {
     pub(super) intents: Vec<IntentRecord>,
     pub(super) changes: Vec<ChangeRecord>,
     pub(super) passes: Vec<Reason>,
+    /// Best prices of the first instrument, as they became.
+    pub(super) tops: Vec<[i64; 2]>,
+    /// Trades and best prices that were skipped.
+    pub(super) skipped: u64,
 }
 
 impl Port for Out {
@@ -32,7 +37,10 @@ impl Port for Out {
         }
     }
 
-    fn count(&mut self, _counter: Counter, _by: u64) {}
+    fn count(&mut self, counter: Counter, by: u64) {
+        let is_skipped = matches!(counter, Counter::TradesRepeated | Counter::TickersUnsound);
+        self.skipped += if is_skipped { by } else { 0 };
+    }
 }
 
 impl EnginePort for Out {
@@ -45,6 +53,12 @@ impl EnginePort for Out {
     }
 
     fn ask_snapshot(&mut self, _instrument: u32) {}
+
+    fn on_top(&mut self, instrument: u32, top: Top, _is_valid: bool, _now: Nanos) {
+        if instrument == 0 {
+            self.tops.push([top.bid.price, top.ask.price]);
+        }
+    }
 }
 
 pub(super) fn instrument(symbol: &str) -> config::Instrument {
@@ -104,7 +118,8 @@ impl<S: Strategy> Stand<S> {
         // No socket of the feed has read a snapshot.
         let is_snapshot = header.market_kind() == MarketKind::Snapshot;
         let read_ns = if is_snapshot { 0 } else { self.ms * 1_000_000 };
-        let header = MarketHeader { venue_ms: self.ms, read_ns, ..*header };
+        let venue_ms = if header.venue_ms == 0 { self.ms } else { header.venue_ms };
+        let header = MarketHeader { venue_ms, read_ns, ..*header };
         self.feed(EngineEvent::Market(MarketEvent { header: &header, levels }));
     }
 
@@ -145,6 +160,26 @@ impl<S: Strategy> Stand<S> {
             &MarketHeader { kind, instrument, bids: 1, ..MarketHeader::default() },
             &[Level { price, qty }],
         );
+    }
+
+    /// A trade of a number, at a time of the venue's.
+    pub(super) fn trade_at(&mut self, id: u64, venue_ms: u64, price: i64) {
+        let kind = MarketKind::Trade as u16;
+        let header = MarketHeader { kind, bids: 1, last_update_id: id, venue_ms, ..MarketHeader::default() };
+        self.market(&header, &[Level { price, qty: 1 }]);
+    }
+
+    /// A mark price of the first instrument, at a time of the venue's.
+    pub(super) fn mark_at(&mut self, venue_ms: u64) {
+        let header = MarketHeader { kind: MarketKind::Mark as u16, venue_ms, ..MarketHeader::default() };
+        self.market(&header, &[Level { price: 1, qty: 0 }]);
+    }
+
+    /// Best prices of the first instrument, ahead of its book.
+    pub(super) fn ticker(&mut self, ahead: u64, bid: Level, ask: Level) {
+        let last_update_id = self.books[0].0 + ahead;
+        let kind = MarketKind::Ticker as u16;
+        self.market(&MarketHeader { kind, last_update_id, ..MarketHeader::default() }, &[bid, ask]);
     }
 
     pub(super) fn lose_books(&mut self) {
