@@ -239,6 +239,11 @@ impl Desk {
         wait_for("the simulator", || std::net::TcpStream::connect(self.venue).is_ok())
     }
 
+    /// Process id of the simulator, while it runs.
+    pub fn venue_pid(&self) -> Option<u32> {
+        self.venue_process.as_ref().map(Process::pid)
+    }
+
     /// Ends the simulator: the venue is gone.
     pub fn stop_venue(&mut self) {
         // A process that is dropped is killed.

@@ -1,7 +1,7 @@
 //! Files of a new data directory in simulation: configuration, keys, and the simulator's side of them.
 
 use crate::venue::AccountKey;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ed25519_dalek::{
     SigningKey,
     pkcs8::{EncodePrivateKey, KeypairBytes},
@@ -135,6 +135,7 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 pub fn generate_keys(data: &DataDir, kind: KeyKind) -> Result<std::path::PathBuf> {
     let dir = data.root().join("secrets");
     create_private_dir(&dir)?;
+    check_replaceable(&dir)?;
     let api_key = format!("{SIMULATION_KEY_PREFIX}{}", hex(&random::<16>()?));
     let mut public = KeyFile { api_key: api_key.clone(), hmac_secret: None, ed25519_public: None };
     match kind {
@@ -156,6 +157,20 @@ pub fn generate_keys(data: &DataDir, kind: KeyKind) -> Result<std::path::PathBuf
     let path = dir.join("venue_keys.json");
     replace_file(&path, &serde_json::to_vec(&[public])?)?;
     Ok(path)
+}
+
+/// Only a simulation's keys may be replaced: those of a venue are nowhere else.
+fn check_replaceable(dir: &Path) -> Result<()> {
+    let kept = std::fs::read_to_string(dir.join("api_key")).ok();
+    let is_simulation = kept.as_ref().is_some_and(|key| key.starts_with(SIMULATION_KEY_PREFIX));
+    let secrets = [KeyKind::Ed25519, KeyKind::Hmac].map(|kind| dir.join(secret_file(kind)));
+    let has_secret = secrets.iter().any(|path| path.exists());
+    ensure!(
+        is_simulation || (kept.is_none() && !has_secret),
+        "{}: holds keys that no simulation made, which would be overwritten; choose another directory",
+        dir.display()
+    );
+    Ok(())
 }
 
 /// TOML of the hot threads: all stages fused on one core, or one core each.

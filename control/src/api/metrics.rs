@@ -190,8 +190,9 @@ fn lanes_and_rings(text: &mut Text, status: &StatusReader) {
 fn instruments(text: &mut Text, status: &StatusReader) {
     let definitions = status.definitions();
     for word in InstrumentWord::ALL {
-        let name = format!("instrument_{}", word.label());
-        text.family(&name, "gauge", word.meaning());
+        // Amounts are whole here: neither the name nor the text says x 10^8.
+        let name = format!("instrument_{}", word.label().trim_end_matches("_e8"));
+        text.family(&name, "gauge", &word.meaning().replace(" x 10^8", ""));
         for d in &definitions {
             let scale = match word {
                 InstrumentWord::BidPrice | InstrumentWord::AskPrice => d.price_scale,

@@ -104,7 +104,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account without positions.
+    /// An account without positions, whose trades are numbered from 1.
     pub fn new(definitions: &[InstrumentDefinition], fees: FeeRates, wallet_e8: i128) -> Self {
         Self {
             definitions: definitions.to_vec(),
@@ -115,6 +115,12 @@ impl Account {
             trades: Vec::new(),
             next_trade_id: 1,
         }
+    }
+
+    /// Numbers trades from `first_id` on: a venue never gives a number twice, whenever it was started.
+    #[must_use]
+    pub fn numbered_from(self, first_id: u64) -> Self {
+        Self { next_trade_id: first_id, ..self }
     }
 
     /// Books an execution.

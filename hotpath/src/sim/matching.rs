@@ -203,27 +203,36 @@ impl Matcher {
         self.resting.retain(SimOrder::is_resting);
     }
 
-    /// A public trade: takes from the queue in front of us, then from us.
+    /// A public trade: at better prices it would have taken what is ours first, at its own what is displayed in front of
+    /// us and then ours, the oldest first. What one order got the next one does not get.
     pub fn on_trade(&mut self, aggressor: Side, trade: Level, out: &mut Vec<SimOutcome>) {
-        for order in &mut self.resting {
-            let Some(price) = order.submit.price else { continue };
-            if order.submit.side == aggressor {
-                continue;
+        let mut left = trade.qty;
+        for at in self.met_by(aggressor, trade.price) {
+            let order = &mut self.resting[at];
+            let price = order.submit.price.unwrap_or(trade.price);
+            let ahead = if price == trade.price { order.queue_ahead } else { 0 };
+            let qty = (left - ahead).clamp(0, order.remaining());
+            if price == trade.price {
+                order.queue_ahead = (ahead - left).max(0);
             }
-            let qty = if price == trade.price {
-                let beyond = (trade.qty - order.queue_ahead).max(0);
-                order.queue_ahead = (order.queue_ahead - trade.qty).max(0);
-                beyond.min(order.remaining())
-            } else if is_better(order.submit.side, price, trade.price) {
-                trade.qty.min(order.remaining())
-            } else {
-                0
-            };
+            left -= qty;
             if qty > 0 {
                 execute(order, Execution { price, qty, is_maker: true }, out);
             }
         }
         self.resting.retain(SimOrder::is_resting);
+    }
+
+    /// Our orders that a trade at `price` would have met, in the order in which it met them.
+    fn met_by(&self, aggressor: Side, price: i64) -> Vec<usize> {
+        let is_met = |order: &SimOrder| {
+            let reaches = |own| own == price || is_better(order.submit.side, own, price);
+            order.submit.side != aggressor && order.submit.price.is_some_and(reaches)
+        };
+        let mut met: Vec<usize> = (0..self.resting.len()).filter(|at| is_met(&self.resting[*at])).collect();
+        // Stable: the oldest of a price stays the first.
+        met.sort_by_key(|at| self.resting[*at].submit.price.map(|price| price * aggressor.sign()));
+        met
     }
 
     /// Takes an order: executes what crosses, then rests, expires or refuses the remainder.

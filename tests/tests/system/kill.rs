@@ -205,3 +205,28 @@ fn a_hung_hot_process_takes_the_kill_road() {
     assert_eq!(log.matches("taking the kill road").count(), 20, "{log}");
     assert_eq!(log.matches("shows no open order").count(), 20, "{log}");
 }
+
+/// The hot process stays down, and the venue cannot be reached just then: what is open is canceled once it can.
+#[test]
+fn a_kill_road_that_led_nowhere_is_walked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [
+        ("TICKPATH__PAIRS__IS_ENABLED", "false"),
+        ("TICKPATH__VENUE__COUNTDOWN_MS", "0"),
+        ("TICKPATH__SUPERVISOR__CRASHES_MAX", "1"),
+    ];
+    let mut desk = Desk::new(dir.path(), PROGRAM, &environment).unwrap();
+    desk.start_venue(&[]).unwrap();
+    desk.start().unwrap();
+    wait_for("the account to be proven", || desk.status().is_ok_and(|s| s.is_reconciled())).unwrap();
+    place_resting(&desk, "by-hand");
+    let log = || std::fs::read_to_string(desk.data.root().join("run.out")).unwrap_or_default();
+    signal(desk.venue_pid().unwrap(), rustix::process::Signal::STOP);
+    signal(desk.child("hot").unwrap(), rustix::process::Signal::KILL);
+    wait_for("the road to be given up", || log().contains("kill road: given up")).unwrap();
+    signal(desk.venue_pid().unwrap(), rustix::process::Signal::CONT);
+    wait_for("the venue to be clear", || desk.venue_truth().is_ok_and(|v| v.open_orders.is_empty())).unwrap();
+    wait_for("the end of the road", || log().contains("kill road: the venue shows no open order")).unwrap();
+    assert!(desk.data.kill_latch().exists() && desk.child("hot").is_none());
+    desk.stop().unwrap();
+}

@@ -46,7 +46,10 @@ fn a_backup_under_load_is_what_the_archive_folds_to() {
     // What was changed by hand is found, and gone after another rebuild.
     store::open(&live)
         .unwrap()
-        .execute("UPDATE fills SET price_e8 = price_e8 + 1 WHERE trade_id = 1", [])
+        .execute(
+            "UPDATE fills SET price_e8 = price_e8 + 1 WHERE trade_id = (SELECT MIN(trade_id) FROM fills)",
+            [],
+        )
         .unwrap();
     let (_, text) = desk.run_here(&["rebuild"]).unwrap();
     assert!(text.contains("the store before was different: fills: 1 rows"), "{text}");

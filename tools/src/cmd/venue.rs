@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
 use tickpath_hotpath::sim::FeeRates;
-use tickpath_shared::{config::SHARE_E8_MAX, types::decimal};
+use tickpath_shared::{clock::unix_ns_now, config::SHARE_E8_MAX, types::decimal};
 
 /// Damage to the market data on its way to the clients.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -132,6 +132,8 @@ fn account_of(a: &VenueArguments) -> Result<AccountStart> {
             taker_e8: decimal_e8("--taker-fee", &a.taker_fee, [-SHARE_E8_MAX, SHARE_E8_MAX])?,
         },
         slippage_e8: decimal_e8("--slippage", &a.slippage, [0, SHARE_E8_MAX])?,
+        // Whoever keeps fills of a run before must not take those of this one for the same: microseconds since 1970.
+        first_id: unix_ns_now() / 1_000,
     })
 }
 

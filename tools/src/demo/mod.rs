@@ -11,7 +11,7 @@ use crate::{
     template::{self, Simulation},
     venue::{self, Faults, Limits},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use screen::Screen;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -185,6 +185,12 @@ impl Setup {
         for capture in &options.captures {
             std::fs::metadata(capture).with_context(|| format!("capture {}", capture.display()))?;
         }
+        // The demo's venue listens at an address of its own each time: what another one wrote cannot name it.
+        ensure!(
+            !data.config().exists() || is_ours(&data.config()),
+            "{}: is no configuration of a simulation; choose another --dir",
+            data.config().display()
+        );
         let venue = free_address(0..=0)?;
         let control = free_address(CONTROL_PORTS).or_else(|_| free_address(0..=0))?;
         let keys = template::generate_keys(data, options.key_kind)?;
@@ -204,10 +210,7 @@ impl Setup {
             // Recorded data carries the time of its recording, and a market at another speed no time of ours.
             book_venue_age_ms_max: if options.captures.is_empty() && !is_offline { 3000 } else { 0 },
         };
-        // A configuration that is there already is the user's.
-        if !data.config().exists() || is_ours(&data.config()) {
-            replace_file(&data.config(), template::config_text(data, &simulation).as_bytes())?;
-        }
+        replace_file(&data.config(), template::config_text(data, &simulation).as_bytes())?;
         let _ = std::fs::remove_file(done_file(data));
         let notes = vec![
             format!("run directory: {}", data.root().display()),

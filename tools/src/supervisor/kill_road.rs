@@ -8,9 +8,18 @@ use std::{
 use tickpath_hotpath::{hot, venue::Rest};
 use tickpath_shared::{command::CommandSender, config::Config, paths::DataDir};
 
-/// How long the road is walked before it is given up until the next look.
+const CLEAR: &str = "kill road: the venue shows no open order";
+/// How long the road is walked at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How far it led.
+pub(super) struct Walk {
+    /// A line for every step.
+    pub(super) report: Vec<String>,
+    /// The venue shows no open order.
+    pub(super) is_clear: bool,
+}
 
 pub(super) struct KillRoad<'a> {
     data: &'a DataDir,
@@ -22,18 +31,30 @@ impl<'a> KillRoad<'a> {
         Self { data, config }
     }
 
-    /// Walks the road; returns a line for every step.
-    pub(super) fn take(&self, why: &str) -> Vec<String> {
+    /// Walks the road.
+    pub(super) fn take(&self, why: &str) -> Walk {
         let mut report = Vec::new();
         if let Err(e) = self.data.set_kill_latch(why) {
             report.push(format!("kill road: latch could not be stored: {e}"));
         }
         report.push(self.set_word());
+        let mut walk = Walk { report, is_clear: false };
         match self.open_rest() {
-            Ok(rest) => report.extend(self.cancel_until_clear(&rest)),
-            Err(e) => report.push(format!("kill road: no REST: {e}")),
+            Ok(rest) => self.cancel_until_clear(&rest, &mut walk),
+            Err(e) => walk.report.push(format!("kill road: no REST: {e}")),
         }
-        report
+        walk
+    }
+
+    /// One more attempt of a road that was given up.
+    pub(super) fn go_on(&self) -> Walk {
+        let tried = self.open_rest().map_err(|e| e.to_string());
+        let line = match tried.and_then(|rest| self.cancel_once(&rest).map_err(|e| e.to_string())) {
+            Ok(0) => return Walk { report: vec![CLEAR.to_owned()], is_clear: true },
+            Ok(open) => format!("kill road: {open} orders were open, cancels sent"),
+            Err(e) => format!("kill road: {e}"),
+        };
+        Walk { report: vec![line], is_clear: false }
     }
 
     fn set_word(&self) -> String {
@@ -53,22 +74,20 @@ impl<'a> KillRoad<'a> {
         hot::open_rest(self.config, &credentials).map(|(_, rest)| rest)
     }
 
-    fn cancel_until_clear(&self, rest: &Rest) -> Vec<String> {
+    fn cancel_until_clear(&self, rest: &Rest, walk: &mut Walk) {
         let deadline = Instant::now() + PATIENCE;
-        let mut report = Vec::new();
         while Instant::now() < deadline {
             match self.cancel_once(rest) {
                 Ok(0) => {
-                    report.push("kill road: the venue shows no open order".to_owned());
-                    return report;
+                    walk.is_clear = true;
+                    return walk.report.push(CLEAR.to_owned());
                 }
-                Ok(open) => report.push(format!("kill road: {open} orders were open, cancels sent")),
-                Err(e) => report.push(format!("kill road: {e}")),
+                Ok(open) => walk.report.push(format!("kill road: {open} orders were open, cancels sent")),
+                Err(e) => walk.report.push(format!("kill road: {e}")),
             }
             std::thread::sleep(PAUSE);
         }
-        report.push(format!("kill road: given up after {PATIENCE:?}"));
-        report
+        walk.report.push(format!("kill road: given up after {PATIENCE:?}"));
     }
 
     /// Cancels every symbol; returns how many orders were open before.

@@ -31,6 +31,8 @@ const CONTROL_STOP: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_millis(3000);
 /// Window in which crashes of the hot process are counted.
 const CRASH_WINDOW: Duration = Duration::from_secs(600);
+/// Pause before a kill road is walked again that did not lead to the end.
+const WALK_PAUSE: Duration = Duration::from_secs(5);
 /// Time a fresh session has before its stages must make turns.
 const START_GRACE: Duration = Duration::from_secs(30);
 
@@ -46,6 +48,10 @@ pub struct Supervisor<'a> {
     crashes: Vec<Instant>,
     hot_since: Instant,
     is_latched: bool,
+    /// When a kill road that did not lead to the end is walked again; `None` when it did.
+    walk_again: Option<Instant>,
+    /// What that said last.
+    walked: Vec<String>,
 }
 
 /// Why the supervisor ended by itself.
@@ -76,6 +82,8 @@ impl<'a> Supervisor<'a> {
             crashes: Vec::new(),
             hot_since: Instant::now(),
             is_latched: false,
+            walk_again: None,
+            walked: Vec::new(),
         }
     }
 
@@ -167,13 +175,27 @@ impl<'a> Supervisor<'a> {
         self.take_kill_road("crash loop");
     }
 
+    /// With the hot process down for good nobody else cancels what is open: the venue may answer again later.
+    fn walk_again(&mut self) {
+        if self.walk_again.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let walk = KillRoad::new(self.data, self.config).go_on();
+        self.walk_again = (!walk.is_clear).then(|| Instant::now() + WALK_PAUSE);
+        // Told once as long as nothing changes.
+        if walk.report != self.walked {
+            walk.report.iter().for_each(|line| (self.log)(line));
+            self.walked = walk.report;
+        }
+    }
+
     /// Engine and gateway must make turns; a hung process is killed after the venue was cleared.
     fn check_progress(&mut self) {
         let is_going = self.children.iter().any(|child| child.name() == "hot" && child.is_killed());
-        if self.is_latched
-            || is_going
-            || self.hot_since.elapsed() < Duration::from_millis(self.config.supervisor.stall_ms)
-        {
+        if self.is_latched {
+            return self.walk_again();
+        }
+        if is_going || self.hot_since.elapsed() < Duration::from_millis(self.config.supervisor.stall_ms) {
             return;
         }
         let Some(status) = self.open_status() else { return };
@@ -216,10 +238,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn take_kill_road(&mut self, why: &str) {
-        let report = KillRoad::new(self.data, self.config).take(why);
-        for line in report {
-            (self.log)(&line);
-        }
+        let walk = KillRoad::new(self.data, self.config).take(why);
+        walk.report.iter().for_each(|line| (self.log)(line));
+        self.walk_again = (!walk.is_clear).then(|| Instant::now() + WALK_PAUSE);
     }
 
     fn stop(&mut self) {

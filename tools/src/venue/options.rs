@@ -101,6 +101,8 @@ pub struct AccountStart {
     pub fees: FeeRates,
     /// Share of the displayed price x 10^8 by which what it takes is dearer.
     pub slippage_e8: i64,
+    /// Number of the first trade, and a million less than that of the first order.
+    pub first_id: u64,
 }
 
 /// Nothing in the wallet, the commission of a new account: 0.02 % maker, 0.05 % taker.
@@ -112,6 +114,7 @@ impl Default for AccountStart {
             can_withdraw: false,
             fees: FeeRates { maker_e8: 20_000, taker_e8: 50_000 },
             slippage_e8: 0,
+            first_id: 1,
         }
     }
 }

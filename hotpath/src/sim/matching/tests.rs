@@ -156,3 +156,34 @@ fn orders_of_one_account_meet_as_the_taker_says() {
         assert_eq!(ended(&out), ends, "{mode:?}");
     }
 }
+
+/// What one of our orders got of a trade the next one does not get.
+#[test]
+fn a_trade_is_shared_by_those_it_meets() {
+    let rest = |orders: &[(u64, i64, i64)]| {
+        let mut matcher = market();
+        for (id, price, qty) in orders {
+            matcher.submit(order(*id, Side::Buy, TimeInForce::Gtc, *price, *qty), &mut Vec::new());
+        }
+        matcher
+    };
+    let filled = |matcher: &mut Matcher, price, qty| {
+        let mut out = Vec::new();
+        matcher.on_trade(Side::Sell, level(price, qty), &mut out);
+        let of = |o: &SimOutcome| match o {
+            SimOutcome::Executed(order, e) => Some((order.submit.id, e.price, e.qty)),
+            _ => None,
+        };
+        out.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    // Five are displayed in front of both.
+    let mut matcher = rest(&[(1, 100, 3), (2, 100, 3)]);
+    assert_eq!(filled(&mut matcher, 100, 8), [(1, 100, 3)]);
+    assert_eq!(filled(&mut matcher, 100, 2), [(2, 100, 2)]);
+    let mut matcher = rest(&[(1, 100, 1), (2, 100, 3)]);
+    assert_eq!(filled(&mut matcher, 100, 8), [(1, 100, 1), (2, 100, 2)]);
+    // The better price first, whichever came first.
+    let mut matcher = rest(&[(1, 99, 4), (2, 100, 4)]);
+    assert_eq!(filled(&mut matcher, 99, 9), [(2, 100, 4)]);
+    assert_eq!(filled(&mut matcher, 98, 3), [(1, 99, 3)]);
+}

@@ -82,13 +82,13 @@ pub(super) struct SimAccount {
 impl SimAccount {
     pub(super) fn new(definitions: &[InstrumentDefinition], start: AccountStart) -> Self {
         Self {
-            ledger: Account::new(definitions, start.fees, start.balance_e8),
+            ledger: Account::new(definitions, start.fees, start.balance_e8).numbered_from(start.first_id),
             is_hedge: start.is_hedge,
             can_withdraw: start.can_withdraw,
             isolated: BTreeSet::new(),
             receipts: Vec::new(),
             orders: Vec::new(),
-            first_id: 1_000_001,
+            first_id: 1_000_000 + start.first_id,
             by_client: HashMap::new(),
             open: BTreeSet::new(),
         }
