@@ -8,8 +8,8 @@ pub use lines::LineSink;
 
 use crate::store::StoreError;
 use std::{
-    collections::BTreeMap,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tickpath_shared::{
-    journal::{ArchiveReader, RecordBuf},
+    journal::{ArchiveError, ArchiveReader, RecordBuf},
     paths::DataDir,
     record::{Kind, Record},
     types::{Grid, InstrumentDefinition, Symbol, decimal::pow10},
@@ -94,56 +94,121 @@ struct Lane {
     definitions: BTreeMap<u32, InstrumentDefinition>,
 }
 
-/// Readers of the archives, kept open between two calls, on behalf of one sink.
+/// Readers of the archives, kept open between two calls, on behalf of one sink. Sessions that are over and handed over
+/// whole are closed: their files may go.
 #[derive(Default)]
 pub struct Follower {
     lanes: BTreeMap<(u64, u16), Lane>,
+    /// Folders of which nothing more is to come.
+    finished: BTreeSet<PathBuf>,
+    /// Archives that cannot be read on.
+    damaged: BTreeMap<PathBuf, ArchiveError>,
+}
+
+/// A session's folder.
+struct Folder {
+    path: PathBuf,
+    /// Nothing more will be written to it.
+    is_sealed: bool,
 }
 
 impl Follower {
-    /// Hands over what is new in every archive, oldest session first, and returns how many records that were.
+    /// Hands over what is new in every archive, oldest session first, and returns how many records that were. An archive
+    /// that is damaged keeps no other from being handed over: see [`Self::damage`].
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; whole blocks are kept. A follower that failed may have read further than its sink has come: go on
-    /// with a new one.
+    /// [`StoreError`] of the sink or the folder; whole blocks are kept. The sink may have come less far than the follower
+    /// has read: [`Self::start_again`].
     pub fn catch_up(&mut self, sink: &mut impl Sink, data: &DataDir) -> Result<u64, StoreError> {
-        self.open_new(&data.archive())?;
+        let folders = self.open_new(sink, &data.archive())?;
         let mut handed = 0;
         for (&(session, lane), state) in &mut self.lanes {
-            loop {
-                let records = state.hand_over(sink, session, lane)?;
-                handed += records;
-                if records < BATCH {
-                    break;
+            match state.hand_over_all(sink, session, lane) {
+                Ok(records) => handed += records,
+                Err(StoreError::Archive(e)) => {
+                    self.damaged.insert(state.reader.path().to_owned(), e);
                 }
+                Err(e) => return Err(e),
             }
+        }
+        self.lanes.retain(|_, lane| !self.damaged.contains_key(lane.reader.path()));
+        for folder in folders.into_iter().filter(|folder| folder.is_sealed) {
+            self.lanes.retain(|_, lane| !lane.reader.path().starts_with(&folder.path));
+            self.finished.insert(folder.path);
         }
         Ok(handed)
     }
 
-    fn open_new(&mut self, archive: &Path) -> Result<(), StoreError> {
-        let Ok(sessions) = std::fs::read_dir(archive) else { return Ok(()) };
-        for session in sessions.flatten() {
-            for file in std::fs::read_dir(session.path())?.flatten() {
-                let path = file.path();
-                if path.extension().is_none_or(|e| e != "tpa") || self.is_open(&path) {
-                    continue;
-                }
-                // A file whose head is not written yet is found again at the next turn.
-                if let Ok(reader) = ArchiveReader::open(&path) {
-                    let (start_unix_ns, definitions) = begun_with(reader.metadata());
-                    let key = (reader.session(), reader.lane());
-                    self.lanes.insert(key, Lane { reader, start_unix_ns, definitions });
-                }
-            }
-        }
-        Ok(())
+    /// Reads on from where the sink has come to.
+    pub fn start_again(&mut self) {
+        self.lanes.clear();
     }
 
-    fn is_open(&self, path: &Path) -> bool {
-        self.lanes.values().any(|lane| lane.reader.path() == path)
+    /// Archives that cannot be read on, and why not.
+    pub fn damage(&self) -> impl Iterator<Item = &ArchiveError> {
+        self.damaged.values()
     }
+
+    /// The first archive that cannot be read on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Archive`] for it.
+    pub fn whole(self) -> Result<(), StoreError> {
+        self.damaged.into_values().next().map_or(Ok(()), |e| Err(e.into()))
+    }
+
+    /// Opens what is not open yet, closes what is gone, and returns the folders that are not finished.
+    fn open_new(&mut self, sink: &mut impl Sink, archive: &Path) -> Result<Vec<Folder>, StoreError> {
+        let Ok(sessions) = std::fs::read_dir(archive) else { return Ok(Vec::new()) };
+        let present: BTreeSet<PathBuf> = sessions.flatten().map(|entry| entry.path()).collect();
+        let is_there = |file: &Path| file.parent().is_some_and(|folder| present.contains(folder));
+        self.finished.retain(|folder| present.contains(folder));
+        self.damaged.retain(|file, _| is_there(file));
+        self.lanes.retain(|_, lane| is_there(lane.reader.path()));
+        let mut folders = Vec::new();
+        for path in &present - &self.finished {
+            // Before its files are read: what is sealed is read to its end.
+            let is_sealed = path.join("sealed").exists();
+            for file in std::fs::read_dir(&path)?.flatten() {
+                self.open(sink, &file.path(), is_sealed)?;
+            }
+            folders.push(Folder { path, is_sealed });
+        }
+        Ok(folders)
+    }
+
+    fn open(&mut self, sink: &mut impl Sink, path: &Path, is_sealed: bool) -> Result<(), StoreError> {
+        let is_open = self.lanes.values().any(|lane| lane.reader.path() == path);
+        if path.extension().is_none_or(|e| e != "tpa") || is_open || self.damaged.contains_key(path) {
+            return Ok(());
+        }
+        let reader = match ArchiveReader::open(path) {
+            Ok(reader) => reader,
+            Err(e) if is_sealed => {
+                self.damaged.insert(path.to_owned(), e);
+                return Ok(());
+            }
+            // A file whose head is not written yet is found again at the next turn.
+            Err(_) => return Ok(()),
+        };
+        let key = (reader.session(), reader.lane());
+        if is_sealed && is_kept_whole(sink, key, path)? {
+            return Ok(());
+        }
+        let (start_unix_ns, definitions) = begun_with(reader.metadata());
+        self.lanes.insert(key, Lane { reader, start_unix_ns, definitions });
+        Ok(())
+    }
+}
+
+/// The sink has come to the end of an archive that is not written any more: there is no need to read it.
+fn is_kept_whole(sink: &mut impl Sink, (session, lane): (u64, u16), path: &Path) -> Result<bool, StoreError> {
+    let kept = sink.begin(session, lane);
+    sink.roll_back();
+    let kept = kept?;
+    Ok(kept > 0 && ArchiveReader::end_of(path).is_ok_and(|end| end == kept))
 }
 
 /// Wall clock at time zero, and the instruments, which not every lane has records of.
@@ -164,6 +229,18 @@ fn begun_with(metadata: &str) -> (u64, BTreeMap<u32, InstrumentDefinition>) {
 }
 
 impl Lane {
+    /// Hands over block after block.
+    fn hand_over_all(&mut self, sink: &mut impl Sink, session: u64, lane: u16) -> Result<u64, StoreError> {
+        let mut handed = 0;
+        loop {
+            let records = self.hand_over(sink, session, lane)?;
+            handed += records;
+            if records == 0 {
+                return Ok(handed);
+            }
+        }
+    }
+
     /// Hands over one block and returns its records.
     fn hand_over(&mut self, sink: &mut impl Sink, session: u64, lane: u16) -> Result<u64, StoreError> {
         let handed = sink.begin(session, lane).and_then(|kept| {
@@ -183,8 +260,14 @@ impl Lane {
     fn block(&mut self, sink: &mut impl Sink, session: u64, kept: u64) -> Result<u64, StoreError> {
         let mut buf = RecordBuf::default();
         let mut read = 0;
-        while read < BATCH && self.reader.next_into(&mut buf)?.is_some() {
-            read += 1;
+        while read < BATCH {
+            match self.reader.next_into(&mut buf) {
+                Ok(Some(())) => read += 1,
+                Ok(None) => break,
+                // What came before the damage is kept; the next block begins with it.
+                Err(_) if read > 0 => break,
+                Err(e) => return Err(e.into()),
+            }
             let record = buf.record();
             // Definitions are needed even when they were taken before.
             if record.kind() == Some(Kind::Definition)
@@ -227,21 +310,23 @@ impl SinkThread {
         let told = Arc::clone(&gauges);
         let thread = std::thread::spawn(move || {
             let mut follower = Follower::default();
+            let mut failing = String::new();
             loop {
                 let is_last = stop.load(Ordering::Relaxed);
-                match follower.catch_up(&mut sink, &data) {
-                    Ok(records) => {
-                        told.records.fetch_add(records, Ordering::Relaxed);
-                        told.is_failing.store(false, Ordering::Relaxed);
-                    }
-                    Err(e) => {
-                        if !told.is_failing.swap(true, Ordering::Relaxed) {
-                            tracing::error!(error = %e, "{name} failed; tried again until it succeeds");
-                        }
-                        // Readers may be in the middle of a block: start from the cursor again.
-                        follower = Follower::default();
-                    }
+                let result = follower.catch_up(&mut sink, &data);
+                told.records.fetch_add(*result.as_ref().unwrap_or(&0), Ordering::Relaxed);
+                let mut why: Vec<String> = follower.damage().map(ToString::to_string).collect();
+                if let Err(e) = result {
+                    why.push(e.to_string());
+                    // Readers may be in the middle of a block: start from the cursor again.
+                    follower.start_again();
                 }
+                let why = why.join("; ");
+                told.is_failing.store(!why.is_empty(), Ordering::Relaxed);
+                if !why.is_empty() && why != failing {
+                    tracing::error!(error = why, "{name} failed; tried again until it succeeds");
+                }
+                failing = why;
                 if is_last {
                     return;
                 }
@@ -261,5 +346,115 @@ impl SinkThread {
         if self.thread.join().is_err() {
             tracing::error!("a sink's thread panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickpath_shared::{
+        journal::{ArchiveWriter, Lane as Writer, LaneReader, LaneSpec, archive_path, lane_path},
+        record::{Cause, Class},
+    };
+
+    /// Cursors, and the records taken so far.
+    #[derive(Default)]
+    struct Kept {
+        cursors: BTreeMap<(u64, u16), u64>,
+        lane: (u64, u16),
+        taken: Vec<(u64, u64)>,
+    }
+
+    impl Sink for Kept {
+        fn begin(&mut self, session: u64, lane: u16) -> Result<u64, StoreError> {
+            self.lane = (session, lane);
+            Ok(self.cursors.get(&self.lane).copied().unwrap_or(0))
+        }
+
+        fn take(&mut self, record: &Archived<'_>) -> Result<(), StoreError> {
+            self.taken.push((record.session, record.record.header.sequence));
+            Ok(())
+        }
+
+        fn commit(&mut self, sequence: u64) -> Result<(), StoreError> {
+            self.cursors.insert(self.lane, sequence);
+            Ok(())
+        }
+
+        fn roll_back(&mut self) {}
+    }
+
+    /// An archive of so many records, a block for every ten; returns its file.
+    fn archive(data: &DataDir, session: u64, records: u64, is_sealed: bool) -> PathBuf {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = LaneSpec { session, lane: 3, name: "gateway".into(), segment_bytes: 65_536, segments: 8 };
+        let mut lane = Writer::create(dir.path(), spec, "{}").unwrap();
+        (0..records).for_each(|at| {
+            lane.append(Kind::Timer, Class::Audit, at, Cause::NONE, &[]).unwrap();
+        });
+        let mut reader = LaneReader::open(&lane_path(dir.path(), 3, "gateway")).unwrap();
+        let path = archive_path(&data.archive(), session, 3, "gateway");
+        let (mut writer, report) = ArchiveWriter::open(&path, session, 3, "{}").unwrap();
+        let mut buf = RecordBuf::default();
+        while reader.next_into(&mut buf).unwrap().is_some() {
+            if buf.record().header.sequence > report.sequence {
+                writer.push(&buf);
+            }
+            if reader.sequence().is_multiple_of(10) {
+                writer.write_block(reader.position()).unwrap();
+            }
+        }
+        writer.sync().unwrap();
+        if is_sealed {
+            std::fs::write(path.with_file_name("sealed"), "complete\n").unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn a_damaged_archive_keeps_no_other_from_being_handed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let files = [1, 2, 3].map(|session| archive(&data, session, 30, session < 3));
+        let mut bytes = std::fs::read(&files[1]).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&files[1], &bytes).unwrap();
+        let (mut follower, mut kept) = (Follower::default(), Kept::default());
+        for _ in 0..3 {
+            follower.catch_up(&mut kept, &data).unwrap();
+            assert_eq!(follower.damage().count(), 1);
+        }
+        let of = |session: u64| (1..=30).map(move |sequence| (session, sequence));
+        // Two of its three blocks come before the damage.
+        assert_eq!(kept.taken, of(1).chain(of(2).take(20)).chain(of(3)).collect::<Vec<_>>());
+        assert_eq!(kept.cursors[&(2, 3)], 20);
+        // Away with it, and nothing is wrong any more.
+        std::fs::remove_dir_all(files[1].parent().unwrap()).unwrap();
+        follower.catch_up(&mut kept, &data).unwrap();
+        assert_eq!(follower.damage().count(), 0);
+        follower.whole().unwrap();
+    }
+
+    #[test]
+    fn what_is_over_and_handed_over_is_closed_and_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let files = [archive(&data, 1, 30, true), archive(&data, 2, 20, false)];
+        let (mut follower, mut kept) = (Follower::default(), Kept::default());
+        assert_eq!(follower.catch_up(&mut kept, &data).unwrap(), 50);
+        assert_eq!(follower.lanes.keys().collect::<Vec<_>>(), [&(2, 3)]);
+        // It grows, and ends.
+        archive(&data, 2, 30, true);
+        assert_eq!(follower.catch_up(&mut kept, &data).unwrap(), 10);
+        assert!(follower.lanes.is_empty());
+        assert_eq!(follower.catch_up(&mut kept, &data).unwrap(), 0);
+        // Another process finds by the ends alone that there is nothing to read.
+        let mut bytes = std::fs::read(&files[0]).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&files[0], &bytes).unwrap();
+        let mut again = Follower::default();
+        assert_eq!(again.catch_up(&mut kept, &data).unwrap(), 0);
+        assert!(again.lanes.is_empty() && again.damage().count() == 0);
+        assert_eq!(kept.taken.len(), 60);
     }
 }

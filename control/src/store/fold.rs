@@ -39,7 +39,9 @@ impl<C: Borrow<Connection>> StoreSink<C> {
 ///
 /// [`StoreError`].
 pub fn fold_sessions(connection: &mut Connection, data: &DataDir) -> Result<u64, StoreError> {
-    Follower::default().catch_up(&mut StoreSink::new(&*connection), data)
+    let mut follower = Follower::default();
+    let folded = follower.catch_up(&mut StoreSink::new(&*connection), data)?;
+    follower.whole().map(|()| folded)
 }
 
 impl<C: Borrow<Connection>> Sink for StoreSink<C> {

@@ -359,6 +359,21 @@ impl ArchiveReader {
         })
     }
 
+    /// Last sequence of an archive that is no longer written, by the headers of its blocks alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`]; what the blocks hold is not looked at.
+    pub fn end_of(path: &Path) -> Result<u64, ArchiveError> {
+        let mut reader = Self::open(path)?;
+        while let Some(header) = reader.read_block_header()? {
+            reader.check_block_header(&header)?;
+            reader.sequence = header.last_sequence;
+            reader.offset += BLOCK_HEAD_BYTES as u64 + u64::from(header.stored_bytes);
+        }
+        Ok(reader.sequence)
+    }
+
     /// Session of the archive.
     pub fn session(&self) -> u64 {
         self.session
@@ -430,14 +445,8 @@ impl ArchiveReader {
         let Some(header) = self.read_block_header()? else {
             return Ok(None);
         };
+        self.check_block_header(&header)?;
         let stored_bytes = header.stored_bytes as usize;
-        let is_sound = header.magic == BLOCK_MAGIC
-            && header.layout == BLOCK_LAYOUT
-            && stored_bytes <= zstd::zstd_safe::compress_bound(2 * BLOCK_BYTES_MAX)
-            && header.raw_bytes as usize <= 2 * BLOCK_BYTES_MAX;
-        if !is_sound {
-            return Err(self.damaged("block header is not ours".to_owned()));
-        }
         let mut stored = vec![0; stored_bytes];
         if !read_whole(&mut self.file, &mut stored).map_err(|e| self.io(e))? {
             return Ok(None);
@@ -461,6 +470,14 @@ impl ArchiveReader {
         self.position = header.end_position;
         self.offset += (BLOCK_HEAD_BYTES + stored_bytes) as u64;
         Ok(Some(header))
+    }
+
+    fn check_block_header(&self, header: &BlockHeader) -> Result<(), ArchiveError> {
+        let is_sound = header.magic == BLOCK_MAGIC
+            && header.layout == BLOCK_LAYOUT
+            && header.stored_bytes as usize <= zstd::zstd_safe::compress_bound(2 * BLOCK_BYTES_MAX)
+            && header.raw_bytes as usize <= 2 * BLOCK_BYTES_MAX;
+        if is_sound { Ok(()) } else { Err(self.damaged("block header is not ours".to_owned())) }
     }
 
     fn read_block_header(&mut self) -> Result<Option<BlockHeader>, ArchiveError> {
