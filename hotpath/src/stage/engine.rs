@@ -253,13 +253,21 @@ impl<S: Strategy> Engine<S> {
         }
     }
 
-    /// It is later at the venue. One wrong time must not hold the clock for ever: a jump is believed when the next event
-    /// that is late says so, too.
+    /// It is later at the venue.
     #[inline(always)]
     fn advance(&mut self, told_ms: u64) {
-        let is_near = self.venue_ms == 0 || told_ms - self.venue_ms <= JUMP_MS;
-        let is_confirmed = self.doubted_ms != 0 && told_ms >= self.doubted_ms;
-        if (is_near || is_confirmed) && told_ms <= VENUE_MS_MAX {
+        if told_ms - self.venue_ms <= JUMP_MS {
+            (self.venue_ms, self.doubted_ms) = (told_ms, 0);
+        } else {
+            self.jump(told_ms);
+        }
+    }
+
+    /// One wrong time must not hold the clock for ever: a jump is believed when the next event that is late says so, too.
+    #[cold]
+    fn jump(&mut self, told_ms: u64) {
+        let is_believed = self.venue_ms == 0 || (self.doubted_ms != 0 && told_ms >= self.doubted_ms);
+        if is_believed && told_ms <= VENUE_MS_MAX {
             (self.venue_ms, self.doubted_ms) = (told_ms, 0);
         } else {
             self.doubted_ms = told_ms.min(VENUE_MS_MAX);
