@@ -39,12 +39,12 @@ mod baseline {
     pub(super) const BOOK: u64 = 45_930;
     pub(super) const ORDER: u64 = 371_469;
     /// A thousand ticks with an order each.
-    pub(super) const TICK_TO_ORDER: u64 = 7_907_832;
+    pub(super) const TICK_TO_ORDER: u64 = 7_881_647;
     pub(super) const INDICATORS: u64 = 277_733;
     pub(super) const HEDGE_RATIO: u64 = 68_946;
     pub(super) const GARCH: u64 = 24_189;
     pub(super) const CHANGEPOINT: u64 = 1_955_749;
-    pub(super) const PAIRS_TICK: u64 = 287_075;
+    pub(super) const PAIRS_TICK: u64 = 202_060;
 }
 
 /// Messages of a benchmark.

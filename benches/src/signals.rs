@@ -151,11 +151,37 @@ impl Ticks {
         let header = MarketHeader {
             kind: MarketKind::Ticker as u16,
             venue_ms: 1_000,
+            last_update_id: 10,
             bids: 1,
             asks: 1,
             ..MarketHeader::default()
         };
-        Self { engine, header, now: 1_000_000_000 }
+        let mut ticks = Self { engine, header, now: 1_000_000_000 };
+        ticks.complete_books();
+        ticks
+    }
+
+    /// Without a book a strategy asks for one at every tick.
+    fn complete_books(&mut self) {
+        let level = |price| Level { price, qty: 5 };
+        let levels = [level(6_000_000), level(6_000_010)];
+        for instrument in 0..2 {
+            let diff = MarketHeader {
+                kind: MarketKind::Depth as u16,
+                instrument,
+                first_update_id: 1,
+                last_update_id: 1,
+                bids: 0,
+                asks: 0,
+                ..self.header
+            };
+            let snapshot = MarketHeader { kind: MarketKind::Snapshot as u16, bids: 1, asks: 1, ..diff };
+            for (header, levels) in [(diff, &[][..]), (snapshot, &levels[..])] {
+                let event = EngineEvent::Market(MarketEvent { header: &header, levels });
+                self.engine.on_event(self.now, Cause::NONE, event, &mut Nowhere);
+            }
+            assert!(self.engine.book(usize::from(instrument)).is_valid(), "a snapshot and its diff join");
+        }
     }
 
     /// So many ticks; returns how many there were.
