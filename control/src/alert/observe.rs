@@ -1,7 +1,7 @@
 //! What the rules look at, taken together twice a second.
 
 use super::{Sources, rules::result_e8};
-use crate::{held, store};
+use crate::{held::HeldOrders, store};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -127,6 +127,7 @@ pub(super) struct Observer {
     traces: VecDeque<(Nanos, HistogramCopy)>,
     looks: u64,
     held: usize,
+    held_orders: HeldOrders,
     peak: Peak,
     /// Last row of the events that was looked at, and grave ones with their times.
     event_row: Option<i64>,
@@ -152,6 +153,7 @@ impl Observer {
             traces,
             looks: 0,
             held: 0,
+            held_orders: HeldOrders::default(),
             peak,
             event_row: None,
             events: Vec::new(),
@@ -245,7 +247,8 @@ impl Observer {
     fn look_seldom(&mut self, running: Option<&StatusReader>, now: Nanos) {
         self.held = running
             .filter(|_| self.sources.config.risk.confirm)
-            .map_or(0, |status| held::waiting(&self.sources.data, status, now).map_or(0, |held| held.len()));
+            .and_then(|status| self.held_orders.waiting(&self.sources.data, status, now).ok())
+            .map_or(0, |waiting| waiting.len());
         if let Ok(bytes) = serde_json::to_vec(&self.peak) {
             // It is only kept for a restart.
             let _ = replace_file(&self.sources.data.run().join(PEAK_FILE), &bytes);

@@ -1,8 +1,8 @@
 //! Lists that do not come from the store: what waits, what is configured, which sessions there are.
 
 use super::{Shared, health, records, routes::Answer, steer};
-use crate::held;
 use serde_json::{Value, json};
+use std::sync::PoisonError;
 use tickpath_shared::{
     causes::chain, clock::host_ns_now, config::Mode, journal::list_sessions, operator::Operator,
     types::TradingState,
@@ -12,7 +12,8 @@ use tickpath_shared::{
 pub(super) fn held(shared: &Shared) -> Answer {
     let Ok(running) = Operator::open(&shared.data) else { return Answer::json(200, &json!({"rows": []})) };
     let now = host_ns_now().saturating_sub(running.status.identity().start_host_ns);
-    match held::waiting(&shared.data, &running.status, now) {
+    let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+    match held.waiting(&shared.data, &running.status, now) {
         Ok(waiting) => Answer::json(200, &json!({"rows": waiting})),
         Err(e) => Answer::error(503, &chain(&e)),
     }

@@ -24,6 +24,7 @@ use crate::{
     archive::ArchiveGauges,
     audit::AuditLog,
     auth::{Door, JwtKeys, TokenFile},
+    held::HeldOrders,
     sessions::CurrentStatus,
     sink::SinkGauges,
     webhook::Webhooks,
@@ -47,6 +48,7 @@ pub struct Shared {
     alerts: Arc<Alerts>,
     pending: Mutex<Vec<steer::Pending>>,
     history: Mutex<history::History>,
+    held: Mutex<HeldOrders>,
     streams: Arc<stream::StreamGauges>,
 }
 
@@ -84,6 +86,7 @@ impl Shared {
             alerts,
             pending: Mutex::default(),
             history: Mutex::default(),
+            held: Mutex::default(),
             streams: Arc::default(),
         })
     }

@@ -150,15 +150,12 @@ impl Worker {
     fn turn(&mut self, is_sync_due: bool) -> u64 {
         let (mut copied, mut lag_bytes, mut complete) = (0, 0, Vec::new());
         for (dir, session) in &mut self.sessions {
-            match session.turn(is_sync_due) {
-                Ok(turn) => {
-                    copied += turn.records;
-                    // Whether it is the current one says nothing: a session exists before it is announced.
-                    if turn.is_complete {
-                        complete.push(dir.clone());
-                    }
-                }
-                Err(e) => self.failures.push(e.to_string()),
+            let turn = session.turn(is_sync_due);
+            copied += turn.records;
+            self.failures.extend(turn.failure.map(|e| e.to_string()));
+            // Whether it is the current one says nothing: a session exists before it is announced.
+            if turn.is_complete {
+                complete.push(dir.clone());
             }
             lag_bytes += session.lag_bytes();
         }

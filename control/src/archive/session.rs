@@ -63,12 +63,14 @@ struct LaneArchive {
 }
 
 /// What a turn did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Turn {
     /// Records copied.
     pub records: u64,
     /// Nothing will follow, and everything is durable.
     pub is_complete: bool,
+    /// The first failure, at every turn while it lasts; the other lanes were served all the same.
+    pub failure: Option<SessionArchiveError>,
 }
 
 impl SessionArchive {
@@ -101,11 +103,7 @@ impl SessionArchive {
     }
 
     /// Copies what is new; writes and syncs when it is due.
-    ///
-    /// # Errors
-    ///
-    /// The first failure, at every turn while it lasts; the other lanes are served all the same.
-    pub fn turn(&mut self, is_sync_due: bool) -> Result<Turn, SessionArchiveError> {
+    pub fn turn(&mut self, is_sync_due: bool) -> Turn {
         // Before the look at the lanes: what a process published just before its end is found by this look or by the next.
         let is_over = self.is_over();
         let (mut records, mut failure) = (0, None);
@@ -117,7 +115,7 @@ impl SessionArchive {
             self.command.acknowledge(lane.reader.spec().lane, lane.durable);
         }
         let is_drained = self.lanes.iter().all(LaneArchive::is_drained);
-        failure.map_or(Ok(Turn { records, is_complete: is_over && is_drained }), Err)
+        Turn { records, is_complete: is_over && is_drained && failure.is_none(), failure }
     }
 
     /// Bytes published and not durable.

@@ -126,7 +126,7 @@ impl Follower {
         for (&(session, lane), state) in &mut self.lanes {
             match state.hand_over_all(sink, session, lane) {
                 Ok(records) => handed += records,
-                Err(StoreError::Archive(e)) => {
+                Err(StoreError::Archive(e)) if is_damage(&e) => {
                     self.damaged.insert(state.reader.path().to_owned(), e);
                 }
                 Err(e) => return Err(e),
@@ -186,10 +186,11 @@ impl Follower {
         }
         let reader = match ArchiveReader::open(path) {
             Ok(reader) => reader,
-            Err(e) if is_sealed => {
+            Err(e) if is_sealed && is_damage(&e) => {
                 self.damaged.insert(path.to_owned(), e);
                 return Ok(());
             }
+            Err(e) if is_sealed => return Err(e.into()),
             // A file whose head is not written yet is found again at the next turn.
             Err(_) => return Ok(()),
         };
@@ -200,6 +201,14 @@ impl Follower {
         let (start_unix_ns, definitions) = begun_with(reader.metadata());
         self.lanes.insert(key, Lane { reader, start_unix_ns, definitions });
         Ok(())
+    }
+}
+
+/// It lies in the file: reading it again changes nothing.
+fn is_damage(e: &ArchiveError) -> bool {
+    match e {
+        ArchiveError::Damaged { .. } => true,
+        ArchiveError::Io { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Error, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
-use tickpath_control::held;
+use tickpath_control::held::HeldOrders;
 use tickpath_shared::{
     clock::{host_ns_now, unix_ns_now},
     command::{CommandOutcome, Detail, Order, Scope, Verb},
@@ -282,7 +282,7 @@ pub(super) fn held(arguments: &HeldArguments) -> Result<ExitCode> {
     let data = arguments.dir.open()?;
     let session = Operator::open(&data)?;
     let now = host_ns_now().saturating_sub(session.status.identity().start_host_ns);
-    let waiting = held::waiting(&data, &session.status, now)?;
+    let waiting = HeldOrders::default().waiting(&data, &session.status, now)?;
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string(&waiting)?));
         return Ok(ExitCode::SUCCESS);
