@@ -76,7 +76,7 @@ struct Worker {
     data: DataDir,
     gauges: Arc<ArchiveGauges>,
     sessions: BTreeMap<PathBuf, SessionArchive>,
-    /// Sessions that could not be opened: why, and when it is tried again.
+    /// Sessions that could not be opened, or not ended: why, and when it is tried again.
     unopened: BTreeMap<PathBuf, (String, Instant)>,
     /// Of this round.
     failures: Vec<String>,
@@ -163,7 +163,7 @@ impl Worker {
         self.gauges.lag_bytes.store(lag_bytes, Ordering::Relaxed);
         for dir in complete {
             if let Err(why) = self.seal(&dir) {
-                self.failures.push(why);
+                self.unopened.insert(dir, (why, Instant::now() + OPEN_AGAIN));
             }
         }
         copied

@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tickpath_shared::{
     journal::{ArchiveError, ArchiveReader, RecordBuf},
@@ -27,6 +27,8 @@ use tickpath_shared::{
 /// Records between two commits at most.
 const BATCH: u64 = 5_000;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Pause before an archive is tried again that could not be read.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A place for archived records. A block of one lane is begun, taken record by record, and committed or rolled back.
 pub trait Sink {
@@ -102,7 +104,14 @@ pub struct Follower {
     /// Folders of which nothing more is to come.
     finished: BTreeSet<PathBuf>,
     /// Archives that cannot be read on.
-    damaged: BTreeMap<PathBuf, ArchiveError>,
+    troubled: BTreeMap<PathBuf, Trouble>,
+}
+
+/// Why an archive cannot be read on.
+struct Trouble {
+    error: ArchiveError,
+    /// When it is read from its start again; `None` for damage of what is not written any more.
+    again: Option<Instant>,
 }
 
 /// A session's folder.
@@ -122,22 +131,34 @@ impl Follower {
     /// has read: [`Self::start_again`].
     pub fn catch_up(&mut self, sink: &mut impl Sink, data: &DataDir) -> Result<u64, StoreError> {
         let folders = self.open_new(sink, &data.archive())?;
-        let mut handed = 0;
+        let (mut handed, mut troubled) = (0, Vec::new());
         for (&(session, lane), state) in &mut self.lanes {
             match state.hand_over_all(sink, session, lane) {
                 Ok(records) => handed += records,
-                Err(StoreError::Archive(e)) if is_damage(&e) => {
-                    self.damaged.insert(state.reader.path().to_owned(), e);
-                }
+                Err(StoreError::Archive(e)) => troubled.push((state.reader.path().to_owned(), e)),
                 Err(e) => return Err(e),
             }
         }
-        self.lanes.retain(|_, lane| !self.damaged.contains_key(lane.reader.path()));
+        for (path, error) in troubled {
+            let is_sealed = folders.iter().any(|folder| folder.is_sealed && path.starts_with(&folder.path));
+            self.lanes.retain(|_, lane| lane.reader.path() != path);
+            self.note(path, error, is_sealed);
+        }
         for folder in folders.into_iter().filter(|folder| folder.is_sealed) {
-            self.lanes.retain(|_, lane| !lane.reader.path().starts_with(&folder.path));
-            self.finished.insert(folder.path);
+            let is_in = |path: &Path| path.starts_with(&folder.path);
+            if !self.troubled.iter().any(|(path, trouble)| is_in(path) && trouble.again.is_some()) {
+                self.lanes.retain(|_, lane| !is_in(lane.reader.path()));
+                self.finished.insert(folder.path);
+            }
         }
         Ok(handed)
+    }
+
+    /// What is still written may have been cut back to where it was durable, and a disk may answer again later.
+    fn note(&mut self, path: PathBuf, error: ArchiveError, is_sealed: bool) {
+        let is_for_good = is_sealed && is_damage(&error);
+        let again = (!is_for_good).then(|| Instant::now() + AGAIN);
+        self.troubled.insert(path, Trouble { error, again });
     }
 
     /// Reads on from where the sink has come to.
@@ -147,7 +168,7 @@ impl Follower {
 
     /// Archives that cannot be read on, and why not.
     pub fn damage(&self) -> impl Iterator<Item = &ArchiveError> {
-        self.damaged.values()
+        self.troubled.values().map(|trouble| &trouble.error)
     }
 
     /// The first archive that cannot be read on.
@@ -156,7 +177,7 @@ impl Follower {
     ///
     /// [`StoreError::Archive`] for it.
     pub fn whole(self) -> Result<(), StoreError> {
-        self.damaged.into_values().next().map_or(Ok(()), |e| Err(e.into()))
+        self.troubled.into_values().next().map_or(Ok(()), |trouble| Err(trouble.error.into()))
     }
 
     /// Opens what is not open yet, closes what is gone, and returns the folders that are not finished.
@@ -165,7 +186,9 @@ impl Follower {
         let present: BTreeSet<PathBuf> = sessions.flatten().map(|entry| entry.path()).collect();
         let is_there = |file: &Path| file.parent().is_some_and(|folder| present.contains(folder));
         self.finished.retain(|folder| present.contains(folder));
-        self.damaged.retain(|file, _| is_there(file));
+        self.troubled.retain(|file, trouble| {
+            is_there(file) && trouble.again.is_none_or(|again| Instant::now() < again)
+        });
         self.lanes.retain(|_, lane| is_there(lane.reader.path()));
         let mut folders = Vec::new();
         for path in &present - &self.finished {
@@ -181,18 +204,18 @@ impl Follower {
 
     fn open(&mut self, sink: &mut impl Sink, path: &Path, is_sealed: bool) -> Result<(), StoreError> {
         let is_open = self.lanes.values().any(|lane| lane.reader.path() == path);
-        if path.extension().is_none_or(|e| e != "tpa") || is_open || self.damaged.contains_key(path) {
+        if path.extension().is_none_or(|e| e != "tpa") || is_open || self.troubled.contains_key(path) {
             return Ok(());
         }
         let reader = match ArchiveReader::open(path) {
             Ok(reader) => reader,
-            Err(e) if is_sealed && is_damage(&e) => {
-                self.damaged.insert(path.to_owned(), e);
+            // A file whose head is not written yet is found again at the next turn.
+            Err(e) => {
+                if is_sealed || !is_damage(&e) {
+                    self.note(path.to_owned(), e, is_sealed);
+                }
                 return Ok(());
             }
-            Err(e) if is_sealed => return Err(e.into()),
-            // A file whose head is not written yet is found again at the next turn.
-            Err(_) => return Ok(()),
         };
         let key = (reader.session(), reader.lane());
         if is_sealed && is_kept_whole(sink, key, path)? {
@@ -204,7 +227,7 @@ impl Follower {
     }
 }
 
-/// It lies in the file: reading it again changes nothing.
+/// It lies in the file, not in the reading.
 fn is_damage(e: &ArchiveError) -> bool {
     match e {
         ArchiveError::Damaged { .. } => true,
@@ -442,6 +465,34 @@ mod tests {
         follower.catch_up(&mut kept, &data).unwrap();
         assert_eq!(follower.damage().count(), 0);
         follower.whole().unwrap();
+    }
+
+    /// After a failed sync the archiver cuts back what was read already, and writes it otherwise.
+    #[test]
+    fn an_archive_that_is_still_written_is_read_from_its_start_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let file = archive(&data, 1, 20, false);
+        let short = std::fs::read(&file).unwrap();
+        archive(&data, 1, 30, false);
+        let (mut follower, mut kept) = (Follower::default(), Kept::default());
+        assert_eq!(follower.catch_up(&mut kept, &data).unwrap(), 30);
+        // Other bytes where it goes on.
+        let at = follower.lanes[&(1, 3)].reader.path().to_owned();
+        std::fs::write(&at, [&short[..], &[7; 4096]].concat()).unwrap();
+        follower.lanes.values_mut().for_each(|lane| lane.reader = ArchiveReader::open(&at).unwrap());
+        follower.catch_up(&mut kept, &data).unwrap();
+        assert_eq!(follower.damage().count(), 1);
+        std::fs::write(&at, &short).unwrap();
+        archive(&data, 1, 40, true);
+        // Its time has come.
+        follower
+            .troubled
+            .values_mut()
+            .for_each(|trouble| trouble.again = trouble.again.map(|_| Instant::now()));
+        follower.catch_up(&mut kept, &data).unwrap();
+        assert_eq!((follower.damage().count(), follower.finished.len()), (0, 1));
+        assert_eq!(kept.taken, (1..=40).map(|sequence| (1, sequence)).collect::<Vec<_>>());
     }
 
     #[test]

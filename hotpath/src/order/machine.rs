@@ -36,6 +36,9 @@ pub struct Order {
     pub placed_ns: Nanos,
     /// A cancel is under way.
     pub is_canceling: bool,
+    /// Session time of the last cancel, 0 before the first.
+    #[serde(default)]
+    pub canceled_ns: Nanos,
     /// It may only reduce the position.
     #[serde(default)]
     pub is_reduce_only: bool,
@@ -126,6 +129,7 @@ impl Order {
             sent_ns: now,
             placed_ns: now,
             is_canceling: false,
+            canceled_ns: 0,
             is_reduce_only: false,
             is_matched: false,
             strategy: Self::NOBODY,
@@ -294,14 +298,15 @@ impl Order {
     }
 
     /// The state as words, for digests.
-    pub fn words(&self) -> [u64; 6] {
+    pub fn words(&self) -> [u64; 7] {
         let id =
             self.client_order_id.as_bytes().iter().fold(0_u64, |h, &b| h.wrapping_mul(31) ^ u64::from(b));
         let flags = (self.state as u64)
             | (u64::from(self.is_canceling) << 8)
             | (u64::from(self.ended.is_some()) << 9)
             | (u64::from(self.amend.is_some()) << 10);
-        [id, self.filled as u64, self.venue_order_id, flags, self.sent_ns, self.venue_filled as u64]
+        let times = [self.sent_ns, self.canceled_ns];
+        [id, self.filled as u64, self.venue_order_id, flags, times[0], times[1], self.venue_filled as u64]
     }
 }
 
@@ -511,13 +516,13 @@ mod tests {
     fn everything_that_changes_is_in_the_digest() {
         let o = order(10);
         let id = u64::from(b'i').wrapping_mul(31) ^ u64::from(b'd');
-        assert_eq!(o.words(), [id, 0, 0, OrderState::Sent as u64, 0, 0]);
-        let mut changed = Order { is_canceling: true, sent_ns: 9, ..o };
+        assert_eq!(o.words(), [id, 0, 0, OrderState::Sent as u64, 0, 0, 0]);
+        let mut changed = Order { is_canceling: true, canceled_ns: 8, sent_ns: 9, ..o };
         changed.on_amend_sent(101, 11, 9);
         changed.on_report(report(OrderState::Canceled, 3));
         changed.on_fill(2);
         let flags = changed.state as u64 | 1 << 8 | 1 << 9 | 1 << 10;
-        assert_eq!(changed.words(), [id, 2, 5, flags, 9, 3]);
+        assert_eq!(changed.words(), [id, 2, 5, flags, 9, 8, 3]);
     }
 
     proptest! {

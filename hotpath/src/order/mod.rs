@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(table.survey(&wanted(Side::Buy, 10, 6, false)), survey(5, 0, None));
         assert_eq!(table.survey(&wanted(Side::Buy, 12, 5, true)), survey(5, 0, None), "a way out");
         assert_eq!([0, 1, 2].map(|instrument| table.open_of(instrument)), [2, 1, 0]);
-        assert_eq!(table.words().count(), 3 * 6);
+        assert_eq!(table.words().count(), 3 * 7);
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Session {
                 );
                 self.event(EventCode::Private, Severity::Error, &text);
                 self.command_gateway(0, Verb::Disarm);
+                self.forget_flat();
             }
         }
     }
@@ -105,6 +106,9 @@ impl Session {
     pub(super) fn on_dead_man_held(&mut self, now: Nanos) {
         if self.dead_man.on_held(now) {
             self.event(EventCode::Private, Severity::Warning, "the venue's countdown runs again");
+            if self.has_proof() && std::mem::take(&mut self.is_arming) {
+                self.arm_at_start();
+            }
         }
     }
 

@@ -192,10 +192,20 @@ impl Session {
     /// Simulation arms itself, journalled like any other command, never against the latch.
     pub(super) fn arm_at_start(&mut self) {
         let instance = &self.parts.config.instance;
-        let is_allowed = self.parts.command.kill_word() == 0 && !self.dead_man.is_lost();
-        if instance.arm_at_start && instance.mode == Mode::Simulation && is_allowed {
+        if !instance.arm_at_start || instance.mode != Mode::Simulation || self.parts.command.kill_word() != 0
+        {
+            return;
+        }
+        // Once the venue's countdown runs again.
+        self.is_arming = self.dead_man.is_lost();
+        if !self.is_arming {
             self.command_gateway(0, Verb::Arm);
         }
+    }
+
+    /// The account was read since it was last in doubt.
+    pub(super) fn has_proof(&self) -> bool {
+        self.account == AccountPhase::Done
     }
 
     pub(super) fn send_stop(&mut self, now: Nanos) {

@@ -370,7 +370,7 @@ impl Session {
                 if verb == Verb::Arm as u16 {
                     self.on_armed(id, outcome == CommandOutcome::Done as u16);
                 } else {
-                    self.on_stopped(id, outcome != CommandOutcome::UnknownScope as u16);
+                    self.on_stopped(id, outcome);
                 }
             }
         }

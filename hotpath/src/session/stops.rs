@@ -4,7 +4,7 @@ use super::Session;
 use serde::{Deserialize, Serialize};
 use std::{io::ErrorKind, path::PathBuf};
 use tickpath_shared::{
-    command::{Scope, Verb},
+    command::{CommandOutcome, Scope, Verb},
     paths::{DataDir, replace_file},
     record::{CommandRecord, EventCode, Kind, Severity},
 };
@@ -158,12 +158,14 @@ impl Session {
         }
     }
 
-    /// A stop was answered: the gateway knows no such scope, or has taken it.
-    pub(super) fn on_stopped(&mut self, id: u64, is_known: bool) {
+    /// A stop was answered: the gateway knows no such scope, stops it but closes nothing, or has taken it.
+    pub(super) fn on_stopped(&mut self, id: u64, outcome: u16) {
         let Some(at) = self.stops.stopping.iter().position(|(of, ..)| *of == id) else { return };
-        let (_, stored, is_new) = self.stops.stopping.swap_remove(at);
-        if is_known {
-            return;
+        let (_, stored, mut is_new) = self.stops.stopping.swap_remove(at);
+        match CommandOutcome::from_repr(outcome) {
+            Some(CommandOutcome::UnknownScope) => {}
+            Some(CommandOutcome::RefusedKilled | CommandOutcome::RefusedHalted) => is_new[0] = false,
+            _ => return,
         }
         let stopped = &mut self.stops.stopped;
         for (list, _) in

@@ -266,7 +266,7 @@ impl<S: Strategy> Engine<S> {
     /// One wrong time must not hold the clock for ever: a jump is believed when the next event that is late says so, too.
     #[cold]
     fn jump(&mut self, told_ms: u64) {
-        let is_believed = self.venue_ms == 0 || (self.doubted_ms != 0 && told_ms >= self.doubted_ms);
+        let is_believed = self.doubted_ms != 0 && told_ms >= self.doubted_ms;
         if is_believed && told_ms <= VENUE_MS_MAX {
             (self.venue_ms, self.doubted_ms) = (told_ms, 0);
         } else {

@@ -272,7 +272,7 @@ impl Gateway {
         port: &mut impl GatewayPort,
     ) {
         let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
-        let is_asked = |o: &mut Order| o.is_canceling && now < o.sent_ns + patience_ns;
+        let is_asked = |o: &mut Order| o.is_canceling && now < o.canceled_ns + patience_ns;
         if !self.orders.get_mut(slot).is_some_and(is_asked) {
             self.cancel(now, cause, slot, port);
         }

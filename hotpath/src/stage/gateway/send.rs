@@ -107,7 +107,7 @@ impl Gateway {
         let Some(order) = self.orders.get_mut(slot) else { return };
         self.rates.on_cancel(now);
         order.is_canceling = true;
-        order.sent_ns = now;
+        (order.sent_ns, order.canceled_ns) = (now, now);
         let record = OrderRecord {
             client_order_id: order.client_order_id,
             intent: 0,

@@ -40,7 +40,7 @@ fn a_reason_to_cancel_everything_that_comes_again_asks_no_second_time() {
     }
     assert_eq!(stand.out.canceled, orders.map(|order| order.client_order_id));
     // What still works a while later is asked again.
-    stand.now += 20 * SECOND;
+    stand.wait(20_000);
     stand.gateway.halt(stand.now, StateReason::OutcomesLost, &mut stand.out);
     assert_eq!(stand.out.canceled.len(), 4);
 }
