@@ -399,9 +399,14 @@ impl Gateway {
 
     /// Stops trading for a reason found outside of the core, until the process is started again.
     pub fn halt(&mut self, now: Nanos, reason: StateReason, port: &mut impl GatewayPort) {
-        self.is_halted_for_good = true;
+        let is_first = !std::mem::replace(&mut self.is_halted_for_good, true);
         self.set_state(now, Cause::NONE, TradingState::Halted, reason, port);
-        self.cancel_all(now, Cause::NONE, port);
+        if is_first {
+            self.cancel_all(now, Cause::NONE, port);
+        } else {
+            // The same again for every order that ends: no storm of requests.
+            self.cancel_of(now, Cause::NONE, self.all_instruments(), port);
+        }
     }
 
     fn set_state(

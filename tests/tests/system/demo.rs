@@ -34,6 +34,42 @@ fn the_synthetic_market_trades_without_keys_data_or_network() {
     assert_eq!(number(&found["counters"]["book_gaps"]), 0, "{found}");
 }
 
+/// The simulator of a second run numbers its trades behind those of the first: none is taken for known.
+#[test]
+fn a_second_run_in_a_directory_adds_its_fills_to_those_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let eager = [
+        ("TICKPATH__PAIRS__WINDOW", "20"),
+        ("TICKPATH__PAIRS__SAMPLE_MS", "50"),
+        ("TICKPATH__PAIRS__ENTRY_Z", "1.5"),
+    ];
+    let mut fills = 0;
+    for _ in 0..2 {
+        let found = demo(dir.path(), &["--duration", "8", "--seed", "3"], &eager);
+        assert!(number(&found["fills"]) > 0, "{found}");
+        fills += number(&found["fills"]);
+        assert_eq!(number(&found["rows"]["fills"]), fills, "{found}");
+    }
+}
+
+/// What a venue gave is nowhere else.
+#[test]
+fn keys_and_configurations_of_others_are_not_overwritten() {
+    for (name, text) in [("secrets/api_key", "of-a-venue"), ("config.toml", "[risk]\ncollar_bps = 80\n")] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let out = Command::new(PROGRAM)
+            .args(["demo", "--duration", "1", "--dir", &dir.path().display().to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && said.contains("choose another"), "{name}: {said}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
 /// Every frame of the recorded pair is consumed, whatever the signature, transport and number of threads.
 #[test]
 fn the_recorded_pair_is_consumed_whole_at_full_speed() {

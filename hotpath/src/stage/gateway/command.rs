@@ -264,13 +264,7 @@ impl Gateway {
 
     /// Asks the venue to cancel an order, unless it was asked just now: longer than it takes to be asked about, so that
     /// proof is not put off by asking again.
-    pub(super) fn cancel_patiently(
-        &mut self,
-        now: Nanos,
-        cause: Cause,
-        slot: usize,
-        port: &mut impl GatewayPort,
-    ) {
+    fn cancel_patiently(&mut self, now: Nanos, cause: Cause, slot: usize, port: &mut impl GatewayPort) {
         let patience_ns = CANCEL_PATIENCE_NS.max(2 * self.answer_timeout_ns);
         let is_asked = |o: &mut Order| o.is_canceling && now < o.canceled_ns + patience_ns;
         if !self.orders.get_mut(slot).is_some_and(is_asked) {

@@ -93,13 +93,13 @@ impl Gateway {
         port.send(now, &outgoing);
     }
 
-    /// Asks the venue to cancel every order, but for those that are being canceled just now.
+    /// Asks the venue to cancel every order, those too of which it was asked before: that may have been lost.
     pub(super) fn cancel_all(&mut self, now: Nanos, cause: Cause, port: &mut impl GatewayPort) {
         self.withdraw_held(now, cause, u32::MAX, port);
         let mut from = 0;
         while let Some(slot) = self.orders.occupied(from) {
             from = slot + 1;
-            self.cancel_patiently(now, cause, slot, port);
+            self.cancel(now, cause, slot, port);
         }
     }
 

@@ -32,7 +32,7 @@ fn a_halt_that_a_new_process_must_mend_outlives_the_kill_word() {
 }
 
 #[test]
-fn a_reason_to_cancel_everything_that_comes_again_asks_no_second_time() {
+fn a_halt_that_comes_again_asks_no_second_time_at_once() {
     let mut stand = Stand::armed(&config(Vec::new()));
     let orders = [0, 1].map(|instrument| stand.want(0, instrument, Side::Buy, false).unwrap());
     for _ in 0..10 {
