@@ -11,6 +11,7 @@ use tickpath_control::store;
 use tickpath_shared::{
     counters::Counter,
     journal::list_sessions,
+    paths::DataDir,
     record::{Kind, OrderRecord},
 };
 use tickpath_tests::{
@@ -162,13 +163,31 @@ fn hot_killed_at_random_moments_comes_back_knowing_everything() {
     assert_journals_sound_and_ids_unique(&desk);
 }
 
+/// Trades that the venue listed for a session.
+fn listed_trades(data: &DataDir, session: u64) -> usize {
+    let filter = Filter {
+        session: Some(session),
+        lane: Some("session".into()),
+        kind: Some(Kind::VenueTrade.label().into()),
+    };
+    let mut listed = 0;
+    journal::cat(data, &filter, |_| listed += 1).unwrap();
+    listed
+}
+
 fn assert_journals_sound_and_ids_unique(desk: &Desk) {
     let stats = journal::stat(&desk.data).unwrap();
     assert!(stats.iter().all(|stat| stat.error.is_none()), "{stats:?}");
     let mut ids = BTreeSet::new();
     let sessions = list_sessions(&desk.data).unwrap();
     assert!(sessions.len() as u64 > kills(), "{sessions:?}");
-    for session in sessions {
+    for (session, is_first) in sessions.into_iter().zip(std::iter::once(true).chain(std::iter::repeat(false)))
+    {
+        assert_eq!(
+            listed_trades(&desk.data, session) == 0,
+            is_first,
+            "session {session}: trades when it began"
+        );
         let filter = Filter { session: Some(session), lane: Some("gateway".into()), kind: None };
         let mut is_reconciled = false;
         journal::cat(&desk.data, &filter, |record| match record.kind() {

@@ -105,7 +105,8 @@ pub struct AccountStart {
     pub first_id: u64,
 }
 
-/// Nothing in the wallet, the commission of a new account: 0.02 % maker, 0.05 % taker.
+/// Nothing in the wallet, numbers as long as those of a venue, the commission of a new account: 0.02 % maker, 0.05 %
+/// taker.
 impl Default for AccountStart {
     fn default() -> Self {
         Self {
@@ -114,7 +115,7 @@ impl Default for AccountStart {
             can_withdraw: false,
             fees: FeeRates { maker_e8: 20_000, taker_e8: 50_000 },
             slippage_e8: 0,
-            first_id: 1,
+            first_id: 1_700_000_000_000_001,
         }
     }
 }
