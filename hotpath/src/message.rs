@@ -313,6 +313,13 @@ pub enum Ask {
     Adopt,
     /// Open orders and trades of the account, after the account stream was interrupted.
     CatchUp,
+    /// Store that everything a reading of the account contained is journalled.
+    Booked {
+        /// The record that ended it.
+        reading: Cause,
+        /// End of the gateway's lane behind it.
+        position: u64,
+    },
     /// The venue's clock: a request of ours was out of its time.
     Time,
     /// A new connection in the place of a private one.

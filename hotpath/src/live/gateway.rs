@@ -465,6 +465,10 @@ impl GatewayPort for Io {
         let _ = self.asks.push(ask);
     }
 
+    fn on_booked(&mut self, reading: Cause) {
+        self.ask(Ask::Booked { reading, position: self.lane.position() });
+    }
+
     #[inline(always)]
     fn on_risk_passed(&mut self) {
         self.risk_passed_ns = self.clock.now();

@@ -35,7 +35,9 @@ impl Session {
     /// Tells the gateway how far the day had come.
     pub(super) fn go_on_with_day(&mut self) {
         match load(&self.day.path) {
-            Ok(Some(day)) => self.tell_gateway(Kind::Day, day.as_bytes()),
+            Ok(Some(day)) => {
+                self.tell_gateway(Kind::Day, day.as_bytes());
+            }
             Ok(None) => {}
             Err(why) => {
                 let text =

@@ -1,6 +1,7 @@
 //! Regular duties of the session thread: reclamation, clocks, files, keys, commands.
 
 use super::{AccountPhase, Session, jobs::Job};
+use crate::pipeline::lane;
 use std::sync::atomic::Ordering;
 use tickpath_shared::{
     Nanos,
@@ -102,6 +103,7 @@ impl Session {
                 self.parts.status.add(Counter::AckViolations, 1);
             }
         }
+        self.resume.on_archived(self.parts.command.acknowledged(lane::GATEWAY), &self.keeper);
         self.parts.lane.report(&self.parts.status);
     }
 

@@ -289,14 +289,15 @@ impl Session {
         self.record(Kind::SessionEvent, Class::Audit, &[record.as_bytes(), text.as_bytes()]);
     }
 
-    /// Journals a record and sends it to the gateway, in order, as soon as there is room.
-    fn tell_gateway(&mut self, kind: Kind, payload: &[u8]) {
+    /// Journals a record and sends it to the gateway, in order, as soon as there is room; returns where it stands.
+    fn tell_gateway(&mut self, kind: Kind, payload: &[u8]) -> Cause {
         let cause = self.record(kind, Class::Audit, &[payload]);
         let Some(message) = AccountMessage::new(cause, kind as u16, payload) else {
             unreachable!("account records fit a message: {kind} has {} bytes", payload.len())
         };
         self.outbox.push_back(message);
         self.flush_outbox();
+        cause
     }
 
     fn flush_outbox(&mut self) -> usize {
@@ -355,6 +356,7 @@ impl Session {
                 self.read_number += 1;
                 self.account = AccountPhase::NotBefore(now.max(self.settle_ns));
             }
+            Ask::Booked { reading, position } => self.resume.on_booked(reading, position),
             Ask::Renew { connection, why } => self.renew(connection, why),
             Ask::Day(day) => self.keep_day(&day),
             Ask::Tell(notice) => self.on_notice(notice),

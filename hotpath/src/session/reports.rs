@@ -12,7 +12,9 @@ use std::sync::{Arc, atomic::Ordering};
 use tickpath_shared::{
     Nanos,
     causes::chain,
-    record::{Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, StopReportRecord, TimeRecord},
+    record::{
+        Cause, Class, EventCode, HeldRecord, Kind, Severity, SnapshotMeta, StopReportRecord, TimeRecord,
+    },
     types::{ClientOrderId, HeldChange, InstanceId, InstrumentDefinition, OrderTerms, Side, decimal},
 };
 use zerocopy::IntoBytes;
@@ -97,13 +99,14 @@ impl Session {
         for balance in &read.balances {
             self.record(Kind::Balance, Class::Audit, &[balance.as_bytes()]);
         }
+        let mut end = Cause::NONE;
         for (kind, payload) in read.records(self.age_ms(asked_ns)) {
-            self.tell_gateway(kind, &payload);
+            end = self.tell_gateway(kind, &payload);
         }
         let (open_orders, trades) = (read.open_orders.len(), read.trades.len());
         let text = format!("account read: {open_orders} open orders, {trades} trades");
         self.event(EventCode::Reconciliation, Severity::Info, &text);
-        self.resume.keep(&self.parts.shop.definitions, read, &self.keeper);
+        self.resume.on_told(&self.parts.shop.definitions, read, end);
         self.account = AccountPhase::Done;
         let is_first = !std::mem::replace(&mut self.has_read, true);
         if std::mem::take(&mut self.is_arming) || is_first {

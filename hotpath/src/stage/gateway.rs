@@ -95,6 +95,8 @@ pub trait GatewayPort: Port {
     fn tell(&mut self, outcome: Outcome);
     /// Asks the session thread.
     fn ask(&mut self, ask: Ask);
+    /// Everything that a reading of the account contained is journalled; `reading` is the record that ended it.
+    fn on_booked(&mut self, _reading: Cause) {}
     /// All limits passed: a latency stamp, nothing more.
     fn on_risk_passed(&mut self) {}
     /// The request has its text, which will be journalled and sent: a latency stamp, nothing more.

@@ -223,6 +223,7 @@ impl Gateway {
     ) {
         let Some(reconciled) = body::<ReconciledRecord>(message) else { return };
         port.record(Kind::Reconciled, Class::Audit, now, cause, &[reconciled.as_bytes()]);
+        port.on_booked(message.cause);
         // A position in dispute is read once more before anything counts as known.
         self.is_reconciled = !self.shown.is_disputed();
         self.lose_stops(now, port);

@@ -539,7 +539,12 @@ impl World {
                 }
                 return;
             }
-            Ask::Day(_) | Ask::Time | Ask::Snapshot { .. } | Ask::KillLatch | Ask::Answer { .. } => {
+            Ask::Day(_)
+            | Ask::Time
+            | Ask::Snapshot { .. }
+            | Ask::KillLatch
+            | Ask::Answer { .. }
+            | Ask::Booked { .. } => {
                 return;
             }
         };
