@@ -92,7 +92,22 @@ fn the_recorded_pair_is_consumed_whole_at_full_speed() {
         assert!(number(&found["fills"]) > 0, "{extra:?}: {found}");
         assert_eq!(number(&found["inputs_skipped"]), 0);
         assert_time_goes_on(dir.path());
+        assert!(furthest_behind_ms(dir.path()) < 2_000, "{extra:?}");
     }
+}
+
+/// How far the venue's time of a frame is behind that of one that was read before it: no connection runs ahead.
+fn furthest_behind_ms(dir: &Path) -> u64 {
+    let filter = Filter { lane: Some("feed".into()), kind: Some("frame".into()), ..Filter::default() };
+    let (mut latest, mut behind) = (0, 0);
+    journal::cat(&DataDir::open(dir).unwrap(), &filter, |record| {
+        let text = String::from_utf8_lossy(record.payload);
+        let (_, rest) = text.split_once("\"E\":").unwrap();
+        let told: u64 = rest.split([',', '}']).next().unwrap().parse().unwrap();
+        (latest, behind) = (told.max(latest), behind.max(latest.saturating_sub(told)));
+    })
+    .unwrap();
+    behind
 }
 
 /// In every lane of a hot thread no record is older than the one before, be its frame the first of a read or behind

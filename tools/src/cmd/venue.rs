@@ -58,7 +58,7 @@ pub(super) struct VenueArguments {
     /// A further certificate authority (PEM) for it
     #[arg(long, requires = "upstream")]
     upstream_ca: Option<PathBuf>,
-    /// Pace of the market: 1 is original, N is N times faster, max is as fast as clients drain
+    /// Pace of the market: 1 is original, N is N times faster, max is as fast as clients answer pings behind the lines
     #[arg(long, default_value = "1")]
     speed: Speed,
     /// Seed of the synthetic market and of faults

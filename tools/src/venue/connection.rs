@@ -154,6 +154,8 @@ pub(super) struct Client {
     unsent: Vec<u8>,
     /// Messages that wait while the connection is neither read nor written.
     held: Option<Vec<String>>,
+    /// A ping is not answered yet: it may not have read everything that was sent before.
+    is_pinged: bool,
     is_closing: bool,
     pub(super) role: ClientRole,
 }
@@ -164,6 +166,7 @@ impl Client {
             state: State::Head(stream, Vec::new()),
             unsent: Vec::new(),
             held: None,
+            is_pinged: false,
             is_closing: false,
             role: ClientRole::Http,
         }
@@ -227,9 +230,36 @@ impl Client {
                 Ok(false) => Incoming::Nothing,
                 Err(_) => Incoming::Gone,
             },
-            State::WebSocket(ws) => read_message(ws),
+            State::WebSocket(ws) => match ws.read() {
+                Ok(Message::Text(text)) => Incoming::Text(text.to_string()),
+                Ok(Message::Close(_)) => Incoming::Gone,
+                Ok(Message::Pong(_)) => {
+                    self.is_pinged = false;
+                    Incoming::Text(String::new())
+                }
+                // Pings are answered by the library; whatever else comes means nothing here.
+                Ok(_) => Incoming::Text(String::new()),
+                Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Incoming::Nothing,
+                Err(e) => {
+                    eprintln!("client dropped while reading: {e}");
+                    Incoming::Gone
+                }
+            },
             State::Empty => Incoming::Gone,
         }
+    }
+
+    /// Asks for a word once everything before it is read.
+    pub(super) fn ping(&mut self) {
+        if let State::WebSocket(ws) = &mut self.state {
+            // Of one that is gone the next read tells.
+            self.is_pinged = ws.write(Message::Ping(Default::default())).is_ok();
+        }
+    }
+
+    /// It has not answered the last ping, and could.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_pinged && !self.is_frozen()
     }
 
     /// Answers an HTTP request and closes.
@@ -369,18 +399,4 @@ fn parse_request(head: &[u8]) -> Incoming {
         body: String::from_utf8_lossy(&head[end..]).into_owned(),
         api_key: header_of(head, "x-mbx-apikey").unwrap_or_default(),
     })
-}
-
-fn read_message(ws: &mut WebSocket<Stream>) -> Incoming {
-    match ws.read() {
-        Ok(Message::Text(text)) => Incoming::Text(text.to_string()),
-        Ok(Message::Close(_)) => Incoming::Gone,
-        // Pings are answered by the library; whatever else comes means nothing here.
-        Ok(_) => Incoming::Text(String::new()),
-        Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Incoming::Nothing,
-        Err(e) => {
-            eprintln!("client dropped while reading: {e}");
-            Incoming::Gone
-        }
-    }
 }

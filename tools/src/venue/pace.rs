@@ -1,4 +1,4 @@
-//! Pace of the market data: original, N times faster, or as fast as the clients drain.
+//! Pace of the market data: original, N times faster, or as fast as the clients take it.
 
 use std::{
     str::FromStr,
@@ -10,7 +10,7 @@ use std::{
 pub enum Speed {
     /// So many times the original pace.
     Times(f64),
-    /// As fast as the clients drain.
+    /// As fast as the clients take it: each answers a ping behind the lines that it was sent.
     Max,
 }
 

@@ -243,8 +243,8 @@ impl Server {
         self.flush_all();
     }
 
-    /// Sends the lines that are due, unless a client has not drained; returns how long to wait. The market starts
-    /// with the first client that wants something of it, so that none misses its beginning.
+    /// Sends the lines that are due, at full speed once every client has taken those before; returns how long to wait. The
+    /// market starts with the first client that wants something of it, so that none misses its beginning.
     fn send_market(&mut self) -> Result<Duration> {
         if !self.has_started && !self.source.is_live() {
             if !self.is_subscribed() && !self.exchange.is_awaited() {
@@ -256,6 +256,10 @@ impl Server {
                 self.restart_market()?;
             }
         }
+        let is_fastest = self.options.speed == Speed::Max;
+        if is_fastest && self.clients.values().any(Client::is_behind) {
+            return Ok(TICK);
+        }
         for _ in 0..BURST {
             if self.next.is_none() && self.source.is_live() {
                 self.next = self.source.next_line()?;
@@ -266,12 +270,22 @@ impl Server {
             if wait > Duration::ZERO {
                 return Ok(wait);
             }
-            if self.options.speed == Speed::Max && !self.is_drained() {
+            if is_fastest && !self.is_drained() {
                 return Ok(Duration::from_millis(1));
             }
             self.send_next()?;
         }
+        if is_fastest {
+            self.ping_readers();
+        }
         Ok(Duration::ZERO)
+    }
+
+    /// What a system buffers of small messages is many seconds of a market, of large ones none: without a word from its
+    /// readers one connection would run ahead of another, as they do at no other pace.
+    fn ping_readers(&mut self) {
+        let readers = self.clients.values_mut().filter(|c| matches!(c.role, ClientRole::Streams { .. }));
+        readers.for_each(Client::ping);
     }
 
     fn is_subscribed(&self) -> bool {
